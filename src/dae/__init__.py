@@ -1,0 +1,1 @@
+"""Denoising pretraining, measured: a DAE, then a classifier on its frozen encoder."""

@@ -1,0 +1,33 @@
+"""What a run says at its end: metrics, where things are, what to type next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dae.errors import assign
+from dae.record import RunRecord
+
+
+def closing_summary(record: RunRecord, stages: list[str]) -> str:
+    """Some lines for the console and the log."""
+    folder = near(record.folder)
+    assert record.objective is not None
+    width = max(map(len, record.metrics))
+    lines = ["Result of the checkpoint that counts"]
+    for name, value in record.metrics.items():
+        mark = "  <- objective" if name == record.objective.name else ""
+        lines.append(f"  {name:<{width}}  {value:.4f}{mark}")
+    times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in record.seconds.items())
+    checkpoints = ", ".join(record.checkpoints.values())
+    lines += [f"  took         {times}", f"  run folder   {folder}  ({checkpoints})"]
+    lines.append(f"  look inside  tensorboard --logdir {near(record.folder.parent)}")
+    if "dae" in stages:
+        place = assign("classifier.encoder_checkpoint", folder)
+        lines.append(f"  go on        python train.py stage=classifier classifier=linear {place}")
+    return "\n".join(lines)
+
+
+def near(folder: Path) -> str:
+    """The path as one would type it here."""
+    here = Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)

@@ -1,0 +1,230 @@
+"""A name -> uint8 images and labels.
+
+To add a data set: a function like those below, its name in ``SOURCES``, a file in ``conf/data``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dae.errors import UserError, nearest
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images (N, C, H, W) in uint8 and labels (N,) in int64."""
+
+    images: Tensor
+    labels: Tensor
+
+    def fitted(self, image_size: int, channels: int) -> Split:
+        """The same images with that side (bilinear, antialiased) and that many channels (grey is the mean)."""
+        images = self.images
+        if images.shape[1] != channels:
+            grey = images.float().mean(1, keepdim=True).round().to(torch.uint8)
+            images = grey.expand(-1, channels, -1, -1)
+        if images.shape[-2:] != (image_size, image_size):
+            size = (image_size, image_size)
+            # In pieces: the whole set in float would take four times its memory.
+            images = torch.cat([_resize(piece, size) for piece in images.split(1000)])
+        return Split(images.contiguous(), self.labels)
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A data set: what may be trained on, and the test set, which stays the test set."""
+
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+
+    def checksum(self) -> str:
+        """SHA-256 of all images and labels."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.test):
+            digest.update(split.images.numpy().data)
+            digest.update(split.labels.numpy().data)
+        return digest.hexdigest()
+
+
+def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+    resized = F.interpolate(images.float(), size=size, mode="bilinear", antialias=True)
+    return resized.round().clamp(0, 255).to(torch.uint8)
+
+
+def torchvision_idx(name: str, root: Path, image_size: int, channels: int) -> ImageSet:
+    """One of torchvision's MNIST-like classes: its files, addresses and md5 sums, read without unpacking."""
+    from torchvision import datasets
+
+    dataset = getattr(datasets, name)
+    folder = root / name / "raw"
+    files: list[tuple[str, str]] = dataset.resources
+    if any(_idx_file(folder, file, md5) is None for file, md5 in files):
+        _download(dataset, root, folder)
+    arrays = {file: _read_idx(folder, file, md5) for file, md5 in files}
+
+    def split(prefix: str) -> Split:
+        images, labels = (
+            next(array for file, array in arrays.items() if file.startswith(f"{prefix}-{kind}"))
+            for kind in ("images", "labels")
+        )
+        return Split(torch.from_numpy(images)[:, None], torch.from_numpy(labels).long())
+
+    return ImageSet(
+        split("train").fitted(image_size, channels),
+        split("t10k").fitted(image_size, channels),
+        tuple(dataset.classes),
+    )
+
+
+def _idx_file(folder: Path, file: str, md5: str) -> Path | None:
+    """The whole gz file, else the unpacked one, else None."""
+    packed, unpacked = folder / file, folder / file.removesuffix(".gz")
+    if packed.is_file() and _md5(packed) == md5:
+        return packed
+    return unpacked if unpacked.is_file() else None
+
+
+def _md5(file: Path) -> str:
+    return hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def _read_idx(folder: Path, file: str, md5: str) -> np.ndarray:
+    """An idx file of unsigned bytes (the format is on the MNIST page: magic, sizes, data)."""
+    path = _idx_file(folder, file, md5)
+    if path is None:
+        raise UserError(f"{folder / file} went away while it was read")
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    dimensions = content[3]
+    offset = 4 + 4 * dimensions
+    shape = np.frombuffer(content, ">u4", dimensions, 4)
+    if content[:3] != b"\0\0\x08" or len(content) != offset + int(np.prod(shape, dtype=np.int64)):
+        raise UserError(f"{path} is not a whole idx file of unsigned bytes; delete it to have it loaded again")
+    return np.frombuffer(bytearray(content), np.uint8, offset=offset).reshape(shape)
+
+
+def _download(dataset: type, root: Path, folder: Path) -> None:
+    mirrors: list[str] = dataset.mirrors  # type: ignore[attr-defined]
+    files: list[tuple[str, str]] = dataset.resources  # type: ignore[attr-defined]
+    try:
+        dataset(str(root), download=True)
+    except (OSError, RuntimeError) as error:
+        state = "\n".join(f"    {file}  md5 {md5}  {_found(folder / file, md5)}" for file, md5 in files)
+        addresses = "\n".join(f"    {mirror}" for mirror in mirrors)
+        raise UserError(
+            f"{dataset.__name__} could not be downloaded: {str(error).strip() or type(error).__name__}\n"
+            f"  Addresses tried:\n{addresses}\n"
+            f"  To use it without a network, put these files into {folder.resolve()}:\n{state}\n"
+            "  Or name the folder that holds them: data.root=<folder>\n"
+            "  data=digits needs no network: python train.py data=digits"
+        ) from error
+
+
+def _found(file: Path, md5: str) -> str:
+    if not file.is_file():
+        return "(missing)"
+    found = _md5(file)
+    return "(there)" if found == md5 else f"(there, but its md5 is {found})"
+
+
+def digits(root: Path, image_size: int, channels: int) -> ImageSet:
+    """Scikit-learn's 1,797 digits of 8 x 8 pixels in 17 greys; every fifth is for the test, stratified."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    images = torch.from_numpy(bunch.images).mul(255 / 16).round().to(torch.uint8)[:, None]
+    split = Split(images, torch.from_numpy(bunch.target).long()).fitted(image_size, channels)
+    return _with_fixed_test(split, tuple(map(str, bunch.target_names)))
+
+
+def _with_fixed_test(split: Split, classes: tuple[str, ...]) -> ImageSet:
+    """A fifth for the test, stratified, the same in every run whatever ``data.split_seed`` is."""
+    from sklearn.model_selection import train_test_split
+
+    train, test = train_test_split(
+        np.arange(len(split.labels)), test_size=0.2, random_state=0, stratify=split.labels
+    )
+    parts = (torch.from_numpy(np.sort(part)) for part in (train, test))
+    return ImageSet(*(Split(split.images[part], split.labels[part]) for part in parts), classes)
+
+
+def image_folder(root: Path, image_size: int, channels: int) -> ImageSet:
+    """Images in ``root/{train,test}/<class>/*``, or in ``root/<class>/*`` with a fixed test split."""
+    folders = [root / "train", root / "test"]
+    if all(folder.is_dir() for folder in folders):
+        (train, classes), (test, test_classes) = (_decode(folder, image_size, channels) for folder in folders)
+        if classes != test_classes:
+            raise UserError(
+                f"{root}: the classes in train/ and in test/ differ: {_differing(classes, test_classes)}"
+            )
+        return ImageSet(train, test, classes)
+    if not root.is_dir():
+        raise UserError(
+            f"data.root={root} is not a folder. data=image_folder reads <root>/train/<class>/*.png and "
+            "<root>/test/<class>/*.png, or <root>/<class>/*.png"
+        )
+    split, classes = _decode(root, image_size, channels)
+    counts = torch.bincount(split.labels, minlength=len(classes)).tolist()
+    small = [f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < 5]
+    if small:
+        raise UserError(
+            f"{root}: a fifth of each class goes into the test set, which takes 5 images a class or more; "
+            f"too few in {', '.join(small)}. Give train/ and test/ folders instead."
+        )
+    return _with_fixed_test(split, classes)
+
+
+def _decode(folder: Path, image_size: int, channels: int) -> tuple[Split, tuple[str, ...]]:
+    from PIL import Image
+    from torchvision.datasets import ImageFolder
+
+    try:
+        listing = ImageFolder(str(folder))
+    except (FileNotFoundError, RuntimeError) as error:
+        raise UserError(f"{folder}: {error}") from error
+    images = torch.empty(len(listing.samples), channels, image_size, image_size, dtype=torch.uint8)
+    for position, (file, _) in enumerate(listing.samples):
+        try:
+            with Image.open(file) as opened:
+                converted = opened.convert("L" if channels == 1 else "RGB")
+        except OSError as error:
+            raise UserError(f"{file} cannot be read as an image: {error}") from error
+        resized = converted.resize((image_size, image_size), Image.Resampling.BILINEAR)
+        images[position] = torch.from_numpy(np.array(resized)).reshape(image_size, image_size, -1).movedim(-1, 0)
+    return Split(images, torch.tensor(listing.targets)), tuple(listing.classes)
+
+
+def _differing(one: tuple[str, ...], other: tuple[str, ...]) -> str:
+    return ", ".join(sorted(set(one) ^ set(other)))
+
+
+SOURCES: dict[str, Callable[[Path, int, int], ImageSet]] = {
+    "mnist": partial(torchvision_idx, "MNIST"),
+    "fashion_mnist": partial(torchvision_idx, "FashionMNIST"),
+    "kmnist": partial(torchvision_idx, "KMNIST"),
+    "digits": digits,
+    "image_folder": image_folder,
+}
+
+
+def known_source(name: str) -> str:
+    """``name``, if it is one of ``SOURCES``.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if name not in SOURCES:
+        meant = nearest(name, SOURCES)
+        advice = f"; the nearest is {meant}" if meant else ""
+        raise ValueError(f"expected one of {', '.join(SOURCES)}{advice}")
+    return name

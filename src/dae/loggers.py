@@ -1,0 +1,85 @@
+"""TensorBoard, with an HPARAMS tab that holds both stages of every run."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import loggers
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import api_pb2, metadata
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
+from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+from torch import Tensor
+
+
+class TensorBoardLogger(loggers.TensorBoardLogger):
+    """Lightning's logger, its event files right in ``save_dir``, HPARAMS as the tab wants it.
+
+    Lightning (and torch's ``add_hparams``) write an experiment record a run, and the tab takes its metric
+    columns from one of those alone: the metrics of one stage would hide the other's. So only the records of
+    the session are written here, and the tab shows the union of all runs. Both stages' sessions carry the
+    name of their run, so that a run is one row. What it shows of a metric is the last value of the scalar of
+    that name: hence ``best/<metric>``, written once, of the checkpoint that counts.
+
+    Args:
+        save_dir: Folder of the stage.
+    """
+
+    def __init__(self, save_dir: str | Path) -> None:
+        super().__init__(str(save_dir), name="", version="", default_hp_metric=False)
+        self._session_open = False
+
+    def log_hyperparams(  # type: ignore[override]
+        self,
+        params: dict[str, Any] | Namespace,
+        metrics: dict[str, Any] | None = None,
+        step: int | None = None,
+    ) -> None:
+        """Open the session with plain hyperparameters by their full key paths."""
+        flat = dict(flatten(vars(params) if isinstance(params, Namespace) else params))
+        run = Path(self.save_dir).resolve().parent
+        self._add(hparams_pb(flat, trial_id=f"{run.parent.name}/{run.name}"))
+        self._session_open = True
+
+    def log_metrics(self, metrics: Mapping[str, float | Tensor], step: int | None = None) -> None:  # type: ignore[override]
+        """Write scalars. The epoch is the x-axis already, so Lightning's ``epoch`` is left out."""
+        super().log_metrics({name: value for name, value in metrics.items() if name != "epoch"}, step)
+
+    def save(self) -> None:
+        """Flush; Lightning's ``hparams.yaml`` would repeat the run's ``config.yaml``."""
+        if self._experiment is not None:
+            self.experiment.flush()
+
+    def finalize(self, status: str) -> None:
+        """Flush after a loop; the session ends with the stage, in ``close``."""
+        self.save()
+
+    def close(self, status: str) -> None:
+        """End the session as ``completed`` or not, and close the file."""
+        if self._session_open:
+            code = api_pb2.STATUS_SUCCESS if status == "completed" else api_pb2.STATUS_FAILURE
+            ended = HParamsPluginData(session_end_info=SessionEndInfo(status=code, end_time_secs=time.time()))
+            value = Summary.Value(
+                tag=metadata.SESSION_END_INFO_TAG,
+                metadata=metadata.create_summary_metadata(ended),
+                tensor=metadata.NULL_TENSOR,
+            )
+            self._add(Summary(value=[value]))
+            self._session_open = False
+        self.experiment.close()
+
+    def _add(self, summary: Summary) -> None:
+        self.experiment._get_file_writer().add_summary(summary)
+
+
+def flatten(node: Any, path: str = "") -> list[tuple[str, bool | int | float | str]]:
+    """Leaves with their full key paths; lists and nulls as text."""
+    if isinstance(node, dict):
+        return [pair for key, value in node.items() for pair in flatten(value, f"{path}.{key}" if path else key)]
+    if isinstance(node, bool | int | float):
+        return [(path, node)]
+    return [(path, str(node))]

@@ -1,0 +1,53 @@
+"""The names of the metrics, which way each is better, and which one decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Mode = Literal["min", "max"]
+
+METRICS: dict[str, dict[str, Mode]] = {
+    "dae": {"loss": "min", "pixel_accuracy": "max", "noisy_loss": "min", "psnr": "max", "ssim": "max"},
+    "classifier": {"accuracy": "max", "loss": "min"},
+}
+MONITORS = {"dae": "dae/val/loss", "classifier": "classifier/val/accuracy"}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric ``stage/split/name`` and the direction in which it is better."""
+
+    name: str
+    mode: Mode
+
+    @property
+    def stage(self) -> str:
+        """The stage that logs it."""
+        return self.name.split("/")[0]
+
+
+def known(stages: list[str]) -> dict[str, Metric]:
+    """All metrics that these stages measure on validation and test."""
+    names = {
+        f"{stage}/{split}/{name}": mode
+        for stage in stages
+        for split in ("val", "test")
+        for name, mode in METRICS[stage].items()
+    }
+    return {name: Metric(name, mode) for name, mode in names.items()}
+
+
+def objective(name: str, stages: list[str]) -> Metric:
+    """What the run is judged by; ``auto`` is the monitor of the last stage that runs.
+
+    Raises:
+        KeyError: No stage that runs measures it.
+    """
+    return known(stages)[MONITORS[stages[-1]] if name == "auto" else name]
+
+
+def monitor(stage: str, judged_by: Metric) -> Metric:
+    """What decides the stage's best epoch: the objective if it is its own, on validation."""
+    own = judged_by.name.startswith(f"{stage}/val/")
+    return judged_by if own else known([stage])[MONITORS[stage]]

@@ -1,0 +1,118 @@
+"""Stage 1: the denoising autoencoder's loss, metrics and optimizer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
+
+from dae.models.epochs import Mean, log_epoch, metric_dict
+from dae.models.noise import Noise
+from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure
+from dae.seeds import derive
+
+Batch = tuple[Tensor, Tensor]
+
+
+class DenoisingAutoencoder(LightningModule):
+    """Reconstructs the clean image from a corrupted one (Vincent et al. 2008).
+
+    The loss is the mean binary cross-entropy per pixel in nats. Evaluation measures the reconstruction of
+    the clean image (``loss``, ``pixel_accuracy``: Keras's way) and of the image under ``reference_noise``
+    (``noisy_loss``, ``psnr`` in dB, ``ssim``), the same noise in every epoch and in every run.
+
+    Args:
+        encoder: Images (N, C, H, W) to latents.
+        decoder: Latents to logits (N, C, H, W).
+        noise: What training corrupts its input with.
+        reference_noise: What evaluation corrupts its input with.
+        noise_seed: Seed of the reference noise.
+        optimizer: Builds the optimizer from the parameters.
+        scheduler: Builds the learning rate schedule from the optimizer and the number of steps.
+    """
+
+    stage = "dae"
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        noise: Noise,
+        reference_noise: Noise,
+        noise_seed: int,
+        optimizer: OptimizerFactory,
+        scheduler: ScheduleFactory,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.noise = noise
+        self.reference_noise = reference_noise
+        self.noise_seed = noise_seed
+        self.optimizer_factory = optimizer
+        self.schedule_factory = scheduler
+        self.trained = metric_dict({"loss": Mean()})
+        self.evaluated = metric_dict(
+            {
+                "loss": Mean(),
+                "pixel_accuracy": Mean(),
+                "noisy_loss": Mean(),
+                # One figure an image, then their mean: what "PSNR" means in the denoising literature.
+                "psnr": PeakSignalNoiseRatio(data_range=1.0, dim=(1, 2, 3)),
+                "ssim": StructuralSimilarityIndexMeasure(data_range=1.0),
+            }
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images in [0, 1] to the logits of their reconstruction, in float32 whatever computed them."""
+        return self.decoder(self.encoder(images)).float()
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """The loss of one batch. Only the metric object hears of it: logging waits for the epoch's end."""
+        images, _ = batch
+        loss = F.binary_cross_entropy_with_logits(self(self.noise(images)), images)
+        self.trained["loss"].update(loss.detach(), len(images))
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Log what was gathered."""
+        log_epoch(self, "train", self.trained)
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin the reference noise anew."""
+        self.generator = torch.Generator(self.device).manual_seed(derive("reference noise", self.noise_seed))
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Measure one batch."""
+        images, _ = batch
+        weight = len(images)
+        logits = self(images)
+        noisy_logits = self(self.reference_noise.corrupt(images, self.generator))
+        # round(prediction) == target, which a grey target can never win.
+        hits = ((logits > 0) == images).float()
+        cross_entropy = F.binary_cross_entropy_with_logits
+        self.evaluated["loss"].update(cross_entropy(logits, images), weight)
+        self.evaluated["pixel_accuracy"].update(hits.mean(), weight)
+        self.evaluated["noisy_loss"].update(cross_entropy(noisy_logits, images), weight)
+        reconstruction = noisy_logits.sigmoid()
+        self.evaluated["psnr"].update(reconstruction, images)
+        self.evaluated["ssim"].update(reconstruction, images)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log what was measured."""
+        log_epoch(self, "val", self.evaluated)
+
+    on_test_epoch_start = on_validation_epoch_start
+    test_step = validation_step
+
+    def on_test_epoch_end(self) -> None:
+        """Log what was measured."""
+        log_epoch(self, "test", self.evaluated)
+
+    def configure_optimizers(self) -> Any:
+        """See ``optimization.configure``."""
+        return configure(self, self.optimizer_factory, self.schedule_factory)

@@ -1,0 +1,123 @@
+"""Stage 2: a small classifier on an encoder, part of it frozen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torchmetrics.classification import MulticlassAccuracy
+
+from dae.models.epochs import Mean, log_epoch, metric_dict
+from dae.models.networks import keras_init
+from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure
+
+Batch = tuple[Tensor, Tensor]
+
+
+def classifier_head(features: int, classes: int, hidden: int | None) -> nn.Sequential:
+    """Flatten, dense with ReLU, dense; without ``hidden`` one dense layer (a linear probe)."""
+    dense = [nn.Linear(features, classes)]
+    if hidden is not None:
+        dense = [nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, classes)]  # type: ignore[list-item]
+    head = nn.Sequential(nn.Flatten(), *dense)
+    keras_init(head)
+    return head
+
+
+class EncoderClassifier(LightningModule):
+    """Logits of the classes from the latent of an encoder.
+
+    What is frozen has no gradient and no optimizer entry, and stays in evaluation mode.
+
+    Args:
+        encoder: Images to latents, with ``blocks``; ``nn.Identity`` for raw pixels.
+        head: Latents (N, C, H, W) to logits (N, classes).
+        classes: Number of classes.
+        trainable_blocks: How many of the encoder's blocks are trained, counted from the latent back.
+        optimizer: Builds the optimizer from the trained parameters.
+        scheduler: Builds the learning rate schedule from the optimizer and the number of steps.
+    """
+
+    stage = "classifier"
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        head: nn.Module,
+        classes: int,
+        trainable_blocks: int,
+        optimizer: OptimizerFactory,
+        scheduler: ScheduleFactory,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        blocks = list(getattr(encoder, "blocks", []))
+        # A tuple, so that torch does not register the blocks a second time.
+        self.trained_blocks: tuple[nn.Module, ...] = tuple(blocks[len(blocks) - trainable_blocks :])
+        encoder.requires_grad_(False)
+        for block in self.trained_blocks:
+            block.requires_grad_(True)
+        self.optimizer_factory = optimizer
+        self.schedule_factory = scheduler
+        self.trained, self.evaluated = (
+            metric_dict(
+                {"loss": Mean(), "accuracy": MulticlassAccuracy(classes, average="micro", validate_args=False)}
+            )
+            for _ in range(2)
+        )
+        self.train()
+
+    def train(self, mode: bool = True) -> EncoderClassifier:
+        """Switch to training mode, all but what is frozen."""
+        super().train(mode)
+        self.encoder.eval()
+        for block in self.trained_blocks:
+            block.train(mode)
+        return self
+
+    def frozen_tensors(self) -> dict[str, Tensor]:
+        """Weights and buffers of the encoder that no step may change, by their names in the state dict."""
+        trained = {id(tensor) for block in self.trained_blocks for tensor in block.state_dict(keep_vars=True).values()}
+        tensors = self.encoder.state_dict(prefix="encoder.", keep_vars=True)
+        return {name: tensor for name, tensor in tensors.items() if id(tensor) not in trained}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images in [0, 1] to logits (N, classes), in float32 whatever computed them."""
+        return self.head(self.encoder(images)).float()
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """The cross-entropy of one batch. Logging waits for the epoch's end."""
+        images, labels = batch
+        logits = self(images)
+        loss = F.cross_entropy(logits, labels)
+        self.trained["loss"].update(loss.detach(), len(labels))
+        self.trained["accuracy"].update(logits.detach(), labels)
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Log what was gathered."""
+        log_epoch(self, "train", self.trained)
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Measure one batch."""
+        images, labels = batch
+        logits = self(images)
+        self.evaluated["loss"].update(F.cross_entropy(logits, labels), len(labels))
+        self.evaluated["accuracy"].update(logits, labels)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log what was measured."""
+        log_epoch(self, "val", self.evaluated)
+
+    test_step = validation_step
+
+    def on_test_epoch_end(self) -> None:
+        """Log what was measured."""
+        log_epoch(self, "test", self.evaluated)
+
+    def configure_optimizers(self) -> Any:
+        """See ``optimization.configure``."""
+        return configure(self, self.optimizer_factory, self.schedule_factory)

@@ -1,0 +1,105 @@
+"""The convolutional encoder and decoder. They know nothing of training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import torch.nn.functional as F
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+Widths = Annotated[Sequence[PositiveInt], Field(min_length=3, max_length=3)]
+ImageSize = Annotated[int, Field(ge=8, multiple_of=4)]
+
+
+def keras_init(module: nn.Module) -> None:
+    """Keras's defaults, in place: Glorot uniform weights (Glorot & Bengio 2010), zero biases."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+class ConvBlock(nn.Module):
+    """3x3 'same' convolution, ReLU, 2x2 max pool that rounds up.
+
+    (N, in_channels, H, W) -> (N, out_channels, ceil(H / 2), ceil(W / 2))
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Halve the side."""
+        return F.max_pool2d(F.relu(self.conv(inputs)), 2, ceil_mode=True)
+
+
+class ConvEncoder(nn.Module):
+    """Three convolution blocks: (N, in_channels, S, S) -> (N, widths[2], ceil(S/8), ceil(S/8)).
+
+    An encoder of your own offers the same two things: ``blocks``, whose last members are those that a
+    classifier may go on training, and ``latent_shape``.
+
+    Args:
+        in_channels: Colour channels of the images.
+        image_size: Side S of the images in pixels, a multiple of 4.
+        widths: Channels of the three blocks.
+
+    Attributes:
+        blocks: The three blocks, from the image to the latent.
+        latent_shape: (C, H, W) of the latent of one image.
+    """
+
+    def __init__(
+        self, in_channels: PositiveInt = 1, image_size: ImageSize = 28, widths: Widths = (32, 16, 16)
+    ) -> None:
+        super().__init__()
+        sizes = [in_channels, *widths]
+        self.blocks = nn.Sequential(*(ConvBlock(*pair) for pair in zip(sizes, sizes[1:], strict=False)))
+        side = -(-image_size // 8)
+        self.latent_shape = (widths[-1], side, side)
+        keras_init(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images in [0, 1] to latents."""
+        return self.blocks(images)
+
+
+class ConvDecoder(nn.Module):
+    """The way back: three times a convolution and a nearest-neighbour x2 upsampling, then the image.
+
+    (N, widths[2], ceil(S/8), ceil(S/8)) -> logits (N, out_channels, S, S). A side S with S % 8 == 4, like
+    28, has been rounded up on its way down (7 -> 4), so its third convolution is 'valid' (16 -> 14);
+    with S % 8 == 0 it is 'same'.
+
+    Args:
+        out_channels: Colour channels of the images.
+        image_size: Side S of the images in pixels, a multiple of 4.
+        widths: Those of the encoder, in the encoder's order.
+    """
+
+    def __init__(
+        self, out_channels: PositiveInt = 1, image_size: ImageSize = 28, widths: Widths = (32, 16, 16)
+    ) -> None:
+        super().__init__()
+        first, second, third = widths
+        self.convs = nn.ModuleList(
+            [
+                nn.Conv2d(third, third, 3, padding=1),
+                nn.Conv2d(third, second, 3, padding=1),
+                nn.Conv2d(second, first, 3, padding=0 if image_size % 8 == 4 else 1),
+                nn.Conv2d(first, out_channels, 3, padding=1),
+            ]
+        )
+        keras_init(self)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Latents to logits; their sigmoid is the image."""
+        *hidden, last = self.convs
+        outputs = latents
+        for conv in hidden:
+            outputs = F.interpolate(F.relu(conv(outputs)), scale_factor=2.0, mode="nearest")
+        return last(outputs)

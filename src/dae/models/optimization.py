@@ -1,0 +1,66 @@
+"""Optimizer and learning rate of a module, and the schedules to choose from.
+
+A schedule is a function of an optimizer and of the steps of the whole fit; its other arguments come from
+``conf/scheduler``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import Field
+from pytorch_lightning import LightningModule
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, OneCycleLR
+
+OptimizerFactory = Callable[..., Optimizer]
+ScheduleFactory = Callable[[Optimizer, int], LRScheduler]
+
+
+def constant(optimizer: Optimizer, total_steps: int) -> LRScheduler:
+    """The optimizer's own learning rate, from the first step to the last."""
+    return ConstantLR(optimizer, factor=1.0, total_iters=0)
+
+
+def one_cycle(
+    optimizer: Optimizer,
+    total_steps: int,
+    warmup: Annotated[float, Field(gt=0, lt=1)] = 0.3,
+    start_factor: Annotated[float, Field(gt=0, le=1)] = 0.04,
+) -> LRScheduler:
+    """Up to the optimizer's learning rate, then down to nearly 0 (Smith & Topin 2018).
+
+    Args:
+        optimizer: Its learning rate is the peak.
+        total_steps: Steps of the whole fit.
+        warmup: Share of the steps on the way up.
+        start_factor: First learning rate, as a share of the peak.
+    """
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    return OneCycleLR(
+        optimizer,
+        max_lr=peaks,
+        total_steps=max(total_steps, 1),
+        pct_start=warmup,
+        div_factor=1 / start_factor,
+        cycle_momentum=False,
+    )
+
+
+def cosine(
+    optimizer: Optimizer, total_steps: int, end_factor: Annotated[float, Field(ge=0, le=1)] = 0.0
+) -> LRScheduler:
+    """Half a cosine, from the optimizer's learning rate to ``end_factor`` of it (Loshchilov & Hutter 2017)."""
+    end = end_factor * optimizer.param_groups[0]["lr"]
+    return CosineAnnealingLR(optimizer, T_max=max(total_steps, 1), eta_min=end)
+
+
+def configure(module: LightningModule, optimizer: OptimizerFactory, schedule: ScheduleFactory) -> Any:
+    """What ``configure_optimizers`` returns: only what is trained gets an entry, one schedule step a step."""
+    built = optimizer([parameter for parameter in module.parameters() if parameter.requires_grad])
+    steps = int(module.trainer.estimated_stepping_batches)
+    return {
+        "optimizer": built,
+        "lr_scheduler": {"scheduler": schedule(built, steps), "interval": "step"},
+    }

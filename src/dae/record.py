@@ -1,0 +1,145 @@
+"""``run.json``, what was run; ``result.json``, how it ended."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+
+from dae.errors import UserError
+from dae.metrics import Metric
+from dae.stage import StageResult
+
+log = logging.getLogger(__name__)
+
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy")
+
+
+class RunRecord:
+    """A context that writes ``result.json`` at the end of a run, however it ends.
+
+    Args:
+        folder: The run folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.objective: Metric | None = None
+        self.metrics: dict[str, float] = {}
+        self.checkpoints: dict[str, str] = {}
+        self.seconds: dict[str, float] = {}
+
+    def __enter__(self) -> RunRecord:
+        self.started = time.perf_counter()
+        return self
+
+    def add_stage(self, stage: str, result: StageResult) -> None:
+        """Take in a stage that has ended."""
+        self.metrics.update(result.metrics)
+        self.checkpoints[stage] = result.checkpoint.relative_to(self.folder).as_posix()
+        self.seconds[stage] = result.seconds
+
+    @property
+    def value(self) -> float:
+        """The objective of the checkpoint that counts, once the run is through."""
+        assert self.objective is not None
+        return self.metrics[self.objective.name]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        status = "completed"
+        if error is not None:
+            status = "failed" if isinstance(error, Exception) else "interrupted"
+        objective: dict[str, Any] = {"name": None, "mode": None, "value": None}
+        if self.objective is not None:
+            value = self.metrics.get(self.objective.name)
+            objective = {"name": self.objective.name, "mode": self.objective.mode, "value": value}
+        total = time.perf_counter() - self.started
+        result = {
+            "status": status,
+            "objective": objective,
+            "metrics": self.metrics,
+            "checkpoints": self.checkpoints,
+            "shared_from": None,
+            "seconds": {key: round(value, 3) for key, value in {**self.seconds, "total": total}.items()},
+            "error": _text(error) if error is not None else None,
+        }
+        write_json(self.folder / "result.json", result)
+
+
+def _text(error: BaseException) -> str:
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write the whole file or none of it; NaN and infinity, which JSON lacks, become null."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(_finite(content), indent=2) + "\n")
+    temporary.replace(path)
+
+
+def _finite(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _finite(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_finite(value) for value in node]
+    return None if isinstance(node, float) and not math.isfinite(node) else node
+
+
+def write_run(folder: Path, command: str, data_checksum: str) -> None:
+    """Write ``run.json``: all that the config does not say and a repetition needs."""
+    write_json(
+        folder / "run.json",
+        {
+            "command": command,
+            "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "git": git_state(),
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+            "device": device_name(),
+            "threads": torch.get_num_threads(),
+            "platform": platform.platform(),
+            "data_checksum": data_checksum,
+        },
+    )
+
+
+def git_state() -> dict[str, str | None] | None:
+    """Commit and uncommitted changes of the checkout this code lies in; None outside of one."""
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True, errors="replace").stdout
+
+    try:
+        # A checkout of something else may hold the environment that this package is installed in.
+        git("ls-files", "--error-unmatch", str(Path(__file__).name))
+        return {"commit": git("rev-parse", "HEAD").strip(), "diff": git("diff", "HEAD") or None}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def device_name() -> str:
+    """The accelerator's name, or the processor's."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    if sys.platform == "linux":
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        if names:
+            return f"{names[0]} ({os.cpu_count()} cores)"
+    return f"{platform.processor() or platform.machine()} ({os.cpu_count()} cores)"

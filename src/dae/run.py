@@ -1,0 +1,154 @@
+"""One run as a story: check, stage 1, stage 2, result."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from dae import checkpoint, metrics, settings
+from dae.closing import closing_summary
+from dae.data.images import ImageDataModule
+from dae.models.autoencoder import DenoisingAutoencoder
+from dae.models.classifier import EncoderClassifier, classifier_head
+from dae.record import RunRecord, write_run
+from dae.seeds import seed_all
+from dae.stage import StageResult, run_stage
+
+log = logging.getLogger(__name__)
+
+
+def run(cfg: DictConfig, folder: Path, command: str) -> float:
+    """Train the stages that ``cfg.stage`` names and return the objective of the checkpoint that counts.
+
+    Args:
+        cfg: The composed config.
+        folder: The run folder.
+        command: What was typed, for the record.
+
+    Raises:
+        UserError: Something the user can mend; ``ConfigError`` if it is in ``cfg``.
+    """
+    with RunRecord(folder) as record:
+        settings.check(cfg)
+        stages = settings.stages(cfg)
+        record.objective = metrics.objective(cfg.objective, stages)
+
+        data: ImageDataModule = build(cfg.data)
+        data.setup()
+        log.info("Run folder: %s", folder)
+        log.info("Data: %s", data)
+        (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
+        write_run(folder, command, data.checksum())
+
+        if "dae" in stages:
+            record.add_stage("dae", train_autoencoder(cfg, data, folder, record.objective))
+        elif cfg.stage == "both":
+            log.info("Stage 1 is skipped: this classifier does not use it")
+        if "classifier" in stages:
+            record.add_stage("classifier", train_classifier(cfg, data, folder, record.objective))
+
+        log.info("%s", closing_summary(record, stages))
+        return record.value
+
+
+def train_autoencoder(
+    cfg: DictConfig, data: ImageDataModule, folder: Path, objective: metrics.Metric
+) -> StageResult:
+    """Stage 1: learn to reconstruct the clean image."""
+    encoder = new_encoder(cfg)
+    seed_all(cfg.seed, "decoder")
+    autoencoder = DenoisingAutoencoder(
+        encoder=encoder,
+        decoder=build(cfg.dae.decoder),
+        noise=build(cfg.dae.noise),
+        reference_noise=build(cfg.dae.reference_noise),
+        noise_seed=cfg.data.split_seed,
+        optimizer=build(cfg.dae.optimizer),
+        scheduler=build(cfg.dae.scheduler),
+    )
+    if cfg.dae.warm_start is not None:
+        log.info("Warm start from %s", checkpoint.warm_start(autoencoder, cfg.dae.warm_start))
+    autoencoder.save_hyperparameters({**plain(cfg.dae), "run": str(folder)}, logger=False)
+    return fit(cfg, autoencoder, data, folder, objective)
+
+
+def train_classifier(
+    cfg: DictConfig, data: ImageDataModule, folder: Path, objective: metrics.Metric
+) -> StageResult:
+    """Stage 2: learn to classify what the encoder says, as much of it frozen as is asked for."""
+    encoder, description = choose_encoder(cfg, folder)
+    image = torch.zeros(1, data.channels, data.image_size, data.image_size)
+    with torch.no_grad():
+        features = encoder(image).numel()
+    # Seeded apart from the encoder: the head starts from the same weights whatever stands before it.
+    seed_all(cfg.seed, "head")
+    classifier = EncoderClassifier(
+        encoder=encoder,
+        head=classifier_head(features, len(data.classes), cfg.classifier.hidden),
+        classes=len(data.classes),
+        trainable_blocks=cfg.classifier.trainable_blocks,
+        optimizer=build(cfg.classifier.optimizer),
+        scheduler=build(cfg.classifier.scheduler),
+    )
+    described = {**plain(cfg.classifier), "encoder": description, "classes": list(data.classes)}
+    classifier.save_hyperparameters({**described, "run": str(folder)}, logger=False)
+    return fit(cfg, classifier, data.labelled(), folder, objective)
+
+
+def choose_encoder(cfg: DictConfig, folder: Path) -> tuple[nn.Module, dict[str, Any] | None]:
+    """The encoder that ``classifier.encoder`` asks for, and its description; raw pixels have none."""
+    if cfg.classifier.encoder == "none":
+        return nn.Identity(), None
+    if cfg.classifier.encoder == "random":
+        return new_encoder(cfg), plain(cfg.dae.encoder)
+    place = cfg.classifier.encoder_checkpoint or folder
+    encoder, source = checkpoint.load_encoder(place, cfg.allow_targets)
+    tensors = encoder.state_dict()
+    log.info("Encoder: %d tensors, sha256 %.12s", len(tensors), checkpoint.content_hash(tensors))
+    log.info("         from %s", source)
+    return encoder, source.hyper_parameters["encoder"]
+
+
+def new_encoder(cfg: DictConfig) -> nn.Module:
+    """An untrained encoder; that of ``classifier=random`` is the one that stage 1 of this seed starts from."""
+    seed_all(cfg.seed, "encoder")
+    return build(cfg.dae.encoder)
+
+
+def fit(
+    cfg: DictConfig,
+    module: DenoisingAutoencoder | EncoderClassifier,
+    data: ImageDataModule,
+    folder: Path,
+    objective: metrics.Metric,
+) -> StageResult:
+    """Hand a module over to its stage, with everything of the config that belongs to it."""
+    return run_stage(
+        module,
+        data,
+        folder=folder / module.stage,
+        seed=cfg.seed,
+        epochs=cfg[module.stage].epochs,
+        monitor=metrics.monitor(module.stage, objective),
+        make_trainer=build(cfg.trainer),
+        make_loggers=[build(node) for node in cfg.logger.values()],
+        callbacks=[build(node) for node in cfg.callbacks.values()],
+        config=plain(cfg),
+        config_text=OmegaConf.to_yaml(cfg, resolve=True),
+    )
+
+
+def build(node: DictConfig) -> Any:
+    """The one place where the config becomes objects."""
+    return instantiate(node, _convert_="all")
+
+
+def plain(node: DictConfig) -> Any:
+    """Plain values, so that ``torch.load(weights_only=True)`` opens what holds them."""
+    return OmegaConf.to_container(node, resolve=True)

@@ -1,0 +1,125 @@
+"""One stage: Trainer, loggers, callbacks, the fit, the checkpoint that counts, the test."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer, loggers
+
+from dae.callbacks.checkpointing import StageCheckpoint
+from dae.callbacks.frozen import FrozenGuard
+from dae.callbacks.progress import progress_callbacks
+from dae.callbacks.seeding import EpochSeed
+from dae.callbacks.summary import model_table
+from dae.checkpoint import read
+from dae.data.images import ImageDataModule
+from dae.loggers import TensorBoardLogger
+from dae.metrics import Metric
+from dae.models.classifier import EncoderClassifier
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """Metrics of the checkpoint that counts (validation and test), its file, and the stage's seconds."""
+
+    metrics: dict[str, float]
+    checkpoint: Path
+    seconds: float
+
+
+def run_stage(
+    module: LightningModule,
+    data: ImageDataModule,
+    *,
+    folder: Path,
+    seed: int,
+    epochs: int,
+    monitor: Metric,
+    make_trainer: Callable[..., Trainer],
+    make_loggers: Sequence[Callable[..., loggers.Logger]],
+    callbacks: Sequence[Callback],
+    config: dict[str, Any],
+    config_text: str,
+) -> StageResult:
+    """Fit a module, find its best checkpoint and test that once.
+
+    Args:
+        module: Of stage 1 or stage 2.
+        data: Set up already.
+        folder: Of the stage.
+        seed: The run's.
+        epochs: 0 keeps the module as it is, measures and saves it.
+        monitor: What decides the best epoch, unless validation is the test set: then nothing is chosen.
+        make_trainer: ``trainer.build_trainer`` with the user's settings.
+        make_loggers: Each is given the folder.
+        callbacks: The user's.
+        config: The run's hyperparameters.
+        config_text: The same as yaml.
+    """
+    started = time.perf_counter()
+    quiet_lightning()
+    folder.mkdir(parents=True, exist_ok=True)
+    log.info("%s\n%s", type(module).__name__, model_table(module, _blank_images(data)))
+
+    chosen = data.validation != "test"
+    checkpoint = StageCheckpoint(folder, monitor.name if chosen else None, monitor.mode)
+    own = [EpochSeed(seed, module.stage), checkpoint, *progress_callbacks()]
+    own += [FrozenGuard()] if isinstance(module, EncoderClassifier) else []
+    all_loggers = [make(save_dir=folder) for make in make_loggers]
+    trainer = make_trainer(
+        max_epochs=epochs, callbacks=[*callbacks, *own], logger=all_loggers, folder=folder
+    )
+    for logger in all_loggers:
+        logger.log_hyperparams(config)
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_text("config", f"```yaml\n{config_text}```")
+
+    best = folder / "best.ckpt"
+    status = "failed"
+    try:
+        trainer.fit(module, datamodule=data)
+        if epochs == 0:
+            trainer.validate(module, datamodule=data, verbose=False)
+            trainer.save_checkpoint(best)
+        (tested,) = trainer.test(module, datamodule=data, ckpt_path=str(best), verbose=False)
+        counted = read(best)
+        metrics = {**counted.metrics, **{name: value for name, value in tested.items() if name != "step"}}
+        for logger in all_loggers:
+            logger.log_metrics({f"best/{name}": value for name, value in metrics.items()}, step=counted.epochs)
+        status = "completed"
+    finally:
+        for logger in all_loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.close(status)
+    why = f"best {monitor.name}" if chosen else "the last: nothing is chosen on the test set"
+    log.info("%s: epoch %d counts (%s)", module.stage, counted.epochs, why)
+    return StageResult(metrics, best, time.perf_counter() - started)
+
+
+def _blank_images(data: ImageDataModule) -> torch.Tensor:
+    return torch.zeros(2, data.channels, data.image_size, data.image_size)
+
+
+def quiet_lightning() -> None:
+    """Silence what a user can do nothing about: tips, and warnings about what is done here on purpose."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        ".*LeafSpec.*",  # torch's own, of Lightning
+        ".*does not have many workers.*",  # batches are drawn by index, in this process
+        ".*Checkpoint directory .* exists and is not empty.*",  # the logger is there first
+        ".*Experiment logs directory .* exists and is not empty.*",
+        ".*module.* in eval mode at the start of training.*",  # frozen blocks
+        ".*The number of training batches .* is smaller than the logging interval.*",
+        ".*lr_scheduler.step\\(\\).* before .*optimizer.step\\(\\).*",  # 16-mixed skips its first steps
+    ):
+        warnings.filterwarnings("ignore", message=message)

@@ -1,0 +1,129 @@
+"""Lightning's Trainer, with the settings that make sense for one stage and ``precision: auto``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveInt
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.loggers import Logger
+
+from dae.errors import ConfigError, Problem
+
+log = logging.getLogger(__name__)
+
+Batches = Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)]
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true"]
+
+
+def build_trainer(
+    max_epochs: int,
+    callbacks: Sequence[Callback],
+    logger: Sequence[Logger],
+    folder: Path,
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto",
+    devices: Literal[1] | Annotated[list[int], Field(min_length=1, max_length=1)] = 1,
+    precision: Precision = "auto",
+    gradient_clip_val: NonNegativeFloat | None = None,
+    gradient_clip_algorithm: Literal["norm", "value"] = "norm",
+    accumulate_grad_batches: PositiveInt = 1,
+    limit_train_batches: Batches = 1.0,
+    limit_val_batches: Batches = 1.0,
+    limit_test_batches: Batches = 1.0,
+    check_val_every_n_epoch: PositiveInt = 1,
+    log_every_n_steps: PositiveInt = 50,
+    deterministic: bool = False,
+    detect_anomaly: bool = False,
+    profiler: Literal["simple", "advanced", "pytorch"] | None = None,
+) -> Trainer:
+    """A Trainer for one stage; what is not said here is Lightning's own meaning of the word.
+
+    Args:
+        max_epochs: From ``dae.epochs`` or ``classifier.epochs``.
+        callbacks: In their order.
+        logger: All that are logged to.
+        folder: Of the stage.
+        accelerator: ``auto`` is the best that is there.
+        devices: One run uses one device: 1, or a list with the index of one.
+        precision: ``auto`` is bf16-mixed where the device computes in bf16, else 32-true.
+        gradient_clip_val: Largest gradient; null for no clipping.
+        gradient_clip_algorithm: Clip the ``norm`` of all gradients, or each ``value``.
+        accumulate_grad_batches: Batches an optimizer step.
+        limit_train_batches: A number of batches or a share of an epoch.
+        limit_val_batches: The same for validation.
+        limit_test_batches: The same for the test.
+        check_val_every_n_epoch: Epochs between two validations.
+        log_every_n_steps: Steps between two points of the training curve.
+        deterministic: Only deterministic kernels (CUDA).
+        detect_anomaly: Say where a NaN arose in the backward pass; slow.
+        profiler: Time the parts of the fit; printed at its end.
+
+    Raises:
+        ConfigError: The device is not there.
+    """
+    chosen, why = device_type(accelerator)
+    if precision == "auto":
+        precision, reason = best_precision(chosen)
+        why = f"{why}; {reason}"
+    log.info("Device %s (%s), precision %s", chosen, why, precision)
+    return Trainer(
+        accelerator=chosen,
+        devices=devices,
+        precision=precision,
+        max_epochs=max_epochs,
+        callbacks=list(callbacks),
+        # False, not []: an empty list would be replaced by Lightning's default logger.
+        logger=list(logger) or False,
+        default_root_dir=folder,
+        gradient_clip_val=gradient_clip_val,
+        gradient_clip_algorithm=gradient_clip_algorithm,
+        accumulate_grad_batches=accumulate_grad_batches,
+        limit_train_batches=limit_train_batches,
+        limit_val_batches=limit_val_batches,
+        limit_test_batches=limit_test_batches,
+        check_val_every_n_epoch=check_val_every_n_epoch,
+        log_every_n_steps=log_every_n_steps,
+        deterministic=deterministic,
+        detect_anomaly=detect_anomaly,
+        profiler=profiler,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        # Evaluation in torch.inference_mode is Lightning's default; the batches are ours and need no sampler.
+        use_distributed_sampler=False,
+    )
+
+
+def device_type(accelerator: str) -> tuple[Literal["cpu", "cuda", "mps"], str]:
+    """The device that ``accelerator`` means on this machine, and why.
+
+    Raises:
+        ConfigError: It is not there.
+    """
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if accelerator == "auto":
+        if cuda:
+            return "cuda", "CUDA is available"
+        return ("mps", "MPS is available") if mps else ("cpu", "no CUDA, no MPS here")
+    if accelerator in ("gpu", "cuda") and cuda:
+        return "cuda", "asked for"
+    if accelerator in ("gpu", "mps") and mps:
+        return "mps", "asked for"
+    if accelerator == "cpu":
+        return "cpu", "asked for"
+    here = [name for name, there in (("cuda", cuda), ("mps", mps), ("cpu", True)) if there]
+    what = f"found {accelerator!r}, but this machine has {', '.join(here)}"
+    raise ConfigError([Problem("trainer.accelerator", what, "try trainer=auto")])
+
+
+def best_precision(device: str) -> tuple[Precision, str]:
+    """The fastest precision whose results are those of float32 here, and why."""
+    if device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bf16-mixed", "this GPU computes in bf16"
+    if device == "cpu" and torch.cpu._is_avx512_bf16_supported():
+        return "bf16-mixed", "this processor computes in bf16 (avx512_bf16)"
+    return "32-true", "bf16 is not computed in hardware here"
