@@ -1,4 +1,4 @@
-"""The only reader of encoder weights: strict, by the checkpoint's own description, without running its code."""
+"""The only reader of encoder weights: strict, by the checkpoint's own description, running no code of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from hydra.utils import instantiate
 from torch import Tensor, nn
 
-from dae.errors import UserError
+from dae.errors import UserError, near
 
 
 class CheckpointError(UserError):
@@ -40,8 +40,10 @@ class Checkpoint:
     epochs: int
 
     def __str__(self) -> str:
-        metrics = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items())
-        return f"{self.path} (run {self.hyper_parameters.get('run')}, epoch {self.epochs}; {metrics})"
+        """Where it lies, which run it comes from, how far that had got."""
+        first = next((f", {name} {value:.4f}" for name, value in self.metrics.items()), "")
+        run = Path(self.hyper_parameters.get("run", "unknown"))
+        return f"{near(self.path)} (run {run.name}, epoch {self.epochs}{first})"
 
 
 def find(place: str | Path) -> Path:
@@ -78,7 +80,9 @@ def read(place: str | Path) -> Checkpoint:
         raise CheckpointError(f"{path} is not a checkpoint of plain values: {reason}") from error
     expected = {"state_dict", "hyper_parameters"}
     if not isinstance(content, dict) or not expected <= content.keys():
-        raise CheckpointError(f"{path} is not a checkpoint of this project: it lacks {', '.join(sorted(expected))}")
+        raise CheckpointError(
+            f"{path} is not a checkpoint of this project: it lacks {', '.join(sorted(expected))}"
+        )
     return Checkpoint(
         path=path,
         tensors=content["state_dict"],
@@ -132,8 +136,12 @@ def strict_load(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, pr
         CheckpointError: With all missing, unexpected and misshapen tensors, under their names in the file.
     """
     wanted = module.state_dict()
-    problems = [f"missing     {prefix}{name} {_shape(wanted[name])}" for name in wanted if name not in tensors]
-    problems += [f"unexpected  {prefix}{name} {_shape(tensors[name])}" for name in tensors if name not in wanted]
+    problems = [
+        f"missing     {prefix}{name} {_shape(wanted[name])}" for name in wanted if name not in tensors
+    ]
+    problems += [
+        f"unexpected  {prefix}{name} {_shape(tensors[name])}" for name in tensors if name not in wanted
+    ]
     problems += [
         f"misshapen   {prefix}{name} {_shape(tensors[name])}, expected {_shape(wanted[name])}"
         for name in wanted
@@ -142,7 +150,9 @@ def strict_load(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, pr
     if problems:
         listing = "\n    ".join(problems)
         fitting = "\n    ".join(f"{prefix}{name} {_shape(tensor)}" for name, tensor in wanted.items())
-        raise CheckpointError(f"{path} does not fit:\n    {listing}\n  What would have fitted:\n    {fitting}")
+        raise CheckpointError(
+            f"{path} does not fit:\n    {listing}\n  What would have fitted:\n    {fitting}"
+        )
     module.load_state_dict(dict(tensors), strict=True)
 
 
@@ -186,9 +196,9 @@ def _check_target(target: str, path: Path, allow_targets: Sequence[str]) -> None
             raise CheckpointError(f"{path}: its encoder is a {target}, and {error}") from error
         # A name that a module merely imported belongs to somebody else.
         defined = f"{getattr(found, '__module__', '')}."
-        if isinstance(found, type) and issubclass(found, nn.Module):
-            if any(defined.startswith(f"{package}.") for package in packages):
-                return
+        own = any(defined.startswith(f"{package}.") for package in packages)
+        if own and isinstance(found, type) and issubclass(found, nn.Module):
+            return
     package = target.split(".")[0]
     raise CheckpointError(
         f"{path} asks to build {target}; only network classes of {', '.join(packages)} are built. "

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from dae.errors import assign
+from dae.errors import assign, near
 from dae.record import RunRecord
 
 
@@ -25,9 +23,3 @@ def closing_summary(record: RunRecord, stages: list[str]) -> str:
         place = assign("classifier.encoder_checkpoint", folder)
         lines.append(f"  go on        python train.py stage=classifier classifier=linear {place}")
     return "\n".join(lines)
-
-
-def near(folder: Path) -> str:
-    """The path as one would type it here."""
-    here = Path.cwd()
-    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)

@@ -10,7 +10,7 @@ from typing import TextIO
 class ConsoleHandler(logging.StreamHandler):
     """Writes to what ``sys.stdout`` is at the moment, so that lines appear above a live progress bar."""
 
-    @property  # type: ignore[override]
+    @property
     def stream(self) -> TextIO:
         """The present ``sys.stdout``."""
         return sys.stdout

@@ -1,7 +1,7 @@
 """Everything that is wrong with a command line that Hydra could not compose.
 
-Hydra stops at its first error. So the overrides are parsed one by one, group choices are tried first, then all
-values are forced in, and the config that results is held against its classes like any other.
+Hydra stops at its first error. So the overrides are parsed one by one, group choices are tried first, then
+all values are forced in, and the config that results is held against its classes like any other.
 """
 
 from __future__ import annotations
@@ -120,7 +120,9 @@ def _bad_choice(override: Override, text: str, error: Exception) -> Problem:
     group = key.partition("@")[0]
     offered = choices(group)
     if group.startswith("hydra") or override.is_delete():
-        return Problem(text, _first_line(error), "see python train.py --hydra-help" if "hydra" in group else "")
+        return Problem(
+            text, _first_line(error), "see python train.py --hydra-help" if "hydra" in group else ""
+        )
     if not offered:
         meant = nearest(group, groups())
         what = f"there is no group {group!r} (groups: {', '.join(groups())})"
@@ -138,7 +140,9 @@ def _unreadable(text: str, error: Exception) -> Problem:
     if "=" not in text:
         return Problem(text, "expected key=value or group=choice", "see python train.py --help")
     key, _, value = text.partition("=")
-    return Problem(text, f"Hydra cannot read it: {_first_line(error)}", f"if it is one text, try {assign(key, value)}")
+    return Problem(
+        text, f"Hydra cannot read it: {_first_line(error)}", f"if it is one text, try {assign(key, value)}"
+    )
 
 
 def _first_line(error: Exception) -> str:

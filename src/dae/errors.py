@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -59,3 +60,9 @@ def assign(key: str, value: object) -> str:
         escaped = text.replace('"', r"\"")
         text = f'"{escaped}"'
     return shlex.quote(f"{key}={text}")
+
+
+def near(path: Path) -> str:
+    """The path as one would type it here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

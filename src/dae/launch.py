@@ -23,6 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from dae.allocator import keep_freed_memory
 from dae.errors import ConfigError, UserError
 from dae.groups import conf_folder
 
@@ -33,7 +34,7 @@ class Terminated(SystemExit):
     """SIGTERM, as an exception, so that the run writes its result on its way out."""
 
 
-class JobFailed(Exception):
+class JobError(Exception):
     """A job of a sweep has failed and has said so itself."""
 
 
@@ -57,7 +58,7 @@ def launch(arguments: Sequence[str] | None = None) -> int:
     jobs = _Jobs(shlex.join(["python", "train.py", *typed]))
     try:
         hydra.main(config_path=str(conf_folder()), config_name="train", version_base="1.3")(jobs)()
-    except JobFailed:
+    except JobError:
         return jobs.closing()
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         if jobs.begun:
@@ -89,6 +90,7 @@ class _Jobs:
         settings = HydraConfig.get()
         folder = Path(settings.runtime.output_dir)
         self.sweep = settings.mode == RunMode.MULTIRUN
+        keep_freed_memory()
         from dae.run import run
 
         try:
@@ -103,7 +105,7 @@ class _Jobs:
             # Lightning turns Ctrl-C into an exit of its own.
             raise exit_ if isinstance(exit_, Terminated) else KeyboardInterrupt from exit_
         if self.sweep:
-            raise JobFailed  # Hydra goes on with the other jobs
+            raise JobError  # Hydra goes on with the other jobs
         return None
 
     def closing(self) -> int:

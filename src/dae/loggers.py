@@ -13,7 +13,6 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb
-from torch import Tensor
 
 
 class TensorBoardLogger(loggers.TensorBoardLogger):
@@ -33,7 +32,7 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
         super().__init__(str(save_dir), name="", version="", default_hp_metric=False)
         self._session_open = False
 
-    def log_hyperparams(  # type: ignore[override]
+    def log_hyperparams(
         self,
         params: dict[str, Any] | Namespace,
         metrics: dict[str, Any] | None = None,
@@ -45,7 +44,7 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
         self._add(hparams_pb(flat, trial_id=f"{run.parent.name}/{run.name}"))
         self._session_open = True
 
-    def log_metrics(self, metrics: Mapping[str, float | Tensor], step: int | None = None) -> None:  # type: ignore[override]
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write scalars. The epoch is the x-axis already, so Lightning's ``epoch`` is left out."""
         super().log_metrics({name: value for name, value in metrics.items() if name != "epoch"}, step)
 
@@ -79,7 +78,9 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
 def flatten(node: Any, path: str = "") -> list[tuple[str, bool | int | float | str]]:
     """Leaves with their full key paths; lists and nulls as text."""
     if isinstance(node, dict):
-        return [pair for key, value in node.items() for pair in flatten(value, f"{path}.{key}" if path else key)]
+        return [
+            pair for key, value in node.items() for pair in flatten(value, f"{path}.{key}" if path else key)
+        ]
     if isinstance(node, bool | int | float):
         return [(path, node)]
     return [(path, str(node))]

@@ -65,7 +65,9 @@ def _warm_start(config: Config) -> Iterator[Problem]:
     if place is None:
         return
     if "dae" not in stages(config):
-        yield Problem("dae.warm_start", f"found {place!r}, but stage 1 does not run", "try dae.warm_start=null")
+        yield Problem(
+            "dae.warm_start", f"found {place!r}, but stage 1 does not run", "try dae.warm_start=null"
+        )
     else:
         yield from _unfit("dae.warm_start", place, config)
 
@@ -88,7 +90,8 @@ def _mismatch(found: checkpoint.Checkpoint, config: Config) -> str:
         return "it holds no encoder"
     for argument, key in (("image_size", "image_size"), ("in_channels", "channels")):
         if encoder.get(argument, config["data"][key]) != config["data"][key]:
-            return f"its encoder has {argument}={encoder[argument]}, the data has data.{key}={config['data'][key]}"
+            found_here = f"the data has data.{key}={config['data'][key]}"
+            return f"its encoder has {argument}={encoder[argument]}, {found_here}"
     return ""
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from dae import checkpoint, metrics, settings
 from dae.closing import closing_summary
 from dae.data.images import ImageDataModule
+from dae.errors import near
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.classifier import EncoderClassifier, classifier_head
 from dae.record import RunRecord, write_run
@@ -41,7 +42,7 @@ def run(cfg: DictConfig, folder: Path, command: str) -> float:
 
         data: ImageDataModule = build(cfg.data)
         data.setup()
-        log.info("Run folder: %s", folder)
+        log.info("Run folder: %s", near(folder))
         log.info("Data: %s", data)
         (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
         write_run(folder, command, data.checksum())
@@ -111,12 +112,12 @@ def choose_encoder(cfg: DictConfig, folder: Path) -> tuple[nn.Module, dict[str, 
     encoder, source = checkpoint.load_encoder(place, cfg.allow_targets)
     tensors = encoder.state_dict()
     log.info("Encoder: %d tensors, sha256 %.12s", len(tensors), checkpoint.content_hash(tensors))
-    log.info("         from %s", source)
+    log.info("  loaded from %s", source)
     return encoder, source.hyper_parameters["encoder"]
 
 
 def new_encoder(cfg: DictConfig) -> nn.Module:
-    """An untrained encoder; that of ``classifier=random`` is the one that stage 1 of this seed starts from."""
+    """An untrained encoder: for ``classifier=random`` the one that stage 1 of this seed starts from."""
     seed_all(cfg.seed, "encoder")
     return build(cfg.dae.encoder)
 

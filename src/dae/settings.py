@@ -12,13 +12,14 @@ import re
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 import torch
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
+from pydantic.errors import PydanticInvalidForJsonSchema
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 from torch import nn
@@ -29,6 +30,8 @@ from dae.errors import ConfigError, Problem, assign, nearest
 from dae.groups import choices
 from dae.models.noise import Noise
 from dae.models.optimization import OptimizerFactory, ScheduleFactory
+
+_STRICT = ConfigDict(arbitrary_types_allowed=True, strict=True, allow_inf_nan=False)
 
 
 @dataclass
@@ -102,7 +105,7 @@ def find_problems(cfg: DictConfig) -> list[Problem]:
     except OmegaConfBaseException as error:
         what = str(error).splitlines()[0]
         return [Problem(error.full_key or "config", what, "see python train.py --cfg job")]
-    assert isinstance(config, dict)
+    config = cast(dict[str, Any], config)
     problems = list(_Checker(config).fields("", config, Settings))
     wrong = [problem.where for problem in problems]
     origins = _interpolations(OmegaConf.to_container(cfg, resolve=False))
@@ -137,13 +140,17 @@ class _Checker:
             else:
                 yield self.unknown(here, value, [name for name in hints if f"{path}.{name}" not in MOVED])
         for name in sorted(required - node.keys()):
-            yield Problem(f"{path}.{name}".lstrip("."), "is missing", f"try {path}.{name}=<value>".replace(" .", " "))
+            yield Problem(
+                f"{path}.{name}".lstrip("."), "is missing", f"try {path}.{name}=<value>".replace(" .", " ")
+            )
 
     def value(self, path: str, value: Any, hint: Any) -> Iterator[Problem]:
         """Any value against its annotation."""
         origin = get_origin(hint)
         if isinstance(hint, type) and is_dataclass(hint):
-            yield from self.fields(path, value, hint) if isinstance(value, dict) else [self.not_a_node(path, value)]
+            yield from (
+                self.fields(path, value, hint) if isinstance(value, dict) else [self.not_a_node(path, value)]
+            )
         elif origin is dict and get_args(hint)[0] is str:
             if not isinstance(value, dict):
                 yield self.not_a_node(path, value)
@@ -177,11 +184,10 @@ class _Checker:
             yield Problem(f"{path}._partial_", f"expected {str(partial).lower()} here")
         hints = _annotations(target, signature)
         arguments = {key: value for key, value in node.items() if not _is_hydra_key(key)}
-        required = {
-            key
-            for key, parameter in signature.parameters.items()
-            if parameter.default is parameter.empty and key in hints and not partial
-        }
+        required = {key for key in hints if signature.parameters[key].default is inspect.Parameter.empty}
+        if partial:  # the code brings what has no default
+            hints = {key: hint for key, hint in hints.items() if key not in required}
+            required = set()
         found = list(self.arguments(path, arguments, hints, required))
         yield from found
         if not found and path.endswith("optimizer"):
@@ -189,18 +195,15 @@ class _Checker:
 
     def scalar(self, path: str, value: Any, hint: Any) -> Iterator[Problem]:
         """A plain value against its annotation: scalars strictly, containers leniently."""
-        config = ConfigDict(arbitrary_types_allowed=True, strict=True, allow_inf_nan=False)
-        adapter = TypeAdapter(hint, config=None if _own_config(hint) else config)
+        adapter = TypeAdapter(hint, config=_STRICT)
         try:
-            text = json.dumps(value)
-            adapter.validate_json(text, strict=True)
+            adapter.validate_json(json.dumps(value), strict=True)
         except ValidationError as error:
-            expected = " or ".join(dict.fromkeys(_expectation(detail) for detail in error.errors()))
             meant = nearest(str(value), _words(hint)) if isinstance(value, str) else None
-            hint_text = f"try {assign(path, meant)}" if meant else ""
-            if isinstance(value, list) and get_origin(hint) is not list:
-                hint_text = f"to sweep over the values: -m {path}={','.join(map(str, value))}"
-            yield Problem(path, f"found {value!r}, expected {expected}", hint_text)
+            advice = f"try {assign(path, meant)}" if meant else ""
+            if isinstance(value, list) and get_origin(hint) is None:
+                advice = f"to sweep over the values: -m {path}={','.join(map(str, value))}"
+            yield Problem(path, f"found {value!r}, expected {_expected(adapter, error)}", advice)
 
     def unknown(self, path: str, value: Any, names: list[str]) -> Problem:
         """A key that nobody reads."""
@@ -219,7 +222,9 @@ class _Checker:
             meant = same[0] if same else nearest(path, known)
         if meant is None:
             return Problem(path, what)
-        typed = [assign(leaf.replace(path, meant, 1), leaf_value) for leaf, leaf_value in _leaves({path: value})]
+        typed = [
+            assign(leaf.replace(path, meant, 1), leaf_value) for leaf, leaf_value in _leaves({path: value})
+        ]
         return Problem(path, f"{what}; the nearest is {meant}", f"try {' '.join(typed)}")
 
     def not_a_node(self, path: str, value: Any) -> Problem:
@@ -242,7 +247,11 @@ def _is_hydra_key(key: str) -> bool:
 
 def _is_built(hint: Any) -> bool:
     """Whether a value of this annotation is built from a node."""
-    if hint is OptimizerFactory or hint is ScheduleFactory or get_origin(hint) is get_origin(Callable[..., Any]):
+    if (
+        hint is OptimizerFactory
+        or hint is ScheduleFactory
+        or get_origin(hint) is get_origin(Callable[..., Any])
+    ):
         return True
     return isinstance(hint, type) and issubclass(hint, nn.Module | ImageDataModule | Callback)
 
@@ -256,7 +265,7 @@ def _wanted(hint: Any) -> tuple[type, bool]:
 
 def _annotations(target: Any, signature: inspect.Signature) -> dict[str, Any]:
     """Annotation of each argument that can be named; ``**kwargs`` admits nothing."""
-    function = target.__init__ if isinstance(target, type) else target
+    function = inspect.getattr_static(target, "__init__") if isinstance(target, type) else target
     try:
         hints = get_type_hints(function, include_extras=True)
     except NameError:  # an annotation that is only imported for type checkers
@@ -274,16 +283,38 @@ def _try_optimizer(path: str, target: Any, arguments: dict[str, Any]) -> Iterato
         yield Problem(path, f"{target.__name__} refuses its arguments: {error}")
 
 
-def _own_config(hint: Any) -> bool:
-    return isinstance(hint, type) and (is_dataclass(hint) or hasattr(hint, "__pydantic_config__"))
+def _expected(adapter: TypeAdapter[Any], error: ValidationError) -> str:
+    """What an annotation admits, as the end of "expected ..."."""
+    details = error.errors()
+    own_words = [str(detail["ctx"]["error"]) for detail in details if detail["type"] == "value_error"]
+    if own_words:
+        return own_words[0].removeprefix("expected ")
+    try:
+        return describe(adapter.json_schema())
+    except PydanticInvalidForJsonSchema:  # an annotation with tensors, say
+        return " or ".join(dict.fromkeys(detail["msg"] for detail in details))
 
 
-def _expectation(detail: Any) -> str:
-    """Pydantic's message as the end of "expected ..."."""
-    message = re.sub(r"^(Input|Value error,|Value|String|List|Tuple) ?(should )?(be |expected )?", "", detail["msg"])
-    message = re.sub(r"^(a )?valid ", "a ", message)
-    message = re.sub(r"^a (integer|array)", r"an \1", message)
-    return re.sub(r"^(less|greater) than", r"a number \1 than", message)
+def describe(schema: Mapping[str, Any]) -> str:
+    """A JSON schema in words: ``an integer >= 0 or null``."""
+    if "anyOf" in schema:
+        return " or ".join(describe(member) for member in schema["anyOf"])
+    if "const" in schema or "enum" in schema:
+        words = schema.get("enum", [schema.get("const")])
+        return " or ".join(map(json.dumps, words)).replace('"', "'")
+    articles = {"integer": "an integer", "array": "a list", "object": "a mapping", "boolean": "true or false"}
+    kind = schema.get("type", "value")
+    text = articles.get(kind, kind if kind == "null" else f"a {kind}")
+    signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+    bounds = [f"{sign} {schema[key]:g}" for key, sign in signs.items() if key in schema]
+    bounds += [f"a multiple of {schema['multipleOf']}"] if "multipleOf" in schema else []
+    bounds += [f"matching {schema['pattern']}"] if "pattern" in schema else []
+    if "items" in schema:
+        length = schema.get("minItems")
+        text += (
+            f" of {length if length is not None else ''}".rstrip() + f" ({describe(schema['items'])} each)"
+        )
+    return " ".join([text, ", ".join(bounds)]).strip()
 
 
 def _words(hint: Any) -> list[str]:
@@ -304,7 +335,9 @@ def _choose(path: str) -> str:
 def _leaves(node: Any, path: str = "") -> list[tuple[str, Any]]:
     if not isinstance(node, dict) or not node:
         return [(path, node)]
-    return [leaf for key, value in node.items() for leaf in _leaves(value, f"{path}.{key}" if path else str(key))]
+    return [
+        leaf for key, value in node.items() for leaf in _leaves(value, f"{path}.{key}" if path else str(key))
+    ]
 
 
 def _interpolations(unresolved: Any) -> dict[str, str]:

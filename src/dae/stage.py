@@ -72,12 +72,10 @@ def run_stage(
 
     chosen = data.validation != "test"
     checkpoint = StageCheckpoint(folder, monitor.name if chosen else None, monitor.mode)
-    own = [EpochSeed(seed, module.stage), checkpoint, *progress_callbacks()]
+    own = [EpochSeed(seed, str(module.stage)), checkpoint, *progress_callbacks()]
     own += [FrozenGuard()] if isinstance(module, EncoderClassifier) else []
     all_loggers = [make(save_dir=folder) for make in make_loggers]
-    trainer = make_trainer(
-        max_epochs=epochs, callbacks=[*callbacks, *own], logger=all_loggers, folder=folder
-    )
+    trainer = make_trainer(max_epochs=epochs, callbacks=[*callbacks, *own], logger=all_loggers, folder=folder)
     for logger in all_loggers:
         logger.log_hyperparams(config)
         if isinstance(logger, TensorBoardLogger):
@@ -94,7 +92,9 @@ def run_stage(
         counted = read(best)
         metrics = {**counted.metrics, **{name: value for name, value in tested.items() if name != "step"}}
         for logger in all_loggers:
-            logger.log_metrics({f"best/{name}": value for name, value in metrics.items()}, step=counted.epochs)
+            logger.log_metrics(
+                {f"best/{name}": value for name, value in metrics.items()}, step=counted.epochs
+            )
         status = "completed"
     finally:
         for logger in all_loggers:

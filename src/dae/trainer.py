@@ -17,7 +17,8 @@ from dae.errors import ConfigError, Problem
 log = logging.getLogger(__name__)
 
 Batches = Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)]
-Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true"]
+Computed = Literal["32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true"]
+Precision = Literal["auto"] | Computed
 
 
 def build_trainer(
@@ -66,14 +67,12 @@ def build_trainer(
         ConfigError: The device is not there.
     """
     chosen, why = device_type(accelerator)
-    if precision == "auto":
-        precision, reason = best_precision(chosen)
-        why = f"{why}; {reason}"
-    log.info("Device %s (%s), precision %s", chosen, why, precision)
+    computed, reason = best_precision(chosen) if precision == "auto" else (precision, "asked for")
+    log.info("Device: %s (%s), precision: %s (%s)", chosen, why, computed, reason)
     return Trainer(
         accelerator=chosen,
         devices=devices,
-        precision=precision,
+        precision=computed,
         max_epochs=max_epochs,
         callbacks=list(callbacks),
         # False, not []: an empty list would be replaced by Lightning's default logger.
@@ -120,7 +119,7 @@ def device_type(accelerator: str) -> tuple[Literal["cpu", "cuda", "mps"], str]:
     raise ConfigError([Problem("trainer.accelerator", what, "try trainer=auto")])
 
 
-def best_precision(device: str) -> tuple[Precision, str]:
+def best_precision(device: str) -> tuple[Computed, str]:
     """The fastest precision whose results are those of float32 here, and why."""
     if device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return "bf16-mixed", "this GPU computes in bf16"

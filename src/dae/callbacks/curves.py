@@ -14,7 +14,7 @@ class Curves(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Log a point, seldom enough not to wait for the device at each step."""
-        if (batch_idx + 1) % trainer.log_every_n_steps:
+        if (batch_idx + 1) % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
         batch_size = trainer.datamodule.batch_size  # type: ignore[attr-defined]
         dataset_size = len(trainer.datamodule.train.labels)  # type: ignore[attr-defined]

@@ -31,7 +31,9 @@ class FrozenGuard(Callback):
         """
         after = self._hash(pl_module)
         if after != self.before:
-            raise FrozenError(f"frozen tensors changed during the fit: sha256 {self.before} before, {after} after")
+            raise FrozenError(
+                f"frozen tensors changed during the fit: sha256 {self.before} before, {after} after"
+            )
         if self.before:
             log.info("Frozen tensors: sha256 %.12s before and after the fit", after)
 

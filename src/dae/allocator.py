@@ -1,0 +1,24 @@
+"""glibc's allocator, told to keep what it is given back."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import platform
+
+log = logging.getLogger(__name__)
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
+
+
+def keep_freed_memory() -> None:
+    """Let the process reuse large blocks instead of returning them to the kernel after each step.
+
+    By default every activation above 32 MB at most is mapped anew, and each of its pages faults again when
+    it is first written: a third to a half of a training step on a CPU. Linux with glibc only.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    done = libc.mallopt(M_MMAP_THRESHOLD, 1 << 30) and libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+    log.debug("glibc %s freed memory", "keeps" if done else "does not keep")

@@ -1,0 +1,61 @@
+"""What tests are made of: the outcome of a command, a composed config."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from dae.groups import conf_folder
+from dae.launch import register_resolvers
+
+REPOSITORY = Path(__file__).parents[1]
+MNIST = Path(os.environ.get("DAE_MNIST", REPOSITORY.parent / "shared" / "mnist"))
+HAS_MNIST = (MNIST / "MNIST" / "raw" / "train-images-idx3-ubyte.gz").is_file()
+# Both stages, in a second.
+SMOKE = ("data=digits", "debug=smoke", "logger=none", "callbacks=none")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    exit_code: int
+    out: str
+    err: str
+    place: Path
+
+    @property
+    def text(self) -> str:
+        return self.out + self.err
+
+    @property
+    def folders(self) -> list[Path]:
+        """Run folders, the oldest first."""
+        found = [*self.place.glob("outputs/*/"), *self.place.glob("multirun/*/*/")]
+        return sorted(folder for folder in found if not folder.name.startswith("."))
+
+    @property
+    def folder(self) -> Path:
+        (folder,) = self.folders
+        return folder
+
+    @property
+    def result(self) -> dict[str, Any]:
+        return json.loads((self.folder / "result.json").read_text())
+
+
+Train = Callable[..., Outcome]
+
+
+def composed(*overrides: str) -> DictConfig:
+    """The config of a command line."""
+    register_resolvers()
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        return compose("train", overrides=list(overrides))
