@@ -16,22 +16,36 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from dae.errors import Problem, assign, nearest
+from dae.errors import ConfigError, Problem, assign, nearest
 from dae.groups import choices, conf_folder, groups
 
 
-def diagnose(arguments: Sequence[str], error: Exception) -> list[Problem]:
+def refuse_sweep(arguments: Sequence[str]) -> None:
+    """Find a bad choice before the sweep begins: Hydra would make its folder first.
+
+    Raises:
+        ConfigError: With all bad choices.
+    """
+    problems = _problems(arguments, values=False)
+    if problems:
+        raise ConfigError(problems)
+
+
+def diagnose(arguments: Sequence[str], error: Exception) -> ConfigError:
     """The problems of a command line.
 
     Args:
         arguments: What was typed behind ``train.py``.
         error: What Hydra said; told as it is if nothing else is found.
     """
+    return ConfigError(_problems(arguments, values=True) or [Problem("command", str(error).strip())])
+
+
+def _problems(arguments: Sequence[str], values: bool) -> list[Problem]:
     options = get_args_parser().parse_args(list(arguments))
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        problems = list(_Diagnosis(options.overrides, sweep=options.multirun).problems())
-    return problems or [Problem("command", str(error).strip())]
+        return list(_Diagnosis(options.overrides, sweep=options.multirun).problems(values))
 
 
 class _Diagnosis:
@@ -39,8 +53,8 @@ class _Diagnosis:
         self.overrides = overrides
         self.sweep = sweep
 
-    def problems(self) -> Iterator[Problem]:
-        """First what cannot be read, then the groups, then the values."""
+    def problems(self, with_values: bool) -> Iterator[Problem]:
+        """First what cannot be read, then the groups, then, if wished for, the values."""
         parsed: list[Override] = []
         for text in self.overrides:
             try:
@@ -59,7 +73,8 @@ class _Diagnosis:
                 yield from found
             else:
                 values.append(override)
-        yield from self._values(values, good)
+        if with_values:
+            yield from self._values(values, good)
 
     def _choices(self, override: Override, good: list[str]) -> tuple[list[str], list[Problem]]:
         """The choices of an override that compose, and what is wrong with the others."""

@@ -51,22 +51,33 @@ def launch(arguments: Sequence[str] | None = None) -> int:
     if arguments is not None:
         sys.argv = ["train.py", *arguments]
     typed = sys.argv[1:]
+    sweep = {"-m", "--multirun"} & set(typed)
+    # Hydra takes the flag before all overrides or after them, not between.
+    sys.argv[1:] = ["-m", *(word for word in typed if word not in sweep)] if sweep else typed
     # Hydra raises its errors instead of printing them and leaving.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     register_resolvers()
     previous = signal.signal(signal.SIGTERM, _terminate)
     jobs = _Jobs(shlex.join(["python", "train.py", *typed]))
     try:
+        if sweep:
+            from dae.diagnosis import refuse_sweep
+
+            refuse_sweep(sys.argv[1:])
         hydra.main(config_path=str(conf_folder()), config_name="train", version_base="1.3")(jobs)()
     except JobError:
         return jobs.closing()
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         if jobs.begun:
             raise
         from dae.diagnosis import diagnose
 
-        print(ConfigError(diagnose(typed, error)), file=sys.stderr)
-        return ConfigError.exit_code
+        refused = diagnose(sys.argv[1:], error)
+        print(refused, file=sys.stderr)
+        return refused.exit_code
     except Terminated:
         return 143
     except KeyboardInterrupt:

@@ -162,11 +162,14 @@ def _device(config: Config) -> Iterator[Problem]:
         yield Problem("trainer.precision", what, "try trainer.precision=auto")
 
 
+# What ``stages`` reads.
+_STAGES = ("stage", "classifier.encoder", "classifier.encoder_checkpoint")
+# The keys that a rule reads, and the rule.
 RULES: list[tuple[tuple[str, ...], Callable[[Config], Iterator[Problem]]]] = [
     (("classifier.encoder", "classifier.trainable_blocks"), _blocks),
-    (("stage", "data", "classifier.encoder", "classifier.encoder_checkpoint"), _encoder_checkpoint),
-    (("stage", "data", "classifier", "dae.warm_start"), _warm_start),
-    (("objective", "stage", "classifier"), _objective),
+    (("data", *_STAGES), _encoder_checkpoint),
+    (("data", "dae.warm_start", *_STAGES), _warm_start),
+    (("objective", *_STAGES), _objective),
     (("callbacks", "data.validation"), _chosen_on_test),
     (("data.image_size", "dae.noise", "dae.reference_noise"), _block_size),
     (("data.limit", "data.labels"), _labels),

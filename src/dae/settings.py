@@ -201,9 +201,10 @@ class _Checker:
         except ValidationError as error:
             meant = nearest(str(value), _words(hint)) if isinstance(value, str) else None
             advice = f"try {assign(path, meant)}" if meant else ""
-            if isinstance(value, list) and get_origin(hint) is None:
+            expected = _expected(adapter, error)
+            if isinstance(value, list) and "a list" not in expected:
                 advice = f"to sweep over the values: -m {path}={','.join(map(str, value))}"
-            yield Problem(path, f"found {value!r}, expected {_expected(adapter, error)}", advice)
+            yield Problem(path, f"found {value!r}, expected {expected}", advice)
 
     def unknown(self, path: str, value: Any, names: list[str]) -> Problem:
         """A key that nobody reads."""

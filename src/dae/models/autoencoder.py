@@ -73,7 +73,7 @@ class DenoisingAutoencoder(LightningModule):
         """The loss of one batch. Only the metric object hears of it: logging waits for the epoch's end."""
         images, _ = batch
         loss = F.binary_cross_entropy_with_logits(self(self.noise(images)), images)
-        self.trained["loss"].update(loss.detach(), len(images))
+        self.trained["loss"].update(loss, len(images))
         return loss
 
     def on_train_epoch_end(self) -> None:

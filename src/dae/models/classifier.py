@@ -98,7 +98,7 @@ class EncoderClassifier(LightningModule):
         images, labels = batch
         logits = self(images)
         loss = F.cross_entropy(logits, labels)
-        self.trained["loss"].update(loss.detach(), len(labels))
+        self.trained["loss"].update(loss, len(labels))
         self.trained["accuracy"].update(logits.detach(), labels)
         return loss
 

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import torch
 from pytorch_lightning import LightningModule
-from torchmetrics import MeanMetric, Metric, MetricCollection
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
 
 
-class Mean(MeanMetric):
-    """A mean that does not look for NaNs at each update: the look would wait for the device."""
+class Mean(Metric):
+    """The mean over images of a value that is given as the mean over a batch.
+
+    Torchmetrics' MeanMetric looks for NaNs at each update, which waits for the device; told not to look, it
+    ignores the weights (1.9).
+    """
+
+    total: Tensor
+    count: Tensor
 
     def __init__(self) -> None:
-        super().__init__(nan_strategy="disable")
+        super().__init__()
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, mean: Tensor, count: int) -> None:
+        """Take in the mean over ``count`` images."""
+        self.total += mean.detach() * count
+        self.count += count
+
+    def compute(self) -> Tensor:
+        """The mean over all images so far."""
+        return self.total / self.count
 
 
 def collect(**metrics: Metric) -> MetricCollection:

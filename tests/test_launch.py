@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from dae.launch import job_folder
+from helpers import REPOSITORY, SMOKE
+
+WRONG = ["dae.optimizer.lrr=1", "+dae.nois.p=2", "classifier.epochs=ten", "data=mnsit"]
+WORDS = [
+    "there is no key 'lrr' in dae.optimizer",
+    "try dae.optimizer.lr=1",
+    "there is no key 'nois' in dae",
+    "try dae.noise.p=2",
+    "classifier.epochs: found 'ten', expected an integer >= 0",
+    "there is no data 'mnsit', expected one of digits, fashion_mnist, image_folder, kmnist, mnist",
+    "try data=mnist",
+]
+
+
+def test_everything_that_is_wrong_is_told_together(train):
+    done = train(*WRONG)
+    assert done.exit_code == 2
+    assert done.err.startswith("4 things are wrong with this command:")
+    for words in WORDS:
+        assert words in done.err
+    assert "Traceback" not in done.text
+    assert not list(done.place.iterdir()), "a command that cannot be composed creates nothing"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["dae.optimizer.lrr=1"], "try dae.optimizer.lr=1"),
+        (["data=mnsit"], "try data=mnist"),
+        (["dat=mnist"], "the nearest is data"),
+        (["dae/nois=dropout"], "there is no group 'dae/nois'"),
+        (["dae/nois=dropout"], "try dae/noise=dropout"),
+        (["seed=0,1"], "try python train.py -m seed=0,1"),
+        (["callbacks=null"], "try callbacks=none"),
+        (["callbacks=[pictures,early]"], "try 'callbacks=[pictures,early_stopping]'"),
+        (["foo"], "expected key=value or group=choice"),
+        (["trainer.max_epochs=3"], "dae.epochs, classifier.epochs"),
+        (["name=a(b"], "if it is one text, try 'name=\"a(b\"'"),
+        (["-m", "data=mnist,mnsit", "seed=0,1"], "try data=mnist"),
+        (["hydra.sweeper.nonsense=1"], "hydra.sweeper.nonsense=1"),
+        (["seed.x=1"], "seed: found {'x': 1}, expected an integer >= 0"),
+        (["~callbacks.nothing"], "~callbacks.nothing"),
+    ],
+)
+def test_what_hydra_cannot_compose(train, arguments, words):
+    done = train(*arguments)
+    assert done.exit_code == 2
+    assert words in done.err
+    assert "Traceback" not in done.text
+    assert not list(done.place.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("+dae.nois.p=2", "try dae.noise.p=2"),
+        ("classifier.epochs=ten", "found 'ten', expected an integer >= 0"),
+        ("dae.noise=gaussian", "try dae/noise=gaussian"),
+        ("classifier.encoder_checkpoint=nowhere", "nowhere: no such file or folder"),
+    ],
+)
+def test_a_composed_config_that_is_refused_leaves_its_result(train, argument, words):
+    done = train(argument)
+    assert done.exit_code == 2
+    assert words in done.out
+    assert "Traceback" not in done.text
+    assert done.result["status"] == "failed"
+    assert words in done.result["error"]
+    assert {file.name for file in done.folder.iterdir()} == {".hydra", "train.log", "result.json"}
+
+
+def test_a_sweep_goes_on_past_a_refused_job(train):
+    done = train("-m", "dae.noise.p=0.1,7", *SMOKE)
+    assert done.exit_code == 1
+    statuses = {
+        folder.name: json.loads((folder / "result.json").read_text())["status"] for folder in done.folders
+    }
+    assert sorted(statuses.values()) == ["completed", "failed"]
+    (failed,) = (name for name, status in statuses.items() if status == "failed")
+    assert failed.startswith("callbacks-none")
+    assert "p-7" in failed
+    assert f"1 of 2 jobs failed:\n  {failed}" in done.err
+
+
+def test_a_sweep_names_its_folders_after_what_they_are(train):
+    done = train("-m", "seed=0,1", "dae.noise.p=0.1,0.3", *SMOKE)
+    assert done.exit_code == 0
+    words = [folder.name.rpartition("-")[0] for folder in done.folders]
+    assert words == sorted(
+        f"callbacks-none_p-{p}_data-digits_debug-smoke_logger-none_seed-{seed}"
+        for p in (0.1, 0.3)
+        for seed in (0, 1)
+    )
+
+
+def test_job_folder():
+    name = job_folder(["dae.noise.p=0.1", "seed=0"])
+    assert name.startswith("p-0.1_seed-0-")
+    assert len(name.rpartition("-")[2]) == 6
+    assert name == job_folder(["seed=0", "dae.noise.p=0.1"])
+    assert name != job_folder(["seed=0", "classifier.p=0.1"]), "the same slug, another hash"
+    assert job_folder(["seed=1", "seed=2"]) == job_folder(["seed=2"])
+    odd = job_folder(["data.root=../a b/(c),d=e", "dae/noise=block"])
+    assert not set(odd) & set("=(), /[]")
+    assert len(job_folder([f"key{i}=value" for i in range(100)])) < 120
+
+
+def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(REPOSITORY / "train.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)  # type: ignore[call-overload]
+
+
+def test_help_is_a_page_for_a_newcomer():
+    page = run("--help").stdout
+    for words in ("stage 1", "stage 2", "dae/noise: block, dropout, gaussian", "experiment: notebook"):
+        assert words in page
+    assert page.count("  python train.py ") >= 10
+
+
+@pytest.mark.parametrize("flag", [["--help"], ["--cfg", "job"]])
+def test_torch_is_not_imported_to_answer(flag):
+    """It takes seconds."""
+    code = (
+        "import sys; from dae.launch import launch\n"
+        f"try: launch({flag!r})\nexcept SystemExit: pass\n"
+        "print('HEAVY', [name for name in ('torch', 'pydantic', 'sklearn') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "HEAVY []" in done.stdout
+
+
+def test_the_config_opens_with_the_stage():
+    assert run("--cfg", "job").stdout.startswith("stage: both\nseed: 0\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("dae/noise=", "gaussian"), ("dae.optimizer.", "dae.optimizer.lr=")]
+)
+def test_tab_completion(typed, offered):
+    line = f"python train.py {typed}"
+    environment = {**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line)), "_": ""}
+    assert offered in run("-sc", "query=bash", env=environment).stdout
+
+
+def test_nothing_but_our_own_lines_on_the_console(tmp_path):
+    """No tips, and no warnings that a user can do nothing about."""
+    done = run(
+        "data=digits", "debug=smoke", "logger=[tensorboard,csv]", "dae/scheduler=one_cycle", cwd=tmp_path
+    )
+    assert done.returncode == 0
+    assert not done.stderr
+    assert not [line for line in done.stdout.splitlines() if "arning" in line or "tip" in line.lower()]
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_run_that_is_stopped_says_so(tmp_path, number, exit_code):
+    command = [sys.executable, str(REPOSITORY / "train.py"), "data=digits", "dae.epochs=500", "logger=none"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "epoch 2/500" in line:
+            break
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == exit_code
+    assert "Traceback" not in errors
+    (result,) = tmp_path.glob("outputs/*/result.json")
+    assert json.loads(result.read_text())["status"] == "interrupted"
+
+
+def test_an_error_of_the_code_is_shown_with_its_traceback(train, monkeypatch):
+    def broken(*arguments: object) -> None:
+        raise ZeroDivisionError("broken on purpose")
+
+    monkeypatch.setattr("dae.run.train_autoencoder", broken)
+    done = train(*SMOKE)
+    assert done.exit_code == 1
+    assert "Traceback" in done.out
+    assert done.result["status"] == "failed"
+    assert done.result["error"] == "ZeroDivisionError: broken on purpose"
+
+
+def test_a_failed_download_is_no_traceback(train, monkeypatch):
+    monkeypatch.setattr("torchvision.datasets.MNIST.mirrors", ["http://127.0.0.1:9/"])
+    done = train()
+    assert done.exit_code == 1
+    assert "python train.py data=digits" in done.out
+    assert "Traceback" not in done.text
+
+
+def test_two_runs_never_share_a_folder(train):
+    train("data=digits", "classifier.epochs=ten")
+    time.sleep(0.01)
+    done = train("data=digits", "classifier.epochs=ten")
+    assert len(done.folders) == 2
+    assert train("data=digits", "classifier.epochs=ten", "name=mine", place="b").folder.name.endswith("-mine")

@@ -1,0 +1,277 @@
+"""Whole runs: what they leave, and what they promise about seeds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dae.checkpoint import content_hash, read
+from helpers import SMOKE, Train
+
+QUICK = (
+    "data=digits",
+    "data.limit=200",
+    "dae.epochs=2",
+    "classifier.epochs=2",
+    "callbacks=none",
+    "logger=none",
+)
+
+
+def weights(folder: Path, stage: str, file: str = "best.ckpt") -> str:
+    return content_hash(read(folder / stage / file).tensors)
+
+
+def metrics(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "result.json").read_text())["metrics"]
+
+
+def test_a_run_leaves_what_it_promises(train: Train):
+    done = train("data=digits", "debug=smoke", "name=mine")
+    assert done.exit_code == 0
+    folder = done.folder
+    assert folder.name.endswith("-mine")
+    files = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
+    events = {file for file in files if "events.out.tfevents" in file}
+    assert {Path(file).parent.name for file in events} == {"dae", "classifier"}
+    assert files - events == {
+        "config.yaml",
+        "run.json",
+        "result.json",
+        "train.log",
+        ".hydra/config.yaml",
+        ".hydra/hydra.yaml",
+        ".hydra/overrides.yaml",
+        "dae/best.ckpt",
+        "dae/last.ckpt",
+        "dae/reconstructions.png",
+        "classifier/best.ckpt",
+        "classifier/last.ckpt",
+    }
+    result = done.result
+    assert list(result) == [
+        "status",
+        "objective",
+        "metrics",
+        "checkpoints",
+        "shared_from",
+        "seconds",
+        "error",
+    ]
+    assert result["status"] == "completed"
+    assert result["error"] is None
+    assert result["shared_from"] is None
+    accuracy = result["metrics"]["classifier/val/accuracy"]
+    assert result["objective"] == {"name": "classifier/val/accuracy", "mode": "max", "value": accuracy}
+    assert result["checkpoints"] == {"dae": "dae/best.ckpt", "classifier": "classifier/best.ckpt"}
+    assert set(result["seconds"]) == {"dae", "classifier", "total"}
+    names = {"loss", "pixel_accuracy", "noisy_loss", "psnr", "ssim"}
+    expected = {f"dae/{split}/{name}" for split in ("val", "test") for name in names}
+    expected |= {f"classifier/{split}/{name}" for split in ("val", "test") for name in ("loss", "accuracy")}
+    assert set(result["metrics"]) == expected
+    run = json.loads((folder / "run.json").read_text())
+    assert run["command"] == "python train.py data=digits debug=smoke name=mine"
+    assert set(run["versions"]) >= {"python", "torch", "pytorch-lightning", "hydra-core"}
+    assert len(run["data_checksum"]) == 64
+    assert run["device"]
+    assert "${" not in (folder / "config.yaml").read_text()
+
+
+def test_checkpoints_are_plain_and_describe_themselves(train: Train):
+    folder = train(*SMOKE).folder
+    for stage, parts in (("dae", {"encoder", "decoder"}), ("classifier", {"encoder", "head"})):
+        content = torch.load(folder / stage / "best.ckpt", weights_only=True)
+        assert {name.split(".")[0] for name in content["state_dict"]} == parts
+        assert content["hyper_parameters"]["encoder"] == {
+            "_target_": "dae.models.networks.ConvEncoder",
+            "in_channels": 1,
+            "image_size": 28,
+            "widths": [32, 16, 16],
+        }
+
+
+def test_one_seed_is_one_result_bit_for_bit_and_another_is_not(train: Train):
+    one, same, other = (
+        train(*QUICK, f"seed={seed}", place=place).folder
+        for place, seed in zip("abc", (0, 0, 1), strict=True)
+    )
+    for stage in ("dae", "classifier"):
+        assert weights(one, stage) == weights(same, stage) != weights(other, stage)
+    assert metrics(one) == metrics(same) != metrics(other)
+
+
+def test_the_stages_alone_equal_both_together(train: Train):
+    both = train(*QUICK, place="both").folder
+    first = train(*QUICK, "stage=dae", place="first").folder
+    assert weights(first, "dae") == weights(both, "dae")
+    assert not (first / "classifier").exists()
+    for place in (first, first / "dae" / "best.ckpt"):
+        second = train(
+            *QUICK, "stage=classifier", f"classifier.encoder_checkpoint={place}", place=f"second-{place.stem}"
+        ).folder
+        assert weights(second, "classifier") == weights(both, "classifier")
+        assert not (second / "dae").exists()
+    merged = {**metrics(first), **metrics(second)}
+    assert merged == metrics(both)
+
+
+def test_a_job_of_a_sweep_is_the_same_job_alone(train: Train):
+    alone = train(*QUICK, "seed=1", place="alone").folder
+    _, job = train(*QUICK, "-m", "seed=0,1", place="sweep").folders
+    assert weights(job, "classifier") == weights(alone, "classifier")
+    assert metrics(job) == metrics(alone)
+
+
+def test_the_frozen_blocks_are_stage_1s_and_the_rest_has_moved(train: Train):
+    done = train(*QUICK)
+    before, after = (read(done.folder / stage / "best.ckpt").tensors for stage in ("dae", "classifier"))
+    for name in (name for name in before if name.startswith("encoder.")):
+        assert torch.equal(before[name], after[name]) == (not name.startswith("encoder.blocks.2")), name
+    assert "Encoder: 6 tensors, sha256 " in done.out
+    assert "before and after the fit" in done.out
+    assert "16,833 parameters, 16,833 trained, 0 frozen" in done.out
+    assert "24,362 parameters, 19,418 trained, 4,944 frozen" in done.out
+
+
+def test_best_is_the_best_epoch_and_main_is_judged_by_it(train: Train):
+    done = train(*QUICK, "dae.optimizer.lr=0.05", "dae.epochs=6", "stage=dae")
+    losses = [
+        float(line.split("val: loss ")[1].split()[0])
+        for line in done.out.splitlines()
+        if "epoch" in line and "val:" in line
+    ]
+    assert len(losses) == 6
+    best = read(done.folder / "dae" / "best.ckpt")
+    assert best.metrics["dae/val/loss"] == pytest.approx(min(losses), abs=1e-4)
+    assert best.epochs == losses.index(min(losses)) + 1
+    assert done.result["objective"]["value"] == best.metrics["dae/val/loss"]
+    assert done.result["objective"]["name"] == "dae/val/loss"
+
+
+def test_an_objective_of_the_stages_own_decides_its_best_checkpoint(train: Train):
+    done = train(*QUICK, "stage=dae", "objective=dae/val/psnr", "dae.optimizer.lr=0.05", "dae.epochs=5")
+    assert done.result["objective"]["mode"] == "max"
+    assert "(best dae/val/psnr)" in done.out
+
+
+def test_with_the_test_set_as_validation_nothing_is_chosen(train: Train):
+    done = train(*QUICK, "data.validation=test", "dae.optimizer.lr=0.5")
+    assert "epoch 2 counts (the last" in done.out
+    for stage in ("dae", "classifier"):
+        assert weights(done.folder, stage) == weights(done.folder, stage, "last.ckpt")
+    values = done.result["metrics"]
+    assert values["classifier/val/accuracy"] == values["classifier/test/accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("preset", "skipped"),
+    [("random", True), ("supervised", True), ("mlp", True), ("linear", False), ("finetune", False)],
+)
+def test_presets_run_and_skip_stage_1_where_it_is_not_used(train: Train, preset, skipped):
+    done = train(*SMOKE, f"classifier={preset}")
+    assert done.exit_code == 0
+    assert ("Stage 1 is skipped" in done.out) == skipped
+    assert (done.folder / "dae").exists() != skipped
+
+
+def test_the_random_baseline_is_the_encoder_that_stage_1_starts_from(train: Train):
+    untrained = train(*QUICK, "stage=dae", "dae.epochs=0", place="a").folder
+    baseline = train(*QUICK, "classifier=random", "classifier.epochs=0", place="b").folder
+    one, other = (
+        read(folder / stage / "best.ckpt").tensors
+        for folder, stage in ((untrained, "dae"), (baseline, "classifier"))
+    )
+    names = [name for name in one if name.startswith("encoder.")]
+    assert len(names) == 6
+    assert all(torch.equal(one[name], other[name]) for name in names)
+
+
+def test_no_epochs_at_all(train: Train):
+    done = train(*QUICK, "dae.epochs=0", "classifier.epochs=0")
+    assert done.exit_code == 0
+    assert done.result["metrics"]["classifier/val/accuracy"] < 0.5
+    assert "epoch 0 counts" in done.out
+
+
+def test_warm_start_goes_on_from_a_checkpoint(train: Train):
+    first = train(*QUICK, "stage=dae", place="first").folder
+    loss = metrics(first)["dae/val/loss"]
+    again = train(*QUICK, "stage=dae", "dae.epochs=0", f"dae.warm_start={first}", place="again")
+    assert metrics(again.folder)["dae/val/loss"] == pytest.approx(loss, abs=1e-6)
+    assert "Warm start from" in again.out
+    other = train(*QUICK, "stage=dae", "dae.encoder.widths=[8,8,8]", f"dae.warm_start={first}", place="other")
+    assert other.exit_code == 1
+    assert "misshapen   encoder.blocks.0.conv.weight 32x1x3x3, expected 8x1x3x3" in other.out
+
+
+def test_stage_2_alone_names_the_runs_that_would_fit(train: Train):
+    first = train(*SMOKE, "stage=dae").folder
+    train(*SMOKE, "stage=dae", "data.image_size=32")
+    done = train(*SMOKE, "stage=classifier")
+    assert done.exit_code == 2
+    assert done.out.count("python train.py stage=classifier classifier.encoder_checkpoint=") == 1
+    assert f"classifier.encoder_checkpoint=outputs/{first.name}" in done.out
+
+
+def test_an_encoder_for_other_images_is_refused(train: Train):
+    first = train(*SMOKE, "stage=dae", "data.image_size=32", place="first").folder
+    done = train(*SMOKE, "stage=classifier", f"classifier.encoder_checkpoint={first}", place="second")
+    assert done.exit_code == 2
+    assert "its encoder has image_size=32, the data has data.image_size=28" in done.out
+
+
+def test_an_encoder_of_another_width_is_taken_as_it_is(train: Train):
+    """The checkpoint describes it, not the config of the second run."""
+    first = train(*SMOKE, "stage=dae", "dae.encoder.widths=[8,6,4]", place="first").folder
+    done = train(*SMOKE, "stage=classifier", f"classifier.encoder_checkpoint={first}", place="second")
+    assert done.exit_code == 0
+    assert (
+        read(done.folder / "classifier" / "best.ckpt").tensors["encoder.blocks.2.conv.weight"].shape[0] == 4
+    )
+
+
+def test_colour_images_of_another_size(train: Train):
+    done = train(*SMOKE, "data.image_size=32", "data.channels=3")
+    assert done.exit_code == 0
+    assert "3 x 32 x 32" in done.out
+
+
+def test_early_stopping_stops_on_what_decides(train: Train):
+    done = train(
+        *QUICK,
+        "callbacks=early_stopping",
+        "dae.epochs=30",
+        "callbacks.early_stopping.patience=1",
+        "stage=dae",
+        "callbacks.early_stopping.min_delta=0.5",
+    )
+    assert done.exit_code == 0
+    assert read(done.folder / "dae" / "last.ckpt").epochs == 2
+
+
+def test_gradient_clipping_reaches_the_fit(train: Train):
+    free = train(*QUICK, "stage=dae", place="free").folder
+    clipped = train(
+        *QUICK, "stage=dae", "trainer.gradient_clip_val=1e-6", "dae/optimizer=sgd", place="clipped"
+    ).folder
+    assert weights(free, "dae") != weights(clipped, "dae")
+    untrained = train(*QUICK, "stage=dae", "dae.epochs=0", place="untrained").folder
+    moved, start = (read(folder / "dae" / "best.ckpt").tensors for folder in (clipped, untrained))
+    assert all((moved[name] - start[name]).abs().max() < 1e-4 for name in start)
+
+
+@pytest.mark.mnist
+def test_mnist_learns(train: Train, mnist_root: Path):
+    """8,000 images, two epochs each. Seeds 0-4 reach at most 0.180, at least 0.796 and 0.817."""
+    done = train(
+        f"data.root={mnist_root}", "data.limit=8000", "dae.epochs=2", "classifier.epochs=2", "logger=none"
+    )
+    assert done.exit_code == 0
+    values = done.result["metrics"]
+    assert values["dae/test/loss"] < 0.19
+    assert values["dae/test/pixel_accuracy"] > 0.785
+    assert values["classifier/test/accuracy"] > 0.79
