@@ -167,6 +167,15 @@ def test_with_the_test_set_as_validation_nothing_is_chosen(train: Train):
     assert values["classifier/val/accuracy"] == values["classifier/test/accuracy"]
 
 
+def test_metrics_belong_to_the_checkpoint_that_counts_even_if_its_epoch_was_not_validated(train: Train):
+    """The last of three epochs counts; the second was validated."""
+    common = (*QUICK, "stage=dae", "data.validation=test", "dae.epochs=3")
+    seldom = train(*common, "trainer.check_val_every_n_epoch=2", place="seldom").folder
+    always = train(*common, place="always").folder
+    assert metrics(seldom) == metrics(always)
+    assert weights(seldom, "dae") == weights(always, "dae")
+
+
 @pytest.mark.parametrize(
     ("preset", "skipped"),
     [("random", True), ("supervised", True), ("mlp", True), ("linear", False), ("finetune", False)],

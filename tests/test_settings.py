@@ -85,6 +85,8 @@ def test_one_thing_wrong(override, words):
         (("stage=dae", "objective=classifier/val/accuracy"), "expected auto or one of dae/val/loss"),
         (("callbacks=early_stopping", "data.validation=test"), "would choose on the test set"),
         (("dae/noise=block", "dae.noise.size=40"), "found 40, expected at most data.image_size=28"),
+        (("trainer.check_val_every_n_epoch=11",), "dae.epochs=10: no epoch would be validated"),
+        (("trainer.limit_val_batches=0",), "found 0, expected an integer > 0 or a number > 0, <= 1"),
         (("data.limit=10", "data.labels=20"), "data.labels: found 20, expected at most data.limit=10"),
     ],
 )

@@ -136,6 +136,19 @@ def _chosen_on_test(config: Config) -> Iterator[Problem]:
             yield Problem(f"callbacks.{name}", what, "try data.validation=5000")
 
 
+def _never_validated(config: Config) -> Iterator[Problem]:
+    every = config["trainer"].get("check_val_every_n_epoch", 1)
+    for stage in stages(config):
+        epochs = config[stage]["epochs"]
+        if 0 < epochs < every and config["data"]["validation"] != "test":
+            what = (
+                f"found {every}, but {stage}.epochs={epochs}: no epoch would be validated, none be the best"
+            )
+            yield Problem(
+                "trainer.check_val_every_n_epoch", what, f"try trainer.check_val_every_n_epoch={epochs}"
+            )
+
+
 def _block_size(config: Config) -> Iterator[Problem]:
     side = config["data"]["image_size"]
     for key in ("noise", "reference_noise"):
@@ -171,6 +184,7 @@ RULES: list[tuple[tuple[str, ...], Callable[[Config], Iterator[Problem]]]] = [
     (("data", "dae.warm_start", *_STAGES), _warm_start),
     (("objective", *_STAGES), _objective),
     (("callbacks", "data.validation"), _chosen_on_test),
+    (("trainer", "data.validation", "dae.epochs", "classifier.epochs", *_STAGES), _never_validated),
     (("data.image_size", "dae.noise", "dae.reference_noise"), _block_size),
     (("data.limit", "data.labels"), _labels),
     (("trainer",), _device),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,11 +86,13 @@ def run_stage(
     try:
         trainer.fit(module, datamodule=data)
         if epochs == 0:
-            trainer.validate(module, datamodule=data, verbose=False)
             trainer.save_checkpoint(best)
-        (tested,) = trainer.test(module, datamodule=data, ckpt_path=str(best), verbose=False)
         counted = read(best)
-        metrics = {**counted.metrics, **{name: value for name, value in tested.items() if name != "step"}}
+        measured: list[Mapping[str, float]] = [counted.metrics]
+        if not counted.metrics:  # its epoch was not validated
+            measured = [*trainer.validate(module, datamodule=data, ckpt_path=str(best), verbose=False)]
+        measured += trainer.test(module, datamodule=data, ckpt_path=str(best), verbose=False)
+        metrics = {name: value for part in measured for name, value in part.items() if name != "step"}
         for logger in all_loggers:
             logger.log_metrics(
                 {f"best/{name}": value for name, value in metrics.items()}, step=counted.epochs
@@ -119,6 +121,7 @@ def quiet_lightning() -> None:
         ".*Checkpoint directory .* exists and is not empty.*",  # the logger is there first
         ".*Experiment logs directory .* exists and is not empty.*",
         ".*module.* in eval mode at the start of training.*",  # frozen blocks
+        ".*could not find the monitored key.*",  # the epochs before the first validation
         ".*The number of training batches .* is smaller than the logging interval.*",
         ".*lr_scheduler.step\\(\\).* before .*optimizer.step\\(\\).*",  # 16-mixed skips its first steps
     ):

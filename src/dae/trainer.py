@@ -16,7 +16,7 @@ from dae.errors import ConfigError, Problem
 
 log = logging.getLogger(__name__)
 
-Batches = Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)]
+Batches = PositiveInt | Annotated[float, Field(gt=0, le=1)]
 Computed = Literal["32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true"]
 Precision = Literal["auto"] | Computed
 

@@ -30,10 +30,18 @@ class StageCheckpoint(ModelCheckpoint):
             save_on_train_epoch_end=True,
         )
 
+        self.validated_epoch = -1
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remember which epoch the present metrics are of."""
+        self.validated_epoch = trainer.current_epoch
+        super().on_validation_end(trainer, pl_module)
+
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add what these weights have reached, and after how many epochs."""
-        metrics = trainer.callback_metrics.items()
+        """Add what these weights have reached, if it was measured, and after how many epochs."""
+        fresh = trainer.training and self.validated_epoch == trainer.current_epoch
+        metrics = trainer.callback_metrics.items() if fresh else ()
         checkpoint["metrics"] = {name: float(value) for name, value in metrics if "/val/" in name}
         checkpoint["epochs"] = trainer.current_epoch + (1 if trainer.training else 0)

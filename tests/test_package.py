@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import zipfile
+
+from dae.groups import choices, conf_folder, groups
+from helpers import REPOSITORY
+
+
+def test_the_wheel_holds_the_package_and_its_configs(tmp_path):
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        archive.extractall(tmp_path / "site")
+    modules = {file.relative_to(REPOSITORY / "src").as_posix() for file in (REPOSITORY / "src").rglob("*.py")}
+    configs = {
+        f"dae/conf/{file.relative_to(conf_folder()).as_posix()}" for file in conf_folder().rglob("*.yaml")
+    }
+    configs = {name for name in configs if not name.startswith("dae/conf/local/")}
+    assert modules | configs == {name for name in names if ".dist-info/" not in name}
+    # It works from there, before the checkout on the path.
+    site = f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})"
+    code = f"{site}; from dae.launch import launch; launch(['--cfg', 'job'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=60
+    )
+    assert done.stdout.startswith("stage: both")
+
+
+def test_groups_are_read_from_the_files():
+    assert "dae/noise" in groups()
+    assert choices("dae/noise") == ["block", "dropout", "gaussian", "mask", "none", "salt_pepper"]
+    assert choices("nothing") == []
+
+
+def test_imports_point_one_way():
+    """models knows no data and no files; data knows no models; nobody but launch knows run."""
+    forbidden = {
+        "models": r"dae\.(data|callbacks|stage|run|launch|settings|checkpoint|record)",
+        "data": r"dae\.(models|callbacks|stage|run|launch|settings|checkpoint|record)",
+        "callbacks": r"dae\.(stage|run|launch|settings|record)",
+        ".": r"dae\.launch",
+    }
+    for folder, pattern in forbidden.items():
+        for file in (REPOSITORY / "src" / "dae" / folder).glob("*.py"):
+            imports = re.findall(r"^\s*(?:from|import) (dae[\w.]*)", file.read_text(), re.MULTILINE)
+            wrong = [name for name in imports if re.match(pattern, name)]
+            assert not wrong, f"{file}: {wrong}"
+
+
+def test_nothing_unfinished():
+    for file in (REPOSITORY / "src").rglob("*.py"):
+        assert not re.search(r"TODO|FIXME|XXX|except.*:\s*pass|strict=False", file.read_text()), file

@@ -1,0 +1,84 @@
+"""The README's commands and recipes work as they stand there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from helpers import REPOSITORY, Train
+
+README = (REPOSITORY / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+SHELL = [line for language, block in BLOCKS if language == "bash" for line in block.splitlines()]
+COMMANDS = [shlex.split(line, comments=True)[2:] for line in SHELL if line.startswith("python train.py")]
+# Installing, pytest and TensorBoard itself; the rest of a shell block must be commands of ours.
+OTHERS = ("pip install", "pytest", "tensorboard", "git clone", "cd ", "eval", "#")
+
+
+def make_images(root: Path) -> None:
+    for name in ("cat", "dog"):
+        (root / name).mkdir(parents=True)
+        for number in range(40):
+            Image.new("RGB", (40, 32), (5 * number, 90, 0)).save(root / name / f"{number}.jpg")
+
+
+def test_every_line_of_a_shell_block_is_known():
+    assert len(COMMANDS) >= 10
+    unknown = [line for line in SHELL if line.strip() and not line.startswith(("python train.py", *OTHERS))]
+    assert not unknown
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_commands(train: Train, tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]):
+    if "--help" in arguments or "--cfg" in arguments:
+        with pytest.raises(SystemExit, match="0") if "--help" in arguments else _nothing():
+            train(*arguments)
+        return
+    words = " ".join(arguments)
+    extra = ["debug=smoke"]
+    if "data=" not in words:
+        extra.append("data=digits")
+    if "<run folder>" in words:
+        first = train("stage=dae", *extra, place="first").folder
+        arguments = [word.replace("<run folder>", str(first)) for word in arguments]
+    if "<folder>" in words:
+        make_images(tmp_path / "images")
+        arguments = [word.replace("<folder>", str(tmp_path / "images")) for word in arguments]
+    done = train(*arguments, *extra, place="place")
+    assert done.exit_code == 0, done.text
+    assert all((folder / "result.json").is_file() for folder in done.folders)
+
+
+class _nothing:  # noqa: N801
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def test_the_recipe_for_a_noise(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (code,) = (block for language, block in BLOCKS if language == "python" and "class Speckle" in block)
+    (config,) = (block for language, block in BLOCKS if language == "yaml" and "Speckle" in block)
+    (tmp_path / "speckle_noise.py").write_text(
+        "import torch\nfrom torch import *\nfrom pydantic import *\nfrom dae.models.noise import Noise\n"
+        + code
+    )
+    file = tmp_path / "conf" / "dae" / "noise" / "speckle.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(config.replace("dae.models.noise", "speckle_noise"))
+    monkeypatch.syspath_prepend(tmp_path)
+    smoke = ("data=digits", "debug=smoke", "stage=dae", "--config-dir", str(tmp_path / "conf"))
+    assert train("dae/noise=speckle", *smoke, place="a").exit_code == 0
+    refused = train("dae/noise=speckle", "dae.noise.std=-1", *smoke, place="b")
+    assert "dae.noise.std: found -1, expected a number >= 0" in refused.out
+    sys.modules.pop("speckle_noise")
+
+
+def test_it_is_short_and_its_pictures_are_there():
+    assert len(README.splitlines()) < 250
+    for picture in re.findall(r"\((\.github/images/[^)]+)\)", README):
+        assert (REPOSITORY / picture).is_file()
