@@ -49,6 +49,8 @@ def test_everything_that_is_wrong_is_told_together(train):
         (["trainer.max_epochs=3"], "dae.epochs, classifier.epochs"),
         (["name=a(b"], "if it is one text, try 'name=\"a(b\"'"),
         (["-m", "data=mnist,mnsit", "seed=0,1"], "try data=mnist"),
+        (["-m", "data=mnist,digits", "dae.optimizer.lrr=1"], "try dae.optimizer.lr=1"),
+        (["data=digits", "--multirun", "seed=0,1", "classifier=liner"], "try classifier=linear"),
         (["hydra.sweeper.nonsense=1"], "hydra.sweeper.nonsense=1"),
         (["seed.x=1"], "seed: found {'x': 1}, expected an integer >= 0"),
         (["~callbacks.nothing"], "~callbacks.nothing"),

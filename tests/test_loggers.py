@@ -9,7 +9,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
-from dae.loggers import flatten
+from dae.loggers import hyperparameters
 from helpers import Train
 
 QUICK = (
@@ -40,7 +40,7 @@ def test_scalars_pictures_text_and_hyperparameters(train: Train):
         names = {name for name in result if name.startswith(stage)}
         assert tags == (
             names
-            | {f"best/{name}" for name in names}
+            | {f"result/{name}" for name in names}
             | {name.replace("/val/", "/train/") for name in names if name in (f"{stage}/val/loss",)}
             | ({"classifier/train/accuracy"} if stage == "classifier" else set())
             | {f"{stage}/train/step_loss", f"{stage}/train/learning_rate"}
@@ -51,7 +51,7 @@ def test_scalars_pictures_text_and_hyperparameters(train: Train):
         steps = [step for step, _ in points(found, f"{stage}/train/step_loss")]
         assert steps == [160 * number for number in range(1, 2 * epochs + 1)]
         for name in names:
-            ((_, value),) = points(found, f"best/{name}")
+            ((_, value),) = points(found, f"result/{name}")
             assert value == pytest.approx(result[name])
         (text,) = found.Tensors("config/text_summary")
         assert b"split_seed: 0" in text.tensor_proto.string_val[0]
@@ -63,6 +63,7 @@ def test_scalars_pictures_text_and_hyperparameters(train: Train):
             hparams[metadata.SESSION_START_INFO_TAG].plugin_data.content
         )
         assert start.hparams["dae.noise.p"].number_value == 0.2
+        assert start.hparams["dae.noise"].string_value == "Dropout"
         assert start.hparams["data.source"].string_value == "digits"
         assert start.group_name == f"outputs/{folder.name}"
     assert len(events(folder / "dae").Images("dae/reconstructions")) == 2
@@ -85,7 +86,20 @@ def test_no_logger_at_all(train: Train):
     }
 
 
-def test_flatten():
-    node = {"a": {"b": 1, "c": None}, "d": True, "e": [1, 2], "f": "x", "g": 0.5}
-    expected = {"a.b": 1, "a.c": "None", "d": True, "e": "[1, 2]", "f": "x", "g": 0.5}
-    assert dict(flatten(node)) == expected
+def test_hyperparameters():
+    noise = {"_target_": "dae.models.noise.Dropout", "p": 0.2}
+    optimizer = {"_target_": "torch.optim.Adam", "_partial_": True, "betas": [0.9, 0.999]}
+    config = {
+        "seed": 0,
+        "logger": {"a": 1},
+        "data": {"limit": None},
+        "dae": {"noise": noise, "optimizer": optimizer},
+    }
+    assert hyperparameters(config) == {
+        "seed": 0,
+        "data.limit": "None",
+        "dae.noise": "Dropout",
+        "dae.noise.p": 0.2,
+        "dae.optimizer": "Adam",
+        "dae.optimizer.betas": "[0.9, 0.999]",
+    }

@@ -43,12 +43,12 @@ def test_commands(train: Train, tmp_path: Path, arguments: list[str], capsys: py
     extra = ["debug=smoke"]
     if "data=" not in words:
         extra.append("data=digits")
-    if "<run folder>" in words:
+    if "RUN_FOLDER" in words:
         first = train("stage=dae", *extra, place="first").folder
-        arguments = [word.replace("<run folder>", str(first)) for word in arguments]
-    if "<folder>" in words:
+        arguments = [word.replace("RUN_FOLDER", str(first)) for word in arguments]
+    if "IMAGES" in words:
         make_images(tmp_path / "images")
-        arguments = [word.replace("<folder>", str(tmp_path / "images")) for word in arguments]
+        arguments = [word.replace("IMAGES", str(tmp_path / "images")) for word in arguments]
     done = train(*arguments, *extra, place="place")
     assert done.exit_code == 0, done.text
     assert all((folder / "result.json").is_file() for folder in done.folders)
@@ -72,7 +72,9 @@ def test_the_recipe_for_a_noise(train: Train, tmp_path: Path, monkeypatch: pytes
     file.write_text(config.replace("dae.models.noise", "speckle_noise"))
     monkeypatch.syspath_prepend(tmp_path)
     smoke = ("data=digits", "debug=smoke", "stage=dae", "--config-dir", str(tmp_path / "conf"))
-    assert train("dae/noise=speckle", *smoke, place="a").exit_code == 0
+    swept = train("-m", "dae/noise=speckle,dropout", *smoke, place="a")
+    assert swept.exit_code == 0, swept.text
+    assert len(swept.folders) == 2
     refused = train("dae/noise=speckle", "dae.noise.std=-1", *smoke, place="b")
     assert "dae.noise.std: found -1, expected a number >= 0" in refused.out
     sys.modules.pop("speckle_noise")

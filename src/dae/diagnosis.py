@@ -6,7 +6,10 @@ all values are forced in, and the config that results is held against its classe
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
@@ -14,19 +17,30 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from dae.errors import ConfigError, Problem, assign, nearest
 from dae.groups import choices, conf_folder, groups
 
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
+
 
 def refuse_sweep(arguments: Sequence[str]) -> None:
-    """Find a bad choice before the sweep begins: Hydra would make its folder first.
+    """Find what cannot be composed before the sweep begins: Hydra would make its folder first.
+
+    Wrong values are left to the jobs, which are refused one by one.
 
     Raises:
-        ConfigError: With all bad choices.
+        ConfigError: With everything that is wrong.
     """
-    problems = _problems(arguments, values=False)
+    with _hydra(arguments) as diagnosis:
+        problems = [*diagnosis.unreadable, *diagnosis.choices()]
+        if not problems:
+            try:
+                diagnosis.compose([_each(override)[0] for override in diagnosis.parsed])
+            except COMPOSITION_ERRORS:
+                problems = list(diagnosis.values())
     if problems:
         raise ConfigError(problems)
 
@@ -38,87 +52,85 @@ def diagnose(arguments: Sequence[str], error: Exception) -> ConfigError:
         arguments: What was typed behind ``train.py``.
         error: What Hydra said; told as it is if nothing else is found.
     """
-    return ConfigError(_problems(arguments, values=True) or [Problem("command", str(error).strip())])
+    with _hydra(arguments) as diagnosis:
+        problems = [*diagnosis.unreadable, *diagnosis.choices(), *diagnosis.values()]
+    return ConfigError(problems or [Problem("command", str(error).strip())])
 
 
-def _problems(arguments: Sequence[str], values: bool) -> list[Problem]:
+@contextmanager
+def _hydra(arguments: Sequence[str]) -> Iterator[_Diagnosis]:
     options = get_args_parser().parse_args(list(arguments))
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        return list(_Diagnosis(options.overrides, sweep=options.multirun).problems(values))
+        yield _Diagnosis(options)
 
 
 class _Diagnosis:
-    def __init__(self, overrides: Sequence[str], sweep: bool) -> None:
-        self.overrides = overrides
-        self.sweep = sweep
+    """The overrides of a command, each looked at on its own."""
 
-    def problems(self, with_values: bool) -> Iterator[Problem]:
-        """First what cannot be read, then the groups, then, if wished for, the values."""
-        parsed: list[Override] = []
-        for text in self.overrides:
+    def __init__(self, options: Namespace) -> None:
+        self.name = options.config_name or "train"
+        self.sweep = options.multirun
+        own = (
+            f"hydra.searchpath=[file://{Path(options.config_dir).resolve()}]" if options.config_dir else None
+        )
+        # What is known to compose, without sweeps.
+        self.good = [own] if own else []
+        self.parsed: list[Override] = []
+        self.unreadable: list[Problem] = []
+        for text in options.overrides:
             try:
-                parsed.append(OverridesParser.create().parse_override(text))
+                self.parsed.append(OverridesParser.create().parse_override(text))
             except HydraException as error:
-                yield _unreadable(text, error)
-        good: list[str] = []
-        values: list[Override] = []
-        for override in parsed:
+                self.unreadable.append(_unreadable(text, error))
+
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
+        """The config of these overrides and of the good ones."""
+        return compose(self.name, overrides=[*self.good, *overrides], return_hydra_config=True)
+
+    def choices(self) -> Iterator[Problem]:
+        """What is wrong with group choices, deletions and Hydra's own keys; the right ones become good."""
+        for override in self.parsed:
+            text = override.input_line or ""
             if override.is_sweep_override() and not self.sweep:
-                text = override.input_line or ""
                 yield Problem(text, "several values are a sweep", f"try python train.py -m {text}")
-            elif _group(override) or override.is_delete() or override.key_or_group.startswith("hydra"):
-                good_ones, found = self._choices(override, good)
-                good += good_ones[:1]
-                yield from found
-            else:
-                values.append(override)
-        if with_values:
-            yield from self._values(values, good)
+            elif _is_choice(override):
+                composed = []
+                for single in _each(override):
+                    try:
+                        self.compose([single])
+                        composed.append(single)
+                    except COMPOSITION_ERRORS as error:
+                        yield _bad_choice(override, single, error)
+                self.good += composed[:1]
 
-    def _choices(self, override: Override, good: list[str]) -> tuple[list[str], list[Problem]]:
-        """The choices of an override that compose, and what is wrong with the others."""
-        composed, problems = [], []
-        for text in _each(override):
-            try:
-                compose("train", overrides=[*good, text], return_hydra_config=True)
-                composed.append(text)
-            except (HydraException, OmegaConfBaseException, ValueError) as error:
-                problems.append(_bad_choice(override, text, error))
-        return composed, problems
-
-    def _values(self, overrides: list[Override], good: list[str]) -> Iterator[Problem]:
-        forced = []
-        for override in overrides:
-            text = _each(override)[0]
-            key, _, value = text.lstrip("+").partition("=")
-            if key in groups() or key.partition("@")[0] in groups():
-                continue
-            forced.append(f"++{key}={value}")
+    def values(self) -> Iterator[Problem]:
+        """What is wrong with values and their keys: they are forced in and checked like any config."""
+        values = [override for override in self.parsed if not _is_choice(override)]
+        if not self.sweep:
+            values = [override for override in values if not override.is_sweep_override()]
+        forced = ["++" + _each(override)[0].lstrip("+") for override in values]
         try:
-            config = compose("train", overrides=[*good, *forced])
-        except (HydraException, OmegaConfBaseException, ValueError):
+            config = self.compose(forced)
+        except COMPOSITION_ERRORS:
             # One of them cannot even be forced in, like a key below a plain value.
             for text in forced:
                 try:
-                    compose("train", overrides=[*good, text])
-                except (HydraException, OmegaConfBaseException, ValueError) as error:
+                    self.compose([text])
+                except COMPOSITION_ERRORS as error:
                     yield Problem(text.lstrip("+"), _first_line(error))
             return
         from dae.settings import find_problems
 
+        with open_dict(config):
+            del config["hydra"]
         yield from find_problems(config)
 
 
-def _group(override: Override) -> str | None:
-    """The group of ours that an override chooses from, misspelt ones (with a slash) included."""
+def _is_choice(override: Override) -> bool:
+    """Whether it chooses from a group (a misspelt one has its slash), deletes, or is Hydra's own."""
     key = override.key_or_group
-    if key in groups():
-        return key
-    if "/" in key:
-        return key
-    # ``dat=mnist``: a top-level name that is not a key but nearly a group is left to the check of values.
-    return None
+    return key in groups() or "/" in key or override.is_delete() or key.startswith("hydra")
 
 
 def _each(override: Override) -> list[str]:

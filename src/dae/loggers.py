@@ -14,6 +14,9 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
+# What watches a run, or says where things are: as columns of HPARAMS they would hide the others.
+NO_HYPERPARAMETERS = ("callbacks", "logger", "allow_targets", "objective")
+
 
 class TensorBoardLogger(loggers.TensorBoardLogger):
     """Lightning's logger, its event files right in ``save_dir``, HPARAMS as the tab wants it.
@@ -22,7 +25,7 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
     columns from one of those alone: the metrics of one stage would hide the other's. So only the records of
     the session are written here, and the tab shows the union of all runs. Both stages' sessions carry the
     name of their run, so that a run is one row. What it shows of a metric is the last value of the scalar of
-    that name: hence ``best/<metric>``, written once, of the checkpoint that counts.
+    that name: hence ``result/<metric>``, written once, of the checkpoint that counts.
 
     Args:
         save_dir: Folder of the stage.
@@ -38,8 +41,8 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
         metrics: dict[str, Any] | None = None,
         step: int | None = None,
     ) -> None:
-        """Open the session with plain hyperparameters by their full key paths."""
-        flat = dict(flatten(vars(params) if isinstance(params, Namespace) else params))
+        """Open the session."""
+        flat = hyperparameters(vars(params) if isinstance(params, Namespace) else params)
         run = Path(self.save_dir).resolve().parent
         self._add(hparams_pb(flat, trial_id=f"{run.parent.name}/{run.name}"))
         self._session_open = True
@@ -75,12 +78,19 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
         self.experiment._get_file_writer().add_summary(summary)
 
 
-def flatten(node: Any, path: str = "") -> list[tuple[str, bool | int | float | str]]:
-    """Leaves with their full key paths; lists and nulls as text."""
+def hyperparameters(node: Any, path: str = "") -> dict[str, bool | int | float | str]:
+    """The leaves of a config that make a difference, by their full key paths.
+
+    ``dae.noise._target_: dae.models.noise.Dropout`` becomes ``dae.noise: Dropout``; lists and nulls are text.
+    """
     if isinstance(node, dict):
-        return [
-            pair for key, value in node.items() for pair in flatten(value, f"{path}.{key}" if path else key)
-        ]
-    if isinstance(node, bool | int | float):
-        return [(path, node)]
-    return [(path, str(node))]
+        found: dict[str, bool | int | float | str] = {}
+        for key, value in node.items():
+            if (not path and key in NO_HYPERPARAMETERS) or key == "_partial_":
+                continue
+            if key == "_target_":
+                found[path] = value.rpartition(".")[2]
+            else:
+                found.update(hyperparameters(value, f"{path}.{key}" if path else key))
+        return found
+    return {path: node if isinstance(node, bool | int | float) else str(node)}

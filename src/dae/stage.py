@@ -95,7 +95,7 @@ def run_stage(
         metrics = {name: value for part in measured for name, value in part.items() if name != "step"}
         for logger in all_loggers:
             logger.log_metrics(
-                {f"best/{name}": value for name, value in metrics.items()}, step=counted.epochs
+                {f"result/{name}": value for name, value in metrics.items()}, step=counted.epochs
             )
         status = "completed"
     finally:

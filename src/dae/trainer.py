@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import Logger
 
 from dae.errors import ConfigError, Problem
@@ -91,7 +92,7 @@ def build_trainer(
         profiler=profiler,
         num_sanity_val_steps=0,
         enable_model_summary=False,
-        enable_progress_bar=False,
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
         # Evaluation in torch.inference_mode is Lightning's default; the batches are ours and need no sampler.
         use_distributed_sampler=False,
     )

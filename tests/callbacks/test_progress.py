@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 
-from helpers import SMOKE, Train
+from helpers import REPOSITORY, SMOKE, Train
 
 
 def test_a_line_an_epoch_with_all_that_is_known(train: Train):
@@ -20,3 +23,22 @@ def test_old_validation_metrics_are_not_shown_again(train: Train):
     done = train(*SMOKE, "stage=dae", "dae.epochs=4", "trainer.check_val_every_n_epoch=2")
     shown = ["val:" in line for line in done.out.splitlines() if line.startswith("dae epoch ")]
     assert shown == [False, True, False, True]
+
+
+def test_a_bar_on_a_terminal_below_the_lines(tmp_path):
+    ours, theirs = os.openpty()
+    command = [sys.executable, str(REPOSITORY / "train.py"), *SMOKE, "dae.epochs=2"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=theirs, stderr=theirs, stdin=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        # Linux ends a terminal that nobody holds any more with an error, others with nothing.
+        try:
+            while part := os.read(ours, 4096):
+                shown += part
+        except OSError:
+            process.wait(60)
+    assert process.returncode == 0, shown.decode()
+    text = shown.decode()
+    assert "━" in text
+    assert "dae epoch 2/2" in text
+    assert "Result of the checkpoint that counts" in text
