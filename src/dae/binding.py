@@ -60,7 +60,7 @@ class Binding:
     def value(self, path: str, value: Any, hint: Any) -> Iterator[Problem]:
         """Any value against its annotation."""
         origin = get_origin(hint)
-        if isinstance(hint, type) and is_dataclass(hint):
+        if is_dataclass(hint):
             yield from (
                 self.fields(path, value, hint) if isinstance(value, dict) else [self.not_a_node(path, value)]
             )
@@ -163,7 +163,9 @@ def _is_built(hint: Any) -> bool:
     """Whether a value of this annotation is built from a node."""
     if get_origin(hint) is collections.abc.Callable:
         return True
-    return isinstance(hint, type) and issubclass(hint, nn.Module | LightningDataModule | Callback)
+    # In Python 3.10 list[str] says that it is a type.
+    plain = isinstance(hint, type) and get_origin(hint) is None
+    return plain and issubclass(hint, nn.Module | LightningDataModule | Callback)
 
 
 def _wanted(hint: Any) -> tuple[type, bool]:
