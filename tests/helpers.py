@@ -39,7 +39,7 @@ class Outcome:
     def folders(self) -> list[Path]:
         """Run folders, the oldest first."""
         found = [*self.place.glob("outputs/*/"), *self.place.glob("multirun/*/*/")]
-        return sorted(folder for folder in found if not folder.name.startswith("."))
+        return sorted(folder for folder in found if folder.is_dir() and not folder.name.startswith("."))
 
     @property
     def folder(self) -> Path:

@@ -60,7 +60,7 @@ class Binding:
     def value(self, path: str, value: Any, hint: Any) -> Iterator[Problem]:
         """Any value against its annotation."""
         origin = get_origin(hint)
-        if is_dataclass(hint):
+        if is_dataclass(hint) and isinstance(hint, type):
             yield from (
                 self.fields(path, value, hint) if isinstance(value, dict) else [self.not_a_node(path, value)]
             )
