@@ -262,6 +262,18 @@ def test_early_stopping_stops_on_what_decides(train: Train):
     assert read(done.folder / "dae" / "last.ckpt").epochs == 2
 
 
+def test_a_profile_is_shown(train: Train):
+    done = train("data=digits", "data.limit=64", "stage=dae", "debug=profile", "logger=none")
+    assert "run_training_batch" in done.out
+
+
+def test_a_batch_is_learnt_by_heart(train: Train):
+    done = train("data=digits", "debug=overfit", "stage=classifier", "classifier=random", "logger=none")
+    assert done.exit_code == 0
+    last = next(line for line in done.out.splitlines() if line.startswith("classifier epoch 100/100"))
+    assert "train: accuracy 1.0000" in last
+
+
 def test_gradient_clipping_reaches_the_fit(train: Train):
     free = train(*QUICK, "stage=dae", place="free").folder
     clipped = train(

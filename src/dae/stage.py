@@ -98,6 +98,9 @@ def run_stage(
                 {f"result/{name}": value for name, value in metrics.items()}, step=counted.epochs
             )
         status = "completed"
+        profile = trainer.profiler.summary()  # type: ignore[attr-defined]
+        if profile:
+            log.info("%s", profile)
     finally:
         for logger in all_loggers:
             if isinstance(logger, TensorBoardLogger):
