@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
+from pytorch_lightning import Callback
 
 from dae.groups import conf_folder
 from dae.launch import register_resolvers
@@ -49,6 +51,16 @@ class Outcome:
     @property
     def result(self) -> dict[str, Any]:
         return json.loads((self.folder / "result.json").read_text())
+
+
+class Gambler(Callback):
+    """Draws random numbers where nobody expects it."""
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        torch.rand(7)
+
+    def on_validation_epoch_end(self, *_: Any) -> None:
+        torch.rand(7)
 
 
 Train = Callable[..., Outcome]

@@ -126,6 +126,13 @@ def test_a_job_of_a_sweep_is_the_same_job_alone(train: Train):
     assert metrics(job) == metrics(alone)
 
 
+def test_each_epoch_starts_from_its_own_state_whatever_was_drawn_before(train: Train):
+    alone = train(*QUICK, place="alone").folder
+    disturbed = train(*QUICK, "+callbacks.gambler={_target_: helpers.Gambler}", place="disturbed").folder
+    for stage in ("dae", "classifier"):
+        assert weights(disturbed, stage) == weights(alone, stage)
+
+
 def test_the_frozen_blocks_are_stage_1s_and_the_rest_has_moved(train: Train):
     done = train(*QUICK)
     before, after = (read(done.folder / stage / "best.ckpt").tensors for stage in ("dae", "classifier"))

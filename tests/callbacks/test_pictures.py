@@ -42,6 +42,9 @@ def test_another_split_seed_shows_other_images(train: Train, drawn):
     train(*QUICK, "dae.epochs=1", place="a")
     train(*QUICK, "dae.epochs=1", "data.split_seed=1", place="b")
     assert not torch.equal(drawn[0]["clean"], drawn[1]["clean"])
+    one, other = (rows["noisy"] == 0 for rows in drawn)
+    inked = (drawn[0]["clean"] > 0) & (drawn[1]["clean"] > 0)
+    assert not torch.equal(one[inked], other[inked]), "the noise is another, too"
 
 
 def test_seldom_if_wished_but_the_last_epoch_always(train: Train, drawn):

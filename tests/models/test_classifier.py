@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -87,3 +88,10 @@ def test_raw_pixels_have_no_encoder():
 def test_without_hidden_it_is_a_linear_probe():
     head = classifier_head(256, 10, None)
     assert sum(p.numel() for p in head.parameters()) == 2_570
+
+
+def test_what_is_frozen_has_no_entry_in_the_optimizer():
+    module = classifier(ConvEncoder(), 1)
+    module._trainer = SimpleNamespace(estimated_stepping_batches=10)  # type: ignore[assignment]
+    entries = module.configure_optimizers()["optimizer"].param_groups[0]["params"]
+    assert sum(parameter.numel() for parameter in entries) == 19_418
