@@ -13,6 +13,7 @@ from torch import nn
 
 from dae import checkpoint, metrics, settings
 from dae.closing import closing_summary
+from dae.data.features import FeatureDataModule
 from dae.data.images import ImageDataModule
 from dae.errors import near
 from dae.models.autoencoder import DenoisingAutoencoder
@@ -84,9 +85,7 @@ def train_classifier(
 ) -> StageResult:
     """Stage 2: learn to classify what the encoder says, as much of it frozen as is asked for."""
     encoder, description = choose_encoder(cfg, folder)
-    image = torch.zeros(1, data.channels, data.image_size, data.image_size)
-    with torch.no_grad():
-        features = encoder(image).numel()
+    features = latent_size(encoder, data)
     # Seeded apart from the encoder: the head starts from the same weights whatever stands before it.
     seed_all(cfg.seed, "head")
     classifier = EncoderClassifier(
@@ -99,7 +98,8 @@ def train_classifier(
     )
     described = {**plain(cfg.classifier), "encoder": description, "classes": list(data.classes)}
     classifier.save_hyperparameters({**described, "run": str(folder)}, logger=False)
-    return fit(cfg, classifier, data.labelled(), folder, objective)
+    features_of = FeatureDataModule(data.labelled(), classifier.frozen_part())
+    return fit(cfg, classifier, features_of, folder, objective)
 
 
 def choose_encoder(cfg: DictConfig, folder: Path) -> tuple[nn.Module, dict[str, Any] | None]:
@@ -114,6 +114,21 @@ def choose_encoder(cfg: DictConfig, folder: Path) -> tuple[nn.Module, dict[str, 
     log.info("Encoder: %d tensors, sha256 %.12s", len(tensors), checkpoint.content_hash(tensors))
     log.info("  loaded from %s", source)
     return encoder, source.hyper_parameters["encoder"]
+
+
+def latent_size(encoder: nn.Module, data: ImageDataModule) -> int:
+    """Numbers in the latent of one image.
+
+    Raises:
+        TypeError: The encoder does more than to apply its blocks, so that they cannot be frozen one by one.
+    """
+    images = torch.rand(2, data.channels, data.image_size, data.image_size)
+    with torch.no_grad():
+        latents = encoder(images)
+        blocks = getattr(encoder, "blocks", None)
+        if blocks is not None and not torch.equal(nn.Sequential(*blocks)(images), latents):
+            raise TypeError(f"{type(encoder).__name__}.forward is not its blocks, one after the other")
+    return latents[0].numel()
 
 
 def new_encoder(cfg: DictConfig) -> nn.Module:

@@ -34,7 +34,7 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         images, labels = self.split.images, self.split.labels
         if self.shuffle:
-            for chosen in torch.randperm(len(labels)).split(self.batch_size):
+            for chosen in torch.randperm(len(labels)).to(labels.device).split(self.batch_size):
                 yield images[chosen], labels[chosen]
         else:
             yield from zip(images.split(self.batch_size), labels.split(self.batch_size), strict=True)
@@ -165,17 +165,25 @@ class ImageDataModule(LightningDataModule):
             view.train = self._only(self.train, self.labels, "labels")
         return view
 
+    def device(self) -> torch.device:
+        """Where the fit computes; the CPU outside of one."""
+        return self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
+
+    def ready(self, split: Split) -> Split:
+        """The split as batches are drawn from it: whole, on the device."""
+        return Split(split.images.to(self.device()), split.labels.to(self.device()))
+
     def train_dataloader(self) -> Batches:
         """Shuffled, the last batch as small as it comes."""
-        return Batches(self.train, self.batch_size, shuffle=True)
+        return Batches(self.ready(self.train), self.batch_size, shuffle=True)
 
     def val_dataloader(self) -> Batches:
         """In their order."""
-        return Batches(self.val, EVALUATION_BATCH_SIZE, shuffle=False)
+        return Batches(self.ready(self.val), EVALUATION_BATCH_SIZE, shuffle=False)
 
     def test_dataloader(self) -> Batches:
         """In their order."""
-        return Batches(self.test, EVALUATION_BATCH_SIZE, shuffle=False)
+        return Batches(self.ready(self.test), EVALUATION_BATCH_SIZE, shuffle=False)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_index: int) -> Any:
         """Bytes to floats in [0, 1], on the device."""

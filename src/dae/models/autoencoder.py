@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
-from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
+from torchmetrics.image import PeakSignalNoiseRatio
 
 from dae.models.epochs import Mean, collect, log_epoch
 from dae.models.noise import Noise
 from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure
+from dae.models.ssim import StructuralSimilarity
 from dae.seeds import derive
 
 Batch = tuple[Tensor, Tensor]
@@ -62,7 +63,7 @@ class DenoisingAutoencoder(LightningModule):
             noisy_loss=Mean(),
             # One figure an image, then their mean: what "PSNR" means in the denoising literature.
             psnr=PeakSignalNoiseRatio(data_range=1.0, dim=(1, 2, 3)),
-            ssim=StructuralSimilarityIndexMeasure(data_range=1.0),
+            ssim=StructuralSimilarity(),
         )
 
     def forward(self, images: Tensor) -> Tensor:

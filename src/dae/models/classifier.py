@@ -34,7 +34,8 @@ def accuracy(classes: int) -> MulticlassAccuracy:
 class EncoderClassifier(LightningModule):
     """Logits of the classes from the latent of an encoder.
 
-    What is frozen has no gradient and no optimizer entry, and stays in evaluation mode.
+    What is frozen has no gradient and no optimizer entry, and stays in evaluation mode. A fit sees only what
+    comes after it: its batches hold features, the output of ``frozen_part``.
 
     Args:
         encoder: Images to latents, with ``blocks``; ``nn.Identity`` for raw pixels.
@@ -60,8 +61,10 @@ class EncoderClassifier(LightningModule):
         self.encoder = encoder
         self.head = head
         blocks = list(getattr(encoder, "blocks", []))
-        # A tuple, so that torch does not register the blocks a second time.
-        self.trained_blocks: tuple[nn.Module, ...] = tuple(blocks[len(blocks) - trainable_blocks :])
+        split = len(blocks) - trainable_blocks
+        # Tuples, so that torch does not register the blocks a second time.
+        self.frozen_blocks: tuple[nn.Module, ...] = tuple(blocks[:split])
+        self.trained_blocks: tuple[nn.Module, ...] = tuple(blocks[split:])
         encoder.requires_grad_(False)
         for block in self.trained_blocks:
             block.requires_grad_(True)
@@ -89,14 +92,24 @@ class EncoderClassifier(LightningModule):
         tensors = self.encoder.state_dict(prefix="encoder.", keep_vars=True)
         return {name: tensor for name, tensor in tensors.items() if id(tensor) not in trained}
 
+    def frozen_part(self) -> nn.Module:
+        """Images to features: the blocks that cannot change, so that their output may be kept."""
+        return nn.Sequential(*self.frozen_blocks)
+
+    def from_features(self, features: Tensor) -> Tensor:
+        """The output of ``frozen_part`` to logits (N, classes), in float32 whatever computed them."""
+        for block in self.trained_blocks:
+            features = block(features)
+        return self.head(features).float()
+
     def forward(self, images: Tensor) -> Tensor:
-        """Images in [0, 1] to logits (N, classes), in float32 whatever computed them."""
-        return self.head(self.encoder(images)).float()
+        """Images in [0, 1] to logits (N, classes)."""
+        return self.from_features(self.frozen_part()(images))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """The cross-entropy of one batch. Logging waits for the epoch's end."""
-        images, labels = batch
-        logits = self(images)
+        """The cross-entropy of one batch of features. Logging waits for the epoch's end."""
+        features, labels = batch
+        logits = self.from_features(features)
         loss = F.cross_entropy(logits, labels)
         self.trained["loss"].update(loss, len(labels))
         self.trained["accuracy"].update(logits.detach(), labels)
@@ -107,9 +120,9 @@ class EncoderClassifier(LightningModule):
         log_epoch(self, "train", self.trained)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Measure one batch."""
-        images, labels = batch
-        logits = self(images)
+        """Measure one batch of features."""
+        features, labels = batch
+        logits = self.from_features(features)
         self.evaluated["loss"].update(F.cross_entropy(logits, labels), len(labels))
         self.evaluated["accuracy"].update(logits, labels)
 

@@ -44,8 +44,8 @@ class ConvBlock(nn.Module):
 class ConvEncoder(nn.Module):
     """Three convolution blocks: (N, in_channels, S, S) -> (N, widths[2], ceil(S/8), ceil(S/8)).
 
-    An encoder of your own offers the same two things: ``blocks``, whose last members are those that a
-    classifier may go on training, and ``latent_shape``.
+    An encoder of your own offers ``blocks`` too, and its ``forward`` applies them one after the other: the
+    first ones are those that a classifier keeps frozen.
 
     Args:
         in_channels: Colour channels of the images.

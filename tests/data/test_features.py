@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from dae.checkpoint import content_hash, read
+from dae.data import features
+from dae.data.features import FeatureDataModule
+from helpers import Train
+
+STAGE_2 = (
+    "stage=classifier",
+    "classifier.encoder=random",
+    "data=digits",
+    "classifier.epochs=2",
+    "logger=none",
+    "trainer.precision=32-true",
+)
+
+
+@pytest.mark.parametrize("classifier", ["notebook", "linear"])
+@pytest.mark.parametrize("extra", [(), ("data.channels=3", "data.image_size=32", "data.batch_size=50")])
+def test_kept_features_give_the_same_classifier_bit_for_bit(train: Train, monkeypatch, classifier, extra):
+    arguments = (*STAGE_2, f"classifier={classifier}", "classifier.encoder=random", *extra)
+    kept = train(*arguments, place="kept")
+    monkeypatch.setattr(features, "free_memory", lambda device: 0)
+    anew = train(*arguments, place="anew")
+    assert kept.exit_code == anew.exit_code == 0
+    one, other = (read(done.folder / "classifier" / "best.ckpt").tensors for done in (kept, anew))
+    assert content_hash(one) == content_hash(other)
+    assert kept.result["metrics"] == anew.result["metrics"]
+
+
+def test_the_frozen_blocks_see_each_image_once(train: Train, monkeypatch):
+    seen: list[int] = []
+    through = FeatureDataModule._features
+
+    def count(self: FeatureDataModule, images: torch.Tensor) -> torch.Tensor:
+        seen.append(len(images))
+        return through(self, images)
+
+    monkeypatch.setattr(FeatureDataModule, "_features", count)
+    train(*STAGE_2, "classifier.epochs=5", "data.validation=test")
+    # 1,437 to train on and 360 to validate and to test, whatever the epochs; the rest asks for the shape.
+    asked = [number for number in seen if number == 2]
+    assert sum(seen) - sum(asked) == 1437 + 360
+    assert len(asked) < 10
+
+
+def test_an_encoder_that_does_more_than_its_blocks_is_refused():
+    from types import SimpleNamespace
+
+    from dae.run import latent_size
+
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.blocks = nn.Sequential(nn.Identity())
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images + 1
+
+    data = SimpleNamespace(channels=1, image_size=28)
+    with pytest.raises(TypeError, match=r"Odd\.forward is not its blocks"):
+        latent_size(Odd(), data)  # type: ignore[arg-type]
