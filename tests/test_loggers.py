@@ -31,6 +31,10 @@ def points(found: EventAccumulator, tag: str) -> list[tuple[int, float]]:
     return [(event.step, event.value) for event in found.Scalars(tag)]
 
 
+def speeds(stage: str) -> set[str]:
+    return {f"{stage}/train/{name}" for name in ("images_per_second", "seconds", "data_share")}
+
+
 def test_scalars_pictures_text_and_hyperparameters(train: Train):
     folder = train(*QUICK).folder
     result = json.loads((folder / "result.json").read_text())["metrics"]
@@ -43,7 +47,7 @@ def test_scalars_pictures_text_and_hyperparameters(train: Train):
             | {f"result/{name}" for name in names}
             | {name.replace("/val/", "/train/") for name in names if name in (f"{stage}/val/loss",)}
             | ({"classifier/train/accuracy"} if stage == "classifier" else set())
-            | {f"{stage}/train/step_loss", f"{stage}/train/learning_rate"}
+            | {f"{stage}/train/step_loss", f"{stage}/train/learning_rate", *speeds(stage)}
         )
         # Epochs are the x-axis of what is logged once an epoch, images seen of the rest.
         assert [step for step, _ in points(found, f"{stage}/val/loss")] == list(range(1, epochs + 1))

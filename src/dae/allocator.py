@@ -21,4 +21,4 @@ def keep_freed_memory() -> None:
         return
     libc = ctypes.CDLL(None)
     done = libc.mallopt(M_MMAP_THRESHOLD, 1 << 30) and libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-    log.debug("glibc %s freed memory", "keeps" if done else "does not keep")
+    log.info("Allocator: glibc %s freed memory", "keeps" if done else "would not keep")
