@@ -27,6 +27,8 @@ def test_kept_features_give_the_same_classifier_bit_for_bit(train: Train, monkey
     monkeypatch.setattr(features, "free_memory", lambda device: 0)
     anew = train(*arguments, place="anew")
     assert kept.exit_code == anew.exit_code == 0
+    assert "computed anew for each batch" in anew.out
+    assert "computed anew" not in kept.out
     one, other = (read(done.folder / "classifier" / "best.ckpt").tensors for done in (kept, anew))
     assert content_hash(one) == content_hash(other)
     assert kept.result["metrics"] == anew.result["metrics"]
@@ -46,6 +48,10 @@ def test_the_frozen_blocks_see_each_image_once(train: Train, monkeypatch):
     asked = [number for number in seen if number == 2]
     assert sum(seen) - sum(asked) == 1437 + 360
     assert len(asked) < 10
+
+
+def test_free_memory():
+    assert 10**8 < features.free_memory(torch.device("cpu")) < 10**14
 
 
 def test_an_encoder_that_does_more_than_its_blocks_is_refused():

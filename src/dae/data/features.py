@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import logging
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +12,8 @@ from torch import Tensor, nn
 
 from dae.data.images import EVALUATION_BATCH_SIZE, ImageDataModule
 from dae.data.sources import Split
+
+log = logging.getLogger(__name__)
 
 
 class FeatureDataModule(ImageDataModule):
@@ -29,15 +33,21 @@ class FeatureDataModule(ImageDataModule):
         self.frozen = frozen
         self.computed: dict[int, Split] = {}
 
-    def keeps_features(self) -> bool:
-        """Whether the features of all splits fit into half of the free memory."""
+    @cached_property
+    def kept(self) -> bool:
+        """Whether the features of all splits fit into half of the free memory; decided once."""
         shape, dtype = self._shape()
         count = sum(len(split.labels) for split in (self.train, self.val, self.test))
-        return count * shape.numel() * dtype.itemsize < free_memory(self.device()) / 2
+        needed, free = count * shape.numel() * dtype.itemsize, free_memory(self.device())
+        if needed < free / 2:
+            return True
+        sizes = f"{needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
+        log.info("Features of the frozen blocks are computed anew for each batch: all take %s", sizes)
+        return False
 
     def ready(self, split: Split) -> Split:
         """The split with features for images, or as it is."""
-        if not self.keeps_features():
+        if not self.kept:
             return super().ready(split)
         # With data.validation=test two loaders share one split.
         if id(split) not in self.computed:
@@ -77,6 +87,8 @@ def free_memory(device: torch.device) -> int:
     """Bytes that can still be had on the device."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return 4 * 2**30  # neither Linux nor CUDA says; enough for MNIST many times over
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.is_file():
+        return 4 * 2**30  # other systems do not say as simply; enough for MNIST many times over
+    values = dict(line.split(":") for line in meminfo.read_text().splitlines())
+    return int(values["MemAvailable"].split()[0]) * 1024
