@@ -17,6 +17,10 @@ def test_the_defaults_are_accepted():
     check(composed())
 
 
+def test_what_has_a_default_in_the_signature_may_be_left_out():
+    check(composed("~data.limit", "~data.labels", "~trainer.precision", "~dae.optimizer.betas"))
+
+
 @pytest.mark.parametrize(
     ("override", "words"),
     [
