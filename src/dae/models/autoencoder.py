@@ -13,7 +13,7 @@ from torchmetrics.image import PeakSignalNoiseRatio
 from dae.models.epochs import Mean, collect, log_epoch
 from dae.models.noise import Noise
 from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure
-from dae.models.ssim import StructuralSimilarity
+from dae.models.ssim import structural_similarity
 from dae.seeds import derive
 
 Batch = tuple[Tensor, Tensor]
@@ -63,7 +63,7 @@ class DenoisingAutoencoder(LightningModule):
             noisy_loss=Mean(),
             # One figure an image, then their mean: what "PSNR" means in the denoising literature.
             psnr=PeakSignalNoiseRatio(data_range=1.0, dim=(1, 2, 3)),
-            ssim=StructuralSimilarity(),
+            ssim=Mean(),
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ class DenoisingAutoencoder(LightningModule):
         self.evaluated["noisy_loss"].update(cross_entropy(noisy_logits, images), weight)
         reconstruction = noisy_logits.sigmoid()
         self.evaluated["psnr"].update(reconstruction, images)
-        self.evaluated["ssim"].update(reconstruction, images)
+        self.evaluated["ssim"].update(structural_similarity(reconstruction, images), weight)
 
     def on_validation_epoch_end(self) -> None:
         """Log what was measured."""
