@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -74,9 +75,11 @@ def torchvision_idx(name: str, root: Path, image_size: int, channels: int) -> Im
     dataset = getattr(datasets, name)
     folder = root / name / "raw"
     files: list[tuple[str, str]] = dataset.resources
-    if any(_idx_file(folder, file, md5) is None for file, md5 in files):
+    paths = [_idx_file(folder, file, md5) for file, md5 in files]
+    if None in paths:
         _download(dataset, root, folder)
-    arrays = {file: _read_idx(folder, file, md5) for file, md5 in files}
+        paths = [_idx_file(folder, file, md5) for file, md5 in files]
+    arrays = {path.name: _read_idx(path) for path in paths if path is not None}
 
     def split(prefix: str) -> Split:
         images, labels = (
@@ -104,16 +107,12 @@ def _md5(file: Path) -> str:
     return hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
 
 
-def _read_idx(folder: Path, file: str, md5: str) -> np.ndarray:
+def _read_idx(path: Path) -> np.ndarray:
     """An idx file of unsigned bytes (the format is on the MNIST page: magic, sizes, data)."""
-    path = _idx_file(folder, file, md5)
-    if path is None:
-        raise UserError(f"{folder / file} went away while it was read")
     content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    dimensions = content[3]
-    offset = 4 + 4 * dimensions
-    shape = np.frombuffer(content, ">u4", dimensions, 4)
-    if content[:3] != b"\0\0\x08" or len(content) != offset + int(np.prod(shape, dtype=np.int64)):
+    offset = 4 + 4 * content[3] if content[:3] == b"\0\0\x08" and len(content) > 3 else 0
+    shape = [int.from_bytes(content[start : start + 4], "big") for start in range(4, offset, 4)]
+    if not offset or len(content) != offset + math.prod(shape):
         raise UserError(
             f"{path} is not a whole idx file of unsigned bytes; delete it to have it loaded again"
         )
