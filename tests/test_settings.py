@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from dae.errors import ConfigError
-from dae.settings import check, find_problems, stages
+from dae.rules import stages
+from dae.settings import check, find_problems
 from helpers import composed
 
 

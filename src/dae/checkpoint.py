@@ -42,8 +42,8 @@ class Checkpoint:
     def __str__(self) -> str:
         """Where it lies, which run it comes from, how far that had got."""
         first = next((f", {name} {value:.4f}" for name, value in self.metrics.items()), "")
-        run = Path(self.hyper_parameters.get("run", "unknown"))
-        return f"{near(self.path)} (run {run.name}, epoch {self.epochs}{first})"
+        run = self.hyper_parameters.get("run", "unknown")
+        return f"{near(self.path)} (run {run}, epoch {self.epochs}{first})"
 
 
 def find(place: str | Path) -> Path:

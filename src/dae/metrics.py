@@ -21,11 +21,6 @@ class Metric:
     name: str
     mode: Mode
 
-    @property
-    def stage(self) -> str:
-        """The stage that logs it."""
-        return self.name.split("/")[0]
-
 
 def known(stages: list[str]) -> dict[str, Metric]:
     """All metrics that these stages measure on validation and test."""

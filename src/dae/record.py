@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import platform
@@ -21,8 +20,6 @@ import torch
 from dae.errors import UserError
 from dae.metrics import Metric
 from dae.stage import StageResult
-
-log = logging.getLogger(__name__)
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy")
 

@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from dae import checkpoint, metrics, settings
+from dae import checkpoint, metrics, rules, settings
 from dae.closing import closing_summary
 from dae.data.features import FeatureDataModule
 from dae.data.images import ImageDataModule
@@ -38,7 +38,7 @@ def run(cfg: DictConfig, folder: Path, command: str) -> float:
     """
     with RunRecord(folder) as record:
         settings.check(cfg)
-        stages = settings.stages(cfg)
+        stages = rules.stages(cfg)
         record.objective = metrics.objective(cfg.objective, stages)
 
         data: ImageDataModule = build(cfg.data)
@@ -76,7 +76,7 @@ def train_autoencoder(
     )
     if cfg.dae.warm_start is not None:
         log.info("Warm start from %s", checkpoint.warm_start(autoencoder, cfg.dae.warm_start))
-    autoencoder.save_hyperparameters({**plain(cfg.dae), "run": str(folder)}, logger=False)
+    autoencoder.save_hyperparameters({**plain(cfg.dae), "run": folder.name}, logger=False)
     return fit(cfg, autoencoder, data, folder, objective)
 
 
@@ -97,9 +97,11 @@ def train_classifier(
         scheduler=build(cfg.classifier.scheduler),
     )
     described = {**plain(cfg.classifier), "encoder": description, "classes": list(data.classes)}
-    classifier.save_hyperparameters({**described, "run": str(folder)}, logger=False)
-    features_of = FeatureDataModule(data.labelled(), classifier.frozen_part())
-    return fit(cfg, classifier, features_of, folder, objective)
+    classifier.save_hyperparameters({**described, "run": folder.name}, logger=False)
+    data = data.labelled()
+    if classifier.frozen_blocks:
+        data = FeatureDataModule(data, classifier.frozen_part())
+    return fit(cfg, classifier, data, folder, objective)
 
 
 def choose_encoder(cfg: DictConfig, folder: Path) -> tuple[nn.Module, dict[str, Any] | None]:
@@ -123,6 +125,7 @@ def latent_size(encoder: nn.Module, data: ImageDataModule) -> int:
         TypeError: The encoder does more than to apply its blocks, so that they cannot be frozen one by one.
     """
     images = torch.rand(2, data.channels, data.image_size, data.image_size)
+    encoder.eval()  # a pass in training mode would change the buffers of what is to be frozen
     with torch.no_grad():
         latents = encoder(images)
         blocks = getattr(encoder, "blocks", None)
@@ -156,7 +159,6 @@ def fit(
         make_loggers=[build(node) for node in cfg.logger.values()],
         callbacks=[build(node) for node in cfg.callbacks.values()],
         config=plain(cfg),
-        config_text=OmegaConf.to_yaml(cfg, resolve=True),
     )
 
 

@@ -105,11 +105,6 @@ def find_problems(cfg: DictConfig) -> list[Problem]:
     return list(dict.fromkeys([*told, *rules.broken(config, wrong)]))
 
 
-def stages(cfg: DictConfig) -> list[str]:
-    """The stages that run, in their order: stage 1 only if it is asked for and somebody uses it."""
-    return rules.stages(cfg)
-
-
 def _interpolations(unresolved: Any) -> dict[str, str]:
     """Full key path -> the key it points to."""
     pattern = re.compile(r"\$\{([\w.]+)\}")

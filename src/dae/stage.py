@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer, loggers
 
 from dae.callbacks.checkpointing import StageCheckpoint
@@ -48,7 +49,6 @@ def run_stage(
     make_loggers: Sequence[Callable[..., loggers.Logger]],
     callbacks: Sequence[Callback],
     config: dict[str, Any],
-    config_text: str,
 ) -> StageResult:
     """Fit a module, find its best checkpoint and test that once.
 
@@ -63,7 +63,6 @@ def run_stage(
         make_loggers: Each is given the folder.
         callbacks: The user's.
         config: The run's hyperparameters.
-        config_text: The same as yaml.
     """
     started = time.perf_counter()
     quiet_lightning()
@@ -79,7 +78,7 @@ def run_stage(
     for logger in all_loggers:
         logger.log_hyperparams(config)
         if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_text("config", f"```yaml\n{config_text}```")
+            logger.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(config)}```")
 
     best = folder / "best.ckpt"
     status = "failed"

@@ -70,3 +70,31 @@ def test_an_encoder_that_does_more_than_its_blocks_is_refused():
     data = SimpleNamespace(channels=1, image_size=28)
     with pytest.raises(TypeError, match=r"Odd\.forward is not its blocks"):
         latent_size(Odd(), data)  # type: ignore[arg-type]
+
+
+def test_looking_at_an_encoder_leaves_its_buffers_alone():
+    from types import SimpleNamespace
+
+    from dae.run import latent_size
+
+    class Normalised(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.blocks = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5))
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.blocks(images)
+
+    encoder = Normalised()
+    before = content_hash(encoder.state_dict())
+    assert latent_size(encoder, SimpleNamespace(channels=1, image_size=28)) == 4 * 26 * 26  # type: ignore[arg-type]
+    assert content_hash(encoder.state_dict()) == before
+
+
+def test_where_nothing_is_frozen_the_images_stay_bytes(train: Train, monkeypatch):
+    monkeypatch.setattr(FeatureDataModule, "ready", None)
+    for preset in ("supervised", "mlp"):
+        assert (
+            train("data=digits", "debug=smoke", "logger=none", f"classifier={preset}", place=preset).exit_code
+            == 0
+        )

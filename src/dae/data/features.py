@@ -51,7 +51,8 @@ class FeatureDataModule(ImageDataModule):
             return super().ready(split)
         # With data.validation=test two loaders share one split.
         if id(split) not in self.computed:
-            self.computed[id(split)] = Split(self._compute(super().ready(split).images), split.labels)
+            placed = super().ready(split)
+            self.computed[id(split)] = Split(self._compute(placed.images), placed.labels)
         return self.computed[id(split)]
 
     def on_after_batch_transfer(self, batch: Any, dataloader_index: int) -> Any:
