@@ -92,6 +92,10 @@ def test_one_thing_wrong(override, words):
         (("dae/noise=block", "dae.noise.size=40"), "found 40, expected at most data.image_size=28"),
         (("trainer.check_val_every_n_epoch=11",), "dae.epochs=10: no epoch would be validated"),
         (("trainer.limit_val_batches=0",), "found 0, expected an integer > 0 or a number > 0, <= 1"),
+        (
+            ("trainer.precision=16-mixed", "trainer.gradient_clip_val=1.0"),
+            "dae.optimizer.fused: found true, but a fused optimizer hides the scaled gradients",
+        ),
         (("data.limit=10", "data.labels=20"), "data.labels: found 20, expected at most data.limit=10"),
     ],
 )

@@ -175,6 +175,18 @@ def _device(config: Config) -> Iterator[Problem]:
         yield Problem("trainer.precision", what, "try trainer.precision=auto")
 
 
+def _scaled_and_clipped(config: Config) -> Iterator[Problem]:
+    trainer = config["trainer"]
+    if trainer.get("precision") != "16-mixed" or not trainer.get("gradient_clip_val"):
+        return
+    for stage in stages(config):
+        if config[stage]["optimizer"].get("fused"):
+            what = (
+                "found true, but a fused optimizer hides the scaled gradients of 16-mixed from the clipping"
+            )
+            yield Problem(f"{stage}.optimizer.fused", what, f"try {stage}.optimizer.fused=false")
+
+
 # What ``stages`` reads.
 _STAGES = ("stage", "classifier.encoder", "classifier.encoder_checkpoint")
 # The keys that a rule reads, and the rule.
@@ -188,4 +200,5 @@ RULES: list[tuple[tuple[str, ...], Callable[[Config], Iterator[Problem]]]] = [
     (("data.image_size", "dae.noise", "dae.reference_noise"), _block_size),
     (("data.limit", "data.labels"), _labels),
     (("trainer",), _device),
+    (("trainer", "dae.optimizer", "classifier.optimizer", *_STAGES), _scaled_and_clipped),
 ]

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Callback, Trainer, plugins
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import Logger
 
@@ -70,10 +70,12 @@ def build_trainer(
     chosen, why = device_type(accelerator)
     computed, reason = best_precision(chosen) if precision == "auto" else (precision, "asked for")
     log.info("Device: %s (%s), precision: %s (%s)", chosen, why, computed, reason)
+    # Lightning takes a precision or a plugin that stands for one.
+    bf16 = {"plugins": [Bf16Mixed("bf16-mixed", chosen)]}
     return Trainer(
         accelerator=chosen,
         devices=devices,
-        precision=computed,
+        **(bf16 if computed == "bf16-mixed" else {"precision": computed}),
         max_epochs=max_epochs,
         callbacks=list(callbacks),
         # False, not []: an empty list would be replaced by Lightning's default logger.
@@ -96,6 +98,16 @@ def build_trainer(
         # Evaluation in torch.inference_mode is Lightning's default; the batches are ours and need no sampler.
         use_distributed_sampler=False,
     )
+
+
+class Bf16Mixed(plugins.MixedPrecision):
+    """Lightning's bf16-mixed, with gradient clipping for fused optimizers too.
+
+    Lightning refuses it to all mixed precision since fused optimizers unscale their gradients themselves;
+    bf16 scales nothing.
+    """
+
+    clip_gradients = plugins.Precision.clip_gradients
 
 
 def device_type(accelerator: str) -> tuple[Literal["cpu", "cuda", "mps"], str]:

@@ -40,10 +40,13 @@ def plain_encoder(encoder: ConvEncoder, images: Tensor) -> Tensor:
 
 
 def plain_decoder(decoder: ConvDecoder, latents: Tensor) -> Tensor:
-    *hidden, last = decoder.convs
-    for conv in hidden:
-        latents = F.interpolate(F.relu(conv(latents)), scale_factor=2.0)
-    return F.conv2d(latents, last.weight, last.bias, padding=1)  # type: ignore[arg-type]
+    first, *others = decoder.convs
+    outputs = first(latents)
+    for conv in others:
+        assert isinstance(conv, nn.Conv2d)
+        outputs = F.interpolate(F.relu(outputs), scale_factor=2.0)
+        outputs = F.conv2d(outputs, conv.weight, conv.bias, padding=conv.padding)
+    return outputs
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -67,6 +70,10 @@ def test_fast_forms_are_the_plain_ones_with_their_gradients(side):
         strict=True,
     ):
         torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_taps_of_the_phases_are_in_no_checkpoint():
+    assert {name.rsplit(".")[-1] for name in ConvDecoder().state_dict()} == {"weight", "bias"}
 
 
 def test_activations_keep_the_fast_memory_format():

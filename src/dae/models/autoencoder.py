@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torchmetrics.image import PeakSignalNoiseRatio
 
+from dae.models.cross_entropy import binary_cross_entropy
 from dae.models.epochs import Mean, collect, log_epoch
 from dae.models.noise import Noise
 from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure
@@ -73,7 +73,7 @@ class DenoisingAutoencoder(LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The loss of one batch. Only the metric object hears of it: logging waits for the epoch's end."""
         images, _ = batch
-        loss = F.binary_cross_entropy_with_logits(self(self.noise(images)), images)
+        loss = binary_cross_entropy(self(self.noise(images)), images)
         self.trained["loss"].update(loss, len(images))
         return loss
 
@@ -93,10 +93,9 @@ class DenoisingAutoencoder(LightningModule):
         noisy_logits = self(self.reference_noise.corrupt(images, self.generator))
         # round(prediction) == target, which a grey target can never win.
         hits = ((logits > 0) == images).float()
-        cross_entropy = F.binary_cross_entropy_with_logits
-        self.evaluated["loss"].update(cross_entropy(logits, images), weight)
+        self.evaluated["loss"].update(binary_cross_entropy(logits, images), weight)
         self.evaluated["pixel_accuracy"].update(hits.mean(), weight)
-        self.evaluated["noisy_loss"].update(cross_entropy(noisy_logits, images), weight)
+        self.evaluated["noisy_loss"].update(binary_cross_entropy(noisy_logits, images), weight)
         reconstruction = noisy_logits.sigmoid()
         self.evaluated["psnr"].update(reconstruction, images)
         self.evaluated["ssim"].update(structural_similarity(reconstruction, images), weight)

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from dae.models.cross_entropy import binary_cross_entropy
+
+
+def test_value_and_gradient_are_torchs_own():
+    logits = torch.cat([torch.linspace(-30, 30, 601), torch.tensor([-200.0, 200.0])]).requires_grad_()
+    for targets in (torch.zeros(603), torch.ones(603), torch.linspace(0, 1, 603)):
+        ours, plain = (
+            binary_cross_entropy(logits, targets),
+            F.binary_cross_entropy_with_logits(logits, targets),
+        )
+        torch.testing.assert_close(ours, plain, atol=1e-6, rtol=1e-6)
+        (got,), (wanted,) = (torch.autograd.grad(3 * loss, logits) for loss in (ours, plain))
+        torch.testing.assert_close(got, wanted, atol=1e-9, rtol=1e-5)
