@@ -91,7 +91,6 @@ def train_classifier(
     classifier = EncoderClassifier(
         encoder=encoder,
         head=classifier_head(features, len(data.classes), cfg.classifier.hidden),
-        classes=len(data.classes),
         trainable_blocks=cfg.classifier.trainable_blocks,
         optimizer=build(cfg.classifier.optimizer),
         scheduler=build(cfg.classifier.scheduler),

@@ -13,7 +13,7 @@ from dae.models.optimization import constant
 
 def test_a_change_of_a_frozen_tensor_is_an_error_and_of_a_trained_one_is_not():
     head = classifier_head(256, 10, None)
-    module = EncoderClassifier(ConvEncoder(), head, 10, 1, partial(torch.optim.Adam), constant)
+    module = EncoderClassifier(ConvEncoder(), head, 1, partial(torch.optim.Adam), constant)
     guard = FrozenGuard()
     guard.on_fit_start(None, module)  # type: ignore[arg-type]
     with torch.no_grad():

@@ -28,7 +28,7 @@ class BatchNormEncoder(nn.Module):
 def classifier(encoder: nn.Module, trainable_blocks: int, features: int = 256) -> EncoderClassifier:
     head = classifier_head(features, 10, 64)
     optimizer = partial(torch.optim.Adam, lr=1e-2)
-    return EncoderClassifier(encoder, head, 10, trainable_blocks, optimizer, constant)
+    return EncoderClassifier(encoder, head, trainable_blocks, optimizer, constant)
 
 
 @pytest.mark.parametrize(("blocks", "trained"), [(0, 17_098), (1, 19_418), (2, 24_042), (3, 24_362)])
@@ -78,7 +78,7 @@ def test_state_dict_holds_encoder_and_head_and_nothing_else():
 
 def test_raw_pixels_have_no_encoder():
     module = EncoderClassifier(
-        nn.Identity(), classifier_head(784, 10, 128), 10, 0, partial(torch.optim.Adam), constant
+        nn.Identity(), classifier_head(784, 10, 128), 0, partial(torch.optim.Adam), constant
     )
     assert sum(p.numel() for p in module.parameters()) == 101_770
     assert module(torch.rand(2, 1, 28, 28)).shape == (2, 10)

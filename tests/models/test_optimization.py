@@ -19,8 +19,8 @@ def rates(schedule, steps: int = 20) -> list[float]:
     return found
 
 
-def test_constant():
-    assert rates(constant) == [0.5] * 20
+def test_constant_does_nothing():
+    assert constant(torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=0.5), 20) is None  # type: ignore[func-returns-value]
 
 
 def test_one_cycle_rises_to_the_optimizers_rate_and_falls():

@@ -32,6 +32,16 @@ class StageCheckpoint(ModelCheckpoint):
 
         self.validated_epoch = -1
 
+    @property
+    def state_key(self) -> str:
+        """The name of its state in a checkpoint; Lightning's own is put together anew at each hook."""
+        return type(self).__name__
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Nothing is saved within an epoch."""
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember which epoch the present metrics are of."""
         self.validated_epoch = trainer.current_epoch

@@ -7,7 +7,6 @@ from typing import Any
 import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
-from torchmetrics.classification import MulticlassAccuracy
 
 from dae.models.epochs import Mean, collect, log_epoch
 from dae.models.networks import keras_init
@@ -26,9 +25,9 @@ def classifier_head(features: int, classes: int, hidden: int | None) -> nn.Seque
     return head
 
 
-def accuracy(classes: int) -> MulticlassAccuracy:
-    """Share of the images that are classified right; torchmetrics' default would be the mean over classes."""
-    return MulticlassAccuracy(classes, average="micro", validate_args=False)
+def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Share of the images of a batch that are classified right."""
+    return (logits.argmax(1) == labels).float().mean()
 
 
 class EncoderClassifier(LightningModule):
@@ -40,7 +39,6 @@ class EncoderClassifier(LightningModule):
     Args:
         encoder: Images to latents, with ``blocks``; ``nn.Identity`` for raw pixels.
         head: Latents (N, C, H, W) to logits (N, classes).
-        classes: Number of classes.
         trainable_blocks: How many of the encoder's blocks are trained, counted from the latent back.
         optimizer: Builds the optimizer from the trained parameters.
         scheduler: Builds the learning rate schedule from the optimizer and the number of steps.
@@ -52,7 +50,6 @@ class EncoderClassifier(LightningModule):
         self,
         encoder: nn.Module,
         head: nn.Module,
-        classes: int,
         trainable_blocks: int,
         optimizer: OptimizerFactory,
         scheduler: ScheduleFactory,
@@ -70,8 +67,8 @@ class EncoderClassifier(LightningModule):
             block.requires_grad_(True)
         self.optimizer_factory = optimizer
         self.schedule_factory = scheduler
-        self.trained = collect(loss=Mean(), accuracy=accuracy(classes))
-        self.evaluated = collect(loss=Mean(), accuracy=accuracy(classes))
+        self.trained = collect(loss=Mean(), accuracy=Mean())
+        self.evaluated = collect(loss=Mean(), accuracy=Mean())
         self.train()
 
     def train(self, mode: bool = True) -> EncoderClassifier:
@@ -112,7 +109,7 @@ class EncoderClassifier(LightningModule):
         logits = self.from_features(features)
         loss = F.cross_entropy(logits, labels)
         self.trained["loss"].update(loss, len(labels))
-        self.trained["accuracy"].update(logits.detach(), labels)
+        self.trained["accuracy"].update(accuracy(logits, labels), len(labels))
         return loss
 
     def on_train_epoch_end(self) -> None:
@@ -124,7 +121,7 @@ class EncoderClassifier(LightningModule):
         features, labels = batch
         logits = self.from_features(features)
         self.evaluated["loss"].update(F.cross_entropy(logits, labels), len(labels))
-        self.evaluated["accuracy"].update(logits, labels)
+        self.evaluated["accuracy"].update(accuracy(logits, labels), len(labels))
 
     def on_validation_epoch_end(self) -> None:
         """Log what was measured."""

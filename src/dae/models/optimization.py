@@ -1,7 +1,7 @@
 """Optimizer and learning rate of a module, and the schedules to choose from.
 
-A schedule is a function of an optimizer and of the steps of the whole fit; its other arguments come from
-``conf/scheduler``.
+A schedule is a function of an optimizer and of the steps of the whole fit, and has None to offer if it leaves
+the rate alone; its other arguments come from ``conf/scheduler``.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ from typing import Annotated, Any
 from pydantic import Field
 from pytorch_lightning import LightningModule
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 OptimizerFactory = Callable[..., Optimizer]
-ScheduleFactory = Callable[[Optimizer, int], LRScheduler]
+ScheduleFactory = Callable[[Optimizer, int], LRScheduler | None]
 
 
-def constant(optimizer: Optimizer, total_steps: int) -> LRScheduler:
-    """The optimizer's own learning rate, from the first step to the last."""
-    return ConstantLR(optimizer, factor=1.0, total_iters=0)
+def constant(optimizer: Optimizer, total_steps: int) -> None:
+    """The optimizer's own learning rate, from the first step to the last: nothing to be done at a step."""
 
 
 def one_cycle(
@@ -59,8 +58,6 @@ def cosine(
 def configure(module: LightningModule, optimizer: OptimizerFactory, schedule: ScheduleFactory) -> Any:
     """What ``configure_optimizers`` returns: only what is trained gets an entry, one schedule step a step."""
     built = optimizer([parameter for parameter in module.parameters() if parameter.requires_grad])
-    steps = int(module.trainer.estimated_stepping_batches)
-    return {
-        "optimizer": built,
-        "lr_scheduler": {"scheduler": schedule(built, steps), "interval": "step"},
-    }
+    scheduler = schedule(built, int(module.trainer.estimated_stepping_batches))
+    stepped = {"lr_scheduler": {"scheduler": scheduler, "interval": "step"}} if scheduler else {}
+    return {"optimizer": built, **stepped}
