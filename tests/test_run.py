@@ -48,9 +48,11 @@ def test_a_run_leaves_what_it_promises(train: Train):
         ".hydra/overrides.yaml",
         "dae/best.ckpt",
         "dae/last.ckpt",
+        "dae/stage.json",
         "dae/reconstructions.png",
         "classifier/best.ckpt",
         "classifier/last.ckpt",
+        "classifier/stage.json",
     }
     result = done.result
     assert list(result) == [
@@ -157,6 +159,14 @@ def test_best_is_the_best_epoch_and_main_is_judged_by_it(train: Train):
     assert best.epochs == losses.index(min(losses)) + 1
     assert done.result["objective"]["value"] == best.metrics["dae/val/loss"]
     assert done.result["objective"]["name"] == "dae/val/loss"
+
+
+def test_last_is_the_last_epoch_even_if_another_was_the_best(train: Train):
+    """Lightning's own last.ckpt is only as new as the best."""
+    worse = ("stage=dae", "objective=dae/val/pixel_accuracy", "dae.optimizer.lr=0.1", "dae.epochs=3")
+    folder = train(*QUICK, *worse).folder / "dae"
+    assert read(folder / "best.ckpt").epochs == 1
+    assert read(folder / "last.ckpt").epochs == 3
 
 
 def test_an_objective_of_the_stages_own_decides_its_best_checkpoint(train: Train):

@@ -31,6 +31,7 @@ class Checkpoint:
         hyper_parameters: Plain values; ``encoder`` is the encoder's own description.
         metrics: Validation metrics of these very weights.
         epochs: Epochs that were trained.
+        seconds: What the stage had taken until then.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class Checkpoint:
     hyper_parameters: dict[str, Any]
     metrics: dict[str, float]
     epochs: int
+    seconds: float = 0.0
 
     def __str__(self) -> str:
         """Where it lies, which run it comes from, how far that had got."""
@@ -89,6 +91,7 @@ def read(place: str | Path) -> Checkpoint:
         hyper_parameters=content["hyper_parameters"],
         metrics=content.get("metrics", {}),
         epochs=content.get("epochs", 0),
+        seconds=content.get("seconds", 0.0),
     )
 
 

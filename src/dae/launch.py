@@ -60,7 +60,11 @@ def launch(arguments: Sequence[str] | None = None) -> int:
     previous = signal.signal(signal.SIGTERM, _terminate)
     jobs = _Jobs(shlex.join(["python", "train.py", *typed]))
     try:
-        if sweep:
+        if any(word.startswith("resume=") for word in typed):
+            from dae.resume import reopen
+
+            jobs.reopened, sys.argv[1:] = reopen(typed)
+        elif sweep:
             from dae.diagnosis import refuse_sweep
 
             refuse_sweep(sys.argv[1:])
@@ -95,6 +99,7 @@ class _Jobs:
         self.begun = 0
         self.failed: dict[str, int] = {}
         self.sweep = False
+        self.reopened: DictConfig | None = None
 
     def __call__(self, cfg: DictConfig) -> float | None:
         self.begun += 1
@@ -105,7 +110,7 @@ class _Jobs:
         from dae.run import run
 
         try:
-            return run(cfg, folder, self.command)
+            return run(self.reopened or cfg, folder, self.command, extended=self.reopened is not None)
         except UserError as error:
             log.error("%s", error)
             self.failed[folder.name] = error.exit_code

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import platform
 import subprocess
@@ -17,7 +16,8 @@ from typing import Any
 
 import torch
 
-from dae.errors import UserError
+from dae.errors import UserError, near
+from dae.files import write_json
 from dae.metrics import Metric
 from dae.stage import StageResult
 
@@ -81,37 +81,35 @@ def _text(error: BaseException) -> str:
     return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write the whole file or none of it; NaN and infinity, which JSON lacks, become null."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(_finite(content), indent=2) + "\n")
-    temporary.replace(path)
-
-
-def _finite(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {key: _finite(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_finite(value) for value in node]
-    return None if isinstance(node, float) and not math.isfinite(node) else node
-
-
 def write_run(folder: Path, command: str, data_checksum: str) -> None:
-    """Write ``run.json``: all that the config does not say and a repetition needs."""
-    write_json(
-        folder / "run.json",
-        {
-            "command": command,
-            "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "git": git_state(),
-            "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-            "device": device_name(),
-            "threads": torch.get_num_threads(),
-            "platform": platform.platform(),
-            "data_checksum": data_checksum,
-        },
-    )
+    """Write ``run.json``: all that the config does not say and a repetition needs.
+
+    A run that goes on keeps what was written at its beginning and adds to ``resumed``.
+
+    Raises:
+        UserError: It goes on with other data.
+    """
+    now = {
+        "command": command,
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "git": git_state(),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "device": device_name(),
+        "threads": torch.get_num_threads(),
+        "platform": platform.platform(),
+        "data_checksum": data_checksum,
+    }
+    file = folder / "run.json"
+    begun = json.loads(file.read_text()) if file.is_file() else None
+    if begun is None:
+        write_json(file, {**now, "resumed": []})
+        return
+    if begun["data_checksum"] != data_checksum:
+        raise UserError(
+            f"{near(folder)} was begun on other data: SHA-256 {begun['data_checksum']:.12}, now "
+            f"{data_checksum:.12}. Bring those images back, or begin a run without resume."
+        )
+    write_json(file, {**begun, "resumed": [*begun["resumed"], now]})
 
 
 def git_state() -> dict[str, str | None] | None:

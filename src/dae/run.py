@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from dae import checkpoint, metrics, rules, settings
+from dae import checkpoint, metrics, resume, rules, settings
 from dae.closing import closing_summary
 from dae.data.features import FeatureDataModule
 from dae.data.images import ImageDataModule
@@ -20,22 +20,28 @@ from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.classifier import EncoderClassifier, classifier_head
 from dae.record import RunRecord, write_run
 from dae.seeds import seed_all
-from dae.stage import StageResult, run_stage
+from dae.stage import StageResult, begin_anew, ended, run_stage
 
 log = logging.getLogger(__name__)
 
 
-def run(cfg: DictConfig, folder: Path, command: str) -> float:
+def run(cfg: DictConfig, folder: Path, command: str, extended: bool = False) -> float:
     """Train the stages that ``cfg.stage`` names and return the objective of the checkpoint that counts.
+
+    A run that has begun in ``folder`` goes on; one that has ended is taken as it is.
 
     Args:
         cfg: The composed config.
         folder: The run folder.
         command: What was typed, for the record.
+        extended: Whether ``cfg`` is the folder's own config, with more epochs perhaps.
 
     Raises:
         UserError: Something the user can mend; ``ConfigError`` if it is in ``cfg``.
     """
+    value = resume.earlier(cfg, folder, extended)
+    if value is not None:
+        return value
     with RunRecord(folder) as record:
         settings.check(cfg)
         stages = rules.stages(cfg)
@@ -45,11 +51,14 @@ def run(cfg: DictConfig, folder: Path, command: str) -> float:
         data.setup()
         log.info("Run folder: %s", near(folder))
         log.info("Data: %s", data)
-        (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
         write_run(folder, command, data.checksum())
+        (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
 
         if "dae" in stages:
-            record.add_stage("dae", train_autoencoder(cfg, data, folder, record.objective))
+            pretrained = train_autoencoder(cfg, data, folder, record.objective)
+            record.add_stage("dae", pretrained)
+            if not pretrained.taken:
+                begin_anew(folder / "classifier")
         elif cfg.stage == "both":
             log.info("Stage 1 is skipped: this classifier does not use it")
         if "classifier" in stages:
@@ -63,6 +72,10 @@ def train_autoencoder(
     cfg: DictConfig, data: ImageDataModule, folder: Path, objective: metrics.Metric
 ) -> StageResult:
     """Stage 1: learn to reconstruct the clean image."""
+    result = ended(folder / "dae", cfg.dae.epochs)
+    if result is not None:
+        log.info("Stage 1 is taken as it is: %s", near(result.checkpoint))
+        return result
     encoder = new_encoder(cfg)
     seed_all(cfg.seed, "decoder")
     autoencoder = DenoisingAutoencoder(
@@ -84,6 +97,10 @@ def train_classifier(
     cfg: DictConfig, data: ImageDataModule, folder: Path, objective: metrics.Metric
 ) -> StageResult:
     """Stage 2: learn to classify what the encoder says, as much of it frozen as is asked for."""
+    result = ended(folder / "classifier", cfg.classifier.epochs)
+    if result is not None:
+        log.info("Stage 2 is taken as it is: %s", near(result.checkpoint))
+        return result
     encoder, description = choose_encoder(cfg, folder)
     features = latent_size(encoder, data)
     # Seeded apart from the encoder: the head starts from the same weights whatever stands before it.

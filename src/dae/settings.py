@@ -62,6 +62,7 @@ class Settings:
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None
     objective: str
     allow_targets: list[str]
+    resume: None
     data: ImageDataModule
     dae: DaeSettings
     classifier: ClassifierSettings

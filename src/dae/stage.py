@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 import warnings
@@ -21,6 +22,7 @@ from dae.callbacks.seeding import EpochSeed
 from dae.callbacks.summary import model_table
 from dae.checkpoint import read
 from dae.data.images import ImageDataModule
+from dae.files import write_json
 from dae.loggers import TensorBoardLogger
 from dae.metrics import Metric
 from dae.models.classifier import EncoderClassifier
@@ -30,11 +32,41 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StageResult:
-    """Metrics of the checkpoint that counts (validation and test), its file, and the stage's seconds."""
+    """How a stage has ended.
+
+    Attributes:
+        metrics: Of the checkpoint that counts, validation and test.
+        checkpoint: Its file.
+        seconds: What the stage took, in all processes that had a part in it.
+        epochs: How many were asked for.
+        taken: Whether it had ended before, in this folder, and was not trained now.
+    """
 
     metrics: dict[str, float]
     checkpoint: Path
     seconds: float
+    epochs: int
+    taken: bool = False
+
+    def save(self) -> None:
+        """Write ``stage.json``, by which a run that goes on knows that this stage is through."""
+        content = {"metrics": self.metrics, "seconds": self.seconds, "epochs": self.epochs}
+        write_json(self.checkpoint.with_name("stage.json"), content)
+
+
+def ended(folder: Path, epochs: int) -> StageResult | None:
+    """The result of a stage that is through after so many epochs; None if there is something to do."""
+    file = folder / "stage.json"
+    content = json.loads(file.read_text()) if file.is_file() else {"epochs": None}
+    if content["epochs"] != epochs:
+        return None
+    return StageResult(**content, checkpoint=folder / "best.ckpt", taken=True)
+
+
+def begin_anew(folder: Path) -> None:
+    """Forget what a stage has come to: what it began from has changed."""
+    for name in ("stage.json", "last.ckpt", "best.ckpt"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def run_stage(
@@ -50,7 +82,7 @@ def run_stage(
     callbacks: Sequence[Callback],
     config: dict[str, Any],
 ) -> StageResult:
-    """Fit a module, find its best checkpoint and test that once.
+    """Fit a module, find its best checkpoint and test that once; go on from ``last.ckpt`` if it is there.
 
     Args:
         module: Of stage 1 or stage 2.
@@ -64,13 +96,15 @@ def run_stage(
         callbacks: The user's.
         config: The run's hyperparameters.
     """
-    started = time.perf_counter()
     quiet_lightning()
     folder.mkdir(parents=True, exist_ok=True)
+    last = read(folder / "last.ckpt") if (folder / "last.ckpt").is_file() else None
+    started = time.perf_counter() - (last.seconds if last else 0)
     log.info("%s\n%s", type(module).__name__, model_table(module, _blank_images(data)))
 
     chosen = data.validation != "test"
-    checkpoint = StageCheckpoint(folder, monitor.name if chosen else None, monitor.mode)
+    seconds = time.perf_counter() - started
+    checkpoint = StageCheckpoint(folder, monitor.name if chosen else None, monitor.mode, seconds)
     own = [EpochSeed(seed, str(module.stage)), checkpoint, *progress_callbacks()]
     own += [FrozenGuard()] if isinstance(module, EncoderClassifier) else []
     all_loggers = [make(save_dir=folder) for make in make_loggers]
@@ -83,7 +117,9 @@ def run_stage(
     best = folder / "best.ckpt"
     status = "failed"
     try:
-        trainer.fit(module, datamodule=data)
+        if last:
+            log.info("%s goes on after epoch %d", module.stage, last.epochs)
+        trainer.fit(module, datamodule=data, ckpt_path=str(last.path) if last else None)
         if epochs == 0:
             trainer.save_checkpoint(best)
         counted = read(best)
@@ -106,7 +142,9 @@ def run_stage(
                 logger.close(status)
     why = f"best {monitor.name}" if chosen else "the last: nothing is chosen on the test set"
     log.info("%s: epoch %d counts (%s)", module.stage, counted.epochs, why)
-    return StageResult(metrics, best, time.perf_counter() - started)
+    result = StageResult(metrics, best, time.perf_counter() - started, epochs)
+    result.save()
+    return result
 
 
 def _blank_images(data: ImageDataModule) -> torch.Tensor:

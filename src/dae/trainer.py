@@ -6,16 +6,18 @@ import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from pytorch_lightning import Callback, Trainer, plugins
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from dae.errors import ConfigError, Problem
+from dae.files import replaced
 
 log = logging.getLogger(__name__)
 
@@ -73,11 +75,12 @@ def build_trainer(
     computed, reason = best_precision(chosen) if precision == "auto" else (precision, "asked for")
     log.info("Device: %s (%s), precision: %s (%s)", chosen, why, computed, reason)
     # Lightning takes a precision or a plugin that stands for one.
-    bf16 = {"plugins": [Bf16Mixed("bf16-mixed", chosen)]}
+    own = [Bf16Mixed("bf16-mixed", chosen)] if computed == "bf16-mixed" else []
     return Trainer(
         accelerator=chosen,
         devices=devices,
-        **(bf16 if computed == "bf16-mixed" else {"precision": computed}),
+        precision=None if own else computed,
+        plugins=[WholeCheckpoints(), *own],
         max_epochs=max_epochs,
         callbacks=list(callbacks),
         # False, not []: an empty list would be replaced by Lightning's default logger.
@@ -110,6 +113,17 @@ class Unprofiled(PassThroughProfiler):
     def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
         """Do nothing."""
         return self._nothing
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are whole or not there. Lightning's pass through $TMPDIR, perhaps on another disk."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Write beside ``path``, then take its place."""
+        with replaced(Path(path)) as temporary:
+            torch.save(checkpoint, temporary)
 
 
 class Bf16Mixed(plugins.MixedPrecision):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +17,21 @@ class StageCheckpoint(ModelCheckpoint):
         folder: Of the stage.
         monitor: The metric that decides; None when nothing is chosen.
         mode: ``min`` or ``max``.
+        seconds: What the stage has taken in an earlier process.
     """
 
-    def __init__(self, folder: Path, monitor: str | None, mode: str) -> None:
+    def __init__(self, folder: Path, monitor: str | None, mode: str, seconds: float = 0.0) -> None:
         super().__init__(
             dirpath=folder,
             filename="best",
             monitor=monitor,
             mode=mode,
             save_top_k=1,
-            save_last=True,
             enable_version_counter=False,
             save_on_train_epoch_end=True,
         )
-
         self.validated_epoch = -1
+        self.started = time.perf_counter() - seconds
 
     @property
     def state_key(self) -> str:
@@ -47,6 +48,11 @@ class StageCheckpoint(ModelCheckpoint):
         self.validated_epoch = trainer.current_epoch
         super().on_validation_end(trainer, pl_module)
 
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the best if it is one, and the last: Lightning's ``save_last`` (2.6) waits for a best."""
+        super().on_train_epoch_end(trainer, pl_module)
+        trainer.save_checkpoint(Path(str(self.dirpath)) / "last.ckpt")
+
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
@@ -54,4 +60,15 @@ class StageCheckpoint(ModelCheckpoint):
         fresh = trainer.training and self.validated_epoch == trainer.current_epoch
         metrics = trainer.callback_metrics.items() if fresh else ()
         checkpoint["metrics"] = {name: float(value) for name, value in metrics if "/val/" in name}
+        checkpoint["seconds"] = time.perf_counter() - self.started
         checkpoint["epochs"] = trainer.current_epoch + (1 if trainer.training else 0)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the best score over, also from a run folder that has been moved since."""
+
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        moved = {name: here(state_dict[name]) for name in state_dict if name.endswith("_model_path")}
+        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": best, "dirpath": self.dirpath})
