@@ -110,7 +110,8 @@ class _Jobs:
         from dae.run import run
 
         try:
-            return run(self.reopened or cfg, folder, self.command, extended=self.reopened is not None)
+            sweep = Path(settings.sweep.dir).resolve() if self.sweep else None
+            return run(self.reopened or cfg, folder, self.command, self.reopened is not None, sweep)
         except UserError as error:
             log.error("%s", error)
             self.failed[folder.name] = error.exit_code

@@ -37,6 +37,7 @@ class RunRecord:
         self.metrics: dict[str, float] = {}
         self.checkpoints: dict[str, str] = {}
         self.seconds: dict[str, float] = {}
+        self.shared_from: str | None = None
 
     def __enter__(self) -> RunRecord:
         self.started = time.perf_counter()
@@ -70,7 +71,7 @@ class RunRecord:
             "objective": objective,
             "metrics": self.metrics,
             "checkpoints": self.checkpoints,
-            "shared_from": None,
+            "shared_from": self.shared_from,
             "seconds": {key: round(value, 3) for key, value in {**self.seconds, "total": total}.items()},
             "error": _text(error) if error is not None else None,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,17 @@ from dae.data.images import ImageDataModule
 from dae.errors import near
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.classifier import EncoderClassifier, classifier_head
-from dae.record import RunRecord, write_run
+from dae.record import RunRecord, git_state, write_run
 from dae.seeds import seed_all
 from dae.stage import StageResult, begin_anew, ended, run_stage
+from dae.sweeps import shared
 
 log = logging.getLogger(__name__)
 
 
-def run(cfg: DictConfig, folder: Path, command: str, extended: bool = False) -> float:
+def run(
+    cfg: DictConfig, folder: Path, command: str, extended: bool = False, sweep: Path | None = None
+) -> float:
     """Train the stages that ``cfg.stage`` names and return the objective of the checkpoint that counts.
 
     A run that has begun in ``folder`` goes on; one that has ended is taken as it is.
@@ -35,6 +39,7 @@ def run(cfg: DictConfig, folder: Path, command: str, extended: bool = False) -> 
         folder: The run folder.
         command: What was typed, for the record.
         extended: Whether ``cfg`` is the folder's own config, with more epochs perhaps.
+        sweep: The sweep's folder, if the run is a job of one.
 
     Raises:
         UserError: Something the user can mend; ``ConfigError`` if it is in ``cfg``.
@@ -55,21 +60,27 @@ def run(cfg: DictConfig, folder: Path, command: str, extended: bool = False) -> 
         (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
 
         if "dae" in stages:
-            pretrained = train_autoencoder(cfg, data, folder, record.objective)
+            if sweep and cfg.dae.share and "classifier" in stages:
+                place = sweep / "stage1" / shared.digest(plain(cfg), git_state())
+                train = partial(train_autoencoder, cfg, data, record.objective)
+                pretrained = shared.shared_stage(place, folder, train)
+                record.shared_from = shared.relative(place, folder)
+            else:
+                pretrained = train_autoencoder(cfg, data, record.objective, folder)
             record.add_stage("dae", pretrained)
             if not pretrained.taken:
                 begin_anew(folder / "classifier")
         elif cfg.stage == "both":
             log.info("Stage 1 is skipped: this classifier does not use it")
         if "classifier" in stages:
-            record.add_stage("classifier", train_classifier(cfg, data, folder, record.objective))
+            record.add_stage("classifier", train_classifier(cfg, data, record.objective, folder))
 
         log.info("%s", closing_summary(record, stages))
         return record.value
 
 
 def train_autoencoder(
-    cfg: DictConfig, data: ImageDataModule, folder: Path, objective: metrics.Metric
+    cfg: DictConfig, data: ImageDataModule, objective: metrics.Metric, folder: Path
 ) -> StageResult:
     """Stage 1: learn to reconstruct the clean image."""
     result = ended(folder / "dae", cfg.dae.epochs)
@@ -90,11 +101,11 @@ def train_autoencoder(
     if cfg.dae.warm_start is not None:
         log.info("Warm start from %s", checkpoint.warm_start(autoencoder, cfg.dae.warm_start))
     autoencoder.save_hyperparameters({**plain(cfg.dae), "run": folder.name}, logger=False)
-    return fit(cfg, autoencoder, data, folder, objective)
+    return fit(cfg, autoencoder, data, objective, folder)
 
 
 def train_classifier(
-    cfg: DictConfig, data: ImageDataModule, folder: Path, objective: metrics.Metric
+    cfg: DictConfig, data: ImageDataModule, objective: metrics.Metric, folder: Path
 ) -> StageResult:
     """Stage 2: learn to classify what the encoder says, as much of it frozen as is asked for."""
     result = ended(folder / "classifier", cfg.classifier.epochs)
@@ -117,7 +128,7 @@ def train_classifier(
     data = data.labelled()
     if classifier.frozen_blocks:
         data = FeatureDataModule(data, classifier.frozen_part())
-    return fit(cfg, classifier, data, folder, objective)
+    return fit(cfg, classifier, data, objective, folder)
 
 
 def choose_encoder(cfg: DictConfig, folder: Path) -> tuple[nn.Module, dict[str, Any] | None]:
@@ -160,8 +171,8 @@ def fit(
     cfg: DictConfig,
     module: DenoisingAutoencoder | EncoderClassifier,
     data: ImageDataModule,
-    folder: Path,
     objective: metrics.Metric,
+    folder: Path,
 ) -> StageResult:
     """Hand a module over to its stage, with everything of the config that belongs to it."""
     return run_stage(

@@ -38,6 +38,7 @@ class DaeSettings:
     scheduler: ScheduleFactory
     epochs: NonNegativeInt
     warm_start: str | None
+    share: bool
 
 
 @dataclass

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer, loggers
 
 from dae.callbacks.checkpointing import StageCheckpoint
+from dae.callbacks.divergence import StopOnDivergence
 from dae.callbacks.frozen import FrozenGuard
 from dae.callbacks.progress import progress_callbacks
 from dae.callbacks.seeding import EpochSeed
@@ -105,7 +106,7 @@ def run_stage(
     chosen = data.validation != "test"
     seconds = time.perf_counter() - started
     checkpoint = StageCheckpoint(folder, monitor.name if chosen else None, monitor.mode, seconds)
-    own = [EpochSeed(seed, str(module.stage)), checkpoint, *progress_callbacks()]
+    own = [EpochSeed(seed, str(module.stage)), StopOnDivergence(), checkpoint, *progress_callbacks()]
     own += [FrozenGuard()] if isinstance(module, EncoderClassifier) else []
     all_loggers = [make(save_dir=folder) for make in make_loggers]
     trainer = make_trainer(max_epochs=epochs, callbacks=[*callbacks, *own], logger=all_loggers, folder=folder)

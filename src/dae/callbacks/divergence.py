@@ -1,0 +1,36 @@
+"""Ends a fit whose loss is no longer a number."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from dae.errors import UserError
+
+
+class StopOnDivergence(Callback):
+    """Looks at the loss of every step; on a device that would be waited for, of every logged one."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Look.
+
+        Raises:
+            UserError: The loss is infinite or not a number.
+        """
+        loss, every = outputs["loss"], trainer.log_every_n_steps  # type: ignore[attr-defined]
+        last = batch_idx + 1 == trainer.num_training_batches
+        if loss.device.type != "cpu" and (batch_idx + 1) % every and not last:
+            return
+        value = float(loss)
+        if math.isfinite(value):
+            return
+        stage, rate = pl_module.stage, trainer.optimizers[0].param_groups[0]["lr"]
+        raise UserError(
+            f"{stage} diverged: its loss is {value} at step {trainer.global_step} (epoch "
+            f"{trainer.current_epoch + 1}), with a learning rate of {rate:g}\n"
+            f"      try {stage}.optimizer.lr={rate / 10:g}, or trainer.gradient_clip_val=1.0"
+        )

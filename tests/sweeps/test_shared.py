@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from dae.checkpoint import content_hash, read
+from dae.stage import StageResult, ended
+from dae.sweeps.shared import digest, relative, shared_stage
+from helpers import Outcome, Train, composed
+
+QUICK = (
+    "data=digits",
+    "data.limit=100",
+    "dae.epochs=1",
+    "classifier.epochs=1",
+    "callbacks=none",
+    "logger=none",
+)
+
+
+def plain(*overrides: str) -> Any:
+    return OmegaConf.to_container(composed(*overrides), resolve=True)
+
+
+@pytest.mark.parametrize(
+    ("override", "same"),
+    [
+        ("data.labels=10", True),
+        ("classifier.hidden=32", True),
+        ("classifier.optimizer.lr=0.1", True),
+        ("logger=none", True),
+        ("objective=classifier/val/loss", True),
+        ("objective=dae/val/psnr", False),  # it decides stage 1's best epoch
+        ("callbacks=early_stopping", False),
+        ("seed=1", False),
+        ("data.limit=10", False),
+        ("dae.noise.p=0.3", False),
+        ("dae/noise=gaussian", False),
+        ("trainer.precision=32-true", False),
+    ],
+)
+def test_only_what_stage_1_depends_on_parts_jobs(override, same):
+    assert (digest(plain(), "code") == digest(plain(override), "code")) == same
+
+
+def test_another_version_of_the_code_is_another_stage_1():
+    assert digest(plain(), {"commit": "a"}) != digest(plain(), {"commit": "b"})
+
+
+def shared_folders(done: Outcome) -> list[Path]:
+    return sorted(done.place.glob("multirun/*/stage1/*"))
+
+
+def jobs(done: Outcome) -> list[Path]:
+    return sorted(folder for folder in done.folders if (folder / "result.json").is_file())
+
+
+def fits(done: Outcome, stage: str = "dae") -> int:
+    return done.text.count(f"{stage} epoch 1/1")
+
+
+def test_a_sweep_over_stage_2_trains_one_stage_1(train: Train):
+    done = train("-m", *QUICK, "data.labels=20,50", "classifier.hidden=8,16")
+    assert done.exit_code == 0
+    assert (fits(done), fits(done, "classifier")) == (1, 4)
+    (place,) = shared_folders(done)
+    assert not list(place.rglob("result.json"))
+    for job in jobs(done):
+        result = json.loads((job / "result.json").read_text())
+        assert (job / result["shared_from"]).resolve() == place.resolve()
+        assert result["metrics"]["dae/test/psnr"] > 0
+        assert (job / "dae" / "best.ckpt").read_bytes() == (place / "dae" / "best.ckpt").read_bytes()
+
+
+def test_a_job_that_shares_is_the_same_job_alone(train: Train):
+    done = train("-m", *QUICK, "data.labels=20,50", place="sweep")
+    alone = train(*QUICK, "data.labels=50", place="alone")
+    assert alone.result["shared_from"] is None
+    shared = next(job for job in jobs(done) if "labels-50" in job.name)
+    for stage in ("dae", "classifier"):
+        hashes = {content_hash(read(run / stage / "best.ckpt").tensors) for run in (shared, alone.folder)}
+        assert len(hashes) == 1
+    assert json.loads((shared / "result.json").read_text())["metrics"] == alone.result["metrics"]
+
+
+def test_jobs_that_differ_in_stage_1_and_those_that_shall_not_share(train: Train):
+    done = train("-m", *QUICK, "dae.noise.p=0.1,0.3", place="noise")
+    assert (fits(done), len(shared_folders(done))) == (2, 2)
+    done = train("-m", *QUICK, "data.labels=20,50", "dae.share=false", place="alone")
+    assert (fits(done), len(shared_folders(done))) == (2, 0)
+
+
+def test_a_continued_sweep_takes_what_is_there(train: Train):
+    sweep = ("-m", *QUICK, "hydra.sweep.dir=sweep")
+    train(*sweep, "data.labels=20")
+    (finished,) = Path("sweep").glob("*labels-20*")
+    before = (finished / "result.json").read_text()
+    done = train(*sweep, "data.labels=20,50")
+    assert (fits(done), fits(done, "classifier")) == (0, 1)
+    assert (finished / "result.json").read_text() == before
+
+
+def _train(place: Path) -> StageResult:
+    """Takes its time, and leaves a line for each time that it was needed."""
+    found = ended(place / "dae", 1)
+    if found is None:
+        time.sleep(0.3)
+        with (place / "trained").open("a") as file:
+            file.write("once\n")
+        found = StageResult({"dae/val/loss": 0.5}, place / "dae" / "best.ckpt", 0.3, 1)
+        found.checkpoint.parent.mkdir(exist_ok=True)
+        found.checkpoint.write_text("weights")
+        found.save()
+    return found
+
+
+def _job(place: Path, job: Path) -> None:
+    shared_stage(place, job, _train)
+
+
+def test_parallel_jobs_wait_for_each_other(tmp_path):
+    place, folders = tmp_path / "stage1" / "a", [tmp_path / f"job{number}" for number in range(3)]
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_job, args=(place, folder)) for folder in folders]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert (place / "trained").read_text() == "once\n"
+    assert all((folder / "dae" / "best.ckpt").read_text() == "weights" for folder in folders)
+    assert relative(place, folders[0]) == "../stage1/a"
