@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from dae.errors import UserError
+from dae.files import write_whole
 from dae.metrics import Metric
 from dae.stage import StageResult
 
@@ -83,10 +84,7 @@ def _text(error: BaseException) -> str:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write the whole file or none of it; NaN and infinity, which JSON lacks, become null."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(_finite(content), indent=2) + "\n")
-    temporary.replace(path)
+    write_whole(path, json.dumps(_finite(content), indent=2) + "\n")
 
 
 def _finite(node: Any) -> Any:
