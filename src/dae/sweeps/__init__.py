@@ -1,0 +1,1 @@
+"""Many jobs, told as one: who won, who failed, how to go on."""
