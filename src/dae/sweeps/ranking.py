@@ -79,7 +79,7 @@ class Leaderboard:
         means = [group.mean for group in self.groups]
         return [None if mean is None else means.index(mean) + 1 for mean in means]
 
-    @property
+    @cached_property
     def metrics(self) -> list[str]:
         """All metrics that any job has measured."""
         return sorted({name for job in self.jobs for name in job.metrics})
