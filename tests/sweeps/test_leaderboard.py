@@ -290,7 +290,7 @@ def test_commands_can_be_pasted(tmp_path, monkeypatch):
     found = {label: shlex.split(command) for label, command in commands(rebuild(sweep)).items()}
     assert found["the winner again"] == ["python", "train.py", *ODD]
     assert found["with all its seeds"] == ["python", "train.py", "-m", *ODD[:3], "seed=2,10"]
-    python, train, flag, folder, *rest = found["continue the sweep"]
+    python, train, flag, folder, *rest = found["continue or extend"]
     assert (python, train, flag) == ("python", "train.py", "-m")
     assert OverridesParser.create().parse_override(folder).value() == sweep.name
     assert rest == ["hydra/launcher=basic", *typed]
@@ -301,7 +301,7 @@ def test_an_experiment_that_is_a_sweep_is_not_one_again(tmp_path):
     add_job(tmp_path, "experiment=study", "dae.noise.p=0.1", value=0.9)
     assert commands(rebuild(tmp_path)) == {
         "the winner again": "python train.py hydra.mode=RUN experiment=study dae.noise.p=0.1",
-        "continue the sweep": f"python train.py -m hydra.sweep.dir={tmp_path} experiment=study",
+        "continue or extend": f"python train.py -m hydra.sweep.dir={tmp_path} experiment=study",
     }
 
 
@@ -344,7 +344,7 @@ def test_a_real_sweep_with_a_job_that_fails(train):
     winner, seeds, go_on = (
         shlex.split(line.strip().split("python train.py ")[1])
         for line in done.out.splitlines()
-        if line.startswith(("  the winner again ", "  with all its seeds ", "  continue the sweep "))
+        if line.startswith(("  the winner again ", "  with all its seeds ", "  continue or extend "))
     )
     assert (seeds[0], seeds[-1]) == ("-m", "seed=0,1")
     assert go_on == ["-m", f"hydra.sweep.dir={folder.relative_to(done.place)}", *sweep]
@@ -375,7 +375,7 @@ def test_the_leaderboard_is_there_while_the_sweep_runs_and_when_it_is_stopped(tr
     assert done.exit_code == 130
     assert seen == [[], ["completed"], ["completed", "completed"]]
     assert "3 jobs: 2 completed, 1 running" in done.out
-    assert "continue the sweep" in done.out
+    assert "continue or extend" in done.out
     assert "failed:" not in done.err, "what was stopped has not failed"
 
 

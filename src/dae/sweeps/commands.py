@@ -23,7 +23,7 @@ def commands(board: Leaderboard) -> dict[str, str]:
         if len(board.winner.jobs) > 1:
             found["with all its seeds"] = all_seeds(board.winner.jobs, hydra)
     if hydra:
-        found["continue the sweep"] = go_on(board.folder, hydra)
+        found["continue or extend"] = go_on(board.folder, hydra)
     return found
 
 
