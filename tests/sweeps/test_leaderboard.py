@@ -354,6 +354,33 @@ def test_a_real_sweep_with_a_job_that_fails(train):
     assert again.result["objective"]["value"] == best
 
 
+STUDY = """# @package _global_
+hydra:
+  mode: MULTIRUN
+  sweeper:
+    params:
+      seed: 0,1
+"""
+
+
+def test_the_winner_of_an_experiment_that_is_a_sweep_runs_alone(train, tmp_path):
+    file = tmp_path / "my conf" / "experiment" / "study.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(STUDY)
+    done = train("--config-dir", str(tmp_path / "my conf"), "experiment=study", *SMOKE, place="sweep")
+    assert done.exit_code == 0, done.text
+    (winner,) = (
+        shlex.split(line.split("python train.py ")[1])
+        for line in done.out.splitlines()
+        if line.startswith("  the winner again ")
+    )
+    (row,) = table(done.folders[0].parent / "leaderboard.csv")
+    assert row["n"] == "2"
+    again = train(*winner, place="again")
+    assert again.exit_code == 0, again.text
+    assert again.folder.parent.name == "outputs"
+
+
 def _group(row: dict[str, str]) -> str:
     return row["dae.noise.p"]
 
