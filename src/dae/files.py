@@ -1,10 +1,10 @@
-"""Files that are whole or not there at all."""
+"""Files that are whole or not there, whoever else writes or reads them meanwhile."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +15,8 @@ from typing import Any
 def replaced(path: Path) -> Iterator[Path]:
     """A path to write to, beside ``path``; it takes its place when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # Processes of several machines may write into one folder, so a process id would not do.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         yield temporary
         temporary.replace(path)
@@ -23,10 +24,19 @@ def replaced(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write all of a file or none of it.
+
+    Raises:
+        OSError: The disk is full or write-protected; what was there before is still there.
+    """
+    with replaced(path) as temporary:
+        temporary.write_text(text)
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write ``content``; NaN and infinity, which JSON lacks, become null."""
-    with replaced(path) as temporary:
-        temporary.write_text(json.dumps(_finite(content), indent=2) + "\n")
+    write_whole(path, json.dumps(_finite(content), indent=2) + "\n")
 
 
 def _finite(node: Any) -> Any:

@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from dae.allocator import keep_freed_memory
 from dae.errors import ConfigError, UserError
 from dae.groups import conf_folder
+from dae.sweeps.hook import SweepFolder, close_sweep, refresh
 
 log = logging.getLogger(__name__)
 
@@ -57,20 +58,33 @@ def launch(arguments: Sequence[str] | None = None) -> int:
     # Hydra raises its errors instead of printing them and leaving.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     register_resolvers()
-    previous = signal.signal(signal.SIGTERM, _terminate)
     jobs = _Jobs(shlex.join(["python", "train.py", *typed]))
+    SweepFolder.current = None
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    exit_code = None
     try:
-        if any(word.startswith("resume=") for word in typed):
+        exit_code = _compose_and_run(jobs, sweep=bool(sweep))
+    finally:
+        # Also on Ctrl-C or after an error: who leads so far is worth knowing then, too.
+        failed = jobs.closing(ended=exit_code == 0)
+        signal.signal(signal.SIGTERM, previous)
+    return exit_code or failed
+
+
+def _compose_and_run(jobs: _Jobs, sweep: bool) -> int:
+    """The exit code; the jobs themselves know which of them have failed."""
+    try:
+        if any(word.startswith("resume=") for word in sys.argv[1:]):
             from dae.resume import reopen
 
-            jobs.reopened, sys.argv[1:] = reopen(typed)
+            jobs.reopened, sys.argv[1:] = reopen(sys.argv[1:])
         elif sweep:
             from dae.diagnosis import refuse_sweep
 
             refuse_sweep(sys.argv[1:])
         hydra.main(config_path=str(conf_folder()), config_name="train", version_base="1.3")(jobs)()
     except JobError:
-        return jobs.closing()
+        return 0
     except ConfigError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -86,9 +100,7 @@ def launch(arguments: Sequence[str] | None = None) -> int:
         return 143
     except KeyboardInterrupt:
         return 130
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-    return jobs.closing()
+    return 0
 
 
 class _Jobs:
@@ -98,19 +110,17 @@ class _Jobs:
         self.command = command
         self.begun = 0
         self.failed: dict[str, int] = {}
-        self.sweep = False
         self.reopened: DictConfig | None = None
 
     def __call__(self, cfg: DictConfig) -> float | None:
         self.begun += 1
         settings = HydraConfig.get()
         folder = Path(settings.runtime.output_dir)
-        self.sweep = settings.mode == RunMode.MULTIRUN
+        sweep = folder.parent.resolve() if settings.mode == RunMode.MULTIRUN else None
         keep_freed_memory()
         from dae.run import run
 
         try:
-            sweep = Path(settings.sweep.dir).resolve() if self.sweep else None
             return run(self.reopened or cfg, folder, self.command, self.reopened is not None, sweep)
         except UserError as error:
             log.error("%s", error)
@@ -121,16 +131,21 @@ class _Jobs:
         except SystemExit as exit_:
             # Lightning turns Ctrl-C into an exit of its own.
             raise exit_ if isinstance(exit_, Terminated) else KeyboardInterrupt from exit_
-        if self.sweep:
+        finally:
+            if sweep:
+                refresh(sweep)
+        if sweep:
             raise JobError  # Hydra goes on with the other jobs
         return None
 
-    def closing(self) -> int:
-        """The exit code; of a sweep, name the failed jobs."""
-        if self.sweep and self.failed:
-            names = "".join(f"\n  {name}" for name in self.failed)
-            print(f"{len(self.failed)} of {self.begun} jobs failed:{names}", file=sys.stderr)
-            return 1
+    def closing(self, ended: bool) -> int:
+        """The exit code; of a sweep, show the leaderboard and name the failed jobs.
+
+        Args:
+            ended: Whether all jobs were run.
+        """
+        if SweepFolder.current is not None:
+            return close_sweep(SweepFolder.current, self.failed, ended)
         return max(self.failed.values(), default=0)
 
 

@@ -41,6 +41,8 @@ class RunRecord:
 
     def __enter__(self) -> RunRecord:
         self.started = time.perf_counter()
+        # Of an earlier, unfinished turn: until this one ends, the run is running.
+        (self.folder / "result.json").unlink(missing_ok=True)
         return self
 
     def add_stage(self, stage: str, result: StageResult) -> None:

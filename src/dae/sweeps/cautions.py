@@ -1,0 +1,64 @@
+"""Where a ranking does not say what it seems to say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dae.sweeps.ranking import Leaderboard
+
+# What is measured on: the images (``data`` is the group), and the noise of some metrics.
+IMAGES = ("data", "data.validation", "data.split_seed", "data.image_size", "data.channels", "data.root")
+UNDER_REFERENCE_NOISE = ("noisy_loss", "psnr", "ssim")
+
+
+def cautions(board: Leaderboard) -> Iterator[str]:
+    """One sentence or two for each reason to be careful with the ranking of a sweep."""
+    if board.objective is None:
+        return
+    yield from _other_objectives(board)
+    stage, split, metric = board.objective.name.split("/")
+    noise = [key for key in board.keys if below(key, "dae.noise")]
+    if noise and stage == "dae" and metric in ("loss", "pixel_accuracy"):
+        better = ", ".join(f"objective=dae/{split}/{name}" for name in ("psnr", "noisy_loss", "ssim"))
+        yield (
+            f"{board.objective.name} is measured on the clean input, so ranking {_list(noise)} by it favours "
+            f"little noise; compare denoisers by one of {better}"
+        )
+    moved = [key for key in board.keys if key in IMAGES]
+    if metric in UNDER_REFERENCE_NOISE:
+        moved += [key for key in board.keys if below(key, "dae.reference_noise")]
+    if moved:
+        what = "noise" if all(below(key, "dae.reference_noise") for key in moved) else "images"
+        yield (
+            f"the values of {_list(moved)} are measured on different {what}, so their figures do not "
+            "compare; give each value a sweep of its own"
+        )
+    ranked = [group for group in board.groups if group.scored]
+    if len(ranked) > 1 and all(len(group.scored) == 1 for group in ranked):
+        yield (
+            "one seed each: a difference that is smaller than the spread over seeds says nothing; "
+            "add seed=0,1,2"
+        )
+
+
+def _other_objectives(board: Leaderboard) -> Iterator[str]:
+    assert board.objective is not None
+    names = sorted({job.objective.name for job in board.jobs if job.objective} - {board.objective.name})
+    if names:
+        others = sum(job.objective is not None and job.objective.name in names for job in board.jobs)
+        jobs = "1 job is" if others == 1 else f"{others} jobs are"
+        yield (
+            f"{jobs} judged by {_list(names)} and not ranked, since most are by {board.objective.name}; "
+            f"objective={board.objective.name} judges all jobs that measure it by the same"
+        )
+
+
+def below(key: str, node: str) -> bool:
+    """Whether an override is about a node of the config: a key in it, or its group (``dae/noise``)."""
+    # A group may be placed elsewhere than its name says: dae/noise@dae.reference_noise.
+    path = key.rpartition("@")[2].replace("/", ".").lstrip("~")
+    return f"{path}.".startswith(f"{node}.")
+
+
+def _list(names: list[str]) -> str:
+    return " and ".join(names)

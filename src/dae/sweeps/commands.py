@@ -1,0 +1,83 @@
+"""What to type after a sweep, quoted so that it can be pasted."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dae.errors import assign, near
+from dae.sweeps.jobs import Job, read_yaml
+from dae.sweeps.ranking import Leaderboard
+
+TRAIN = ("python", "train.py")
+
+
+def commands(board: Leaderboard) -> dict[str, str]:
+    """What it does, and the command; only those that there is a reason for."""
+    hydra = _multirun(board.folder)
+    found = {}
+    if board.winner:
+        found["the winner again"] = again(board.winner.scored[0], hydra)
+        if len(board.winner.jobs) > 1:
+            found["with all its seeds"] = all_seeds(board.winner.jobs, hydra)
+    if hydra:
+        found["continue or extend"] = go_on(board.folder, hydra)
+    return found
+
+
+def again(job: Job, hydra: dict[str, Any]) -> str:
+    """The command that runs a job alone.
+
+    Args:
+        job: One of a sweep.
+        hydra: Hydra's own config of the sweep.
+    """
+    # An experiment that is a sweep would be one again.
+    alone = [] if _typed_as_sweep(hydra) else ["hydra.mode=RUN"]
+    return shlex.join([*TRAIN, *_options(hydra), *alone, *job.overrides])
+
+
+def all_seeds(jobs: Sequence[Job], hydra: dict[str, Any]) -> str:
+    """The command that runs jobs which differ in ``seed`` alone."""
+    shared = [text for text in jobs[0].overrides if text.lstrip("+").partition("=")[0] != "seed"]
+    # A job without the override has the default, 0.
+    seeds = sorted({job.values.get("seed", "0") for job in jobs}, key=lambda seed: (len(seed), seed))
+    return shlex.join([*TRAIN, *_options(hydra), "-m", *shared, f"seed={','.join(seeds)}"])
+
+
+def go_on(folder: Path, hydra: dict[str, Any]) -> str:
+    """The command that runs what a sweep has not completed, in its own folder."""
+    typed = [
+        text
+        for text in _overrides(hydra, "hydra")
+        if not text.startswith(("hydra.mode=", "hydra.sweep.dir="))
+    ]
+    typed += _overrides(hydra, "task")
+    begin = shlex.join([*TRAIN, *_options(hydra), "-m"])
+    return f"{begin} {assign('hydra.sweep.dir', near(folder.absolute()))} {shlex.join(typed)}".rstrip()
+
+
+def _multirun(folder: Path) -> dict[str, Any]:
+    """Hydra's own config, which its sweepers write before the first job; empty if there is none."""
+    found = read_yaml(folder / "multirun.yaml")
+    return found.get("hydra", {}) if isinstance(found, dict) else {}
+
+
+def _overrides(hydra: dict[str, Any], kind: str) -> list[str]:
+    return list(hydra.get("overrides", {}).get(kind, []))
+
+
+def _typed_as_sweep(hydra: dict[str, Any]) -> bool:
+    """Whether ``-m`` made it a sweep, and not its config. Hydra notes the former as an override."""
+    return not hydra or "hydra.mode=MULTIRUN" in _overrides(hydra, "hydra")
+
+
+def _options(hydra: dict[str, Any]) -> list[str]:
+    """The flags that the configs came from."""
+    sources = hydra.get("runtime", {}).get("config_sources", [])
+    folders = [source["path"] for source in sources if source["provider"] == "command-line"]
+    options = [word for folder in folders for word in ("--config-dir", near(Path(folder)))]
+    name = hydra.get("job", {}).get("config_name", "train")
+    return options if name == "train" else [*options, "--config-name", name]

@@ -1,0 +1,79 @@
+"""Where a sweep meets its leaderboard: after each job, and at the end."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from dae.sweeps.jobs import Job
+from dae.sweeps.leaderboard import rebuild
+from dae.sweeps.page import console
+from dae.sweeps.ranking import Leaderboard
+
+log = logging.getLogger(__name__)
+
+
+class SweepFolder(Callback):
+    """Hears from Hydra where the sweep of this process lies: when it has ended, nothing else tells.
+
+    Its end is not heard here, since Hydra calls ``on_multirun_end`` only if no job has failed.
+    """
+
+    current: ClassVar[Path | None] = None
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Note the folder."""
+        SweepFolder.current = Path(config.hydra.sweep.dir).absolute()
+
+
+def refresh(sweep_folder: Path) -> Leaderboard | None:
+    """Rebuild the leaderboard; a folder that cannot be written to is no reason to lose a job."""
+    try:
+        return rebuild(sweep_folder)
+    except OSError as error:
+        log.warning("The leaderboard could not be written: %s", error)
+        return None
+
+
+def close_sweep(sweep_folder: Path, heard: Iterable[str], ended: bool) -> int:
+    """Print the leaderboard and name the failed jobs.
+
+    Args:
+        sweep_folder: Where the jobs lie, also those that other processes have run.
+        heard: Names of the jobs that failed in this process.
+        ended: Whether all jobs were run; else the sweep was stopped.
+
+    Returns:
+        1 if a job of this sweep has failed, else 0.
+    """
+    board = refresh(sweep_folder)
+    jobs = _launched(board) if board else []
+    if board and board.jobs:
+        print(console(board))
+    failed = dict.fromkeys(heard, "see its train.log")
+    for job in jobs:
+        if job.failed:
+            failed[job.folder.name] = job.error
+        elif ended and job.status not in ("completed", "pruned"):
+            failed[job.folder.name] = f"{job.status}: its process has ended without a result"
+    if failed:
+        names = "".join(f"\n  {name}: {error}" for name, error in failed.items())
+        print(f"{len(failed)} of {max(len(jobs), len(failed))} jobs failed:{names}", file=sys.stderr)
+    return int(bool(failed))
+
+
+def _launched(board: Leaderboard) -> list[Job]:
+    """The jobs of the last command. A folder that is continued holds those of earlier ones, too."""
+    multirun = board.folder / "multirun.yaml"
+    begun = multirun.stat().st_mtime_ns if multirun.is_file() else 0  # its sweeper writes it first of all
+
+    def launched(job: Job) -> bool:
+        return (job.folder / ".hydra" / "overrides.yaml").stat().st_mtime_ns >= begun
+
+    return [job for job in board.jobs if launched(job)]

@@ -1,0 +1,138 @@
+"""The jobs of a sweep, read from their folders."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dae.metrics import Metric
+
+# libyaml's loader, where PyYAML was built with it, is five times as fast: a sweep may have a thousand jobs.
+_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the folder of a job says.
+
+    Attributes:
+        overrides: As Hydra noted them, its own (``hydra.``) left out; they can be typed again as they are.
+        status: That of ``result.json``; ``running`` before there is one, ``broken`` if it cannot be read.
+        objective: What the job is judged by; None if it did not come so far.
+        value: The objective of the checkpoint that counts; None if there is none, or if it is not a number.
+        checkpoint: The file that the value belongs to, relative to the folder; None if there is none.
+        seconds: Wall time of the whole job.
+        error: What went wrong, on one line; empty if nothing did.
+    """
+
+    folder: Path
+    overrides: tuple[str, ...]
+    status: str = "running"
+    objective: Metric | None = None
+    value: float | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    checkpoint: str | None = None
+    seconds: float | None = None
+    error: str = ""
+
+    @property
+    def values(self) -> dict[str, str]:
+        """The overrides by their keys; of two for the same key the later counts."""
+        pairs = (override.lstrip("+").partition("=") for override in self.overrides)
+        return {key: value for key, _, value in pairs}
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has ended without a figure through a fault of its own, so not ``interrupted``."""
+        completed_without = self.status == "completed" and self.value is None
+        return completed_without or self.status in ("failed", "broken")
+
+
+def read_jobs(sweep_folder: Path) -> list[Job]:
+    """All jobs that have begun, ordered by the names of their folders; other folders are passed over."""
+    if not sweep_folder.is_dir():
+        return []
+    jobs = []
+    for folder in sorted(sweep_folder.iterdir()):
+        overrides = _overrides(folder / ".hydra" / "overrides.yaml")
+        if overrides is not None:
+            jobs.append(_with_result(Job(folder, overrides)))
+    return jobs
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a file; None if it is not there or only half written."""
+    try:
+        return yaml.load(path.read_text(), Loader=_YAML)
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+
+
+def _overrides(path: Path) -> tuple[str, ...] | None:
+    found = read_yaml(path)
+    if not isinstance(found, list):
+        return None
+    return tuple(str(override) for override in found if not is_hydras(str(override)))
+
+
+def is_hydras(override: str) -> bool:
+    """Whether an override is about Hydra itself: ``hydra.job.chdir=..``, ``hydra/launcher=..``."""
+    return override.lstrip("+~").startswith(("hydra.", "hydra/"))
+
+
+def _with_result(job: Job) -> Job:
+    try:
+        result = json.loads((job.folder / "result.json").read_text())
+        return replace(job, **_fields(result))
+    except FileNotFoundError:
+        return job
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        words = (
+            f"result.json cannot be read ({reason}): delete it and continue the sweep to run this job again"
+        )
+        return replace(job, status="broken", error=words)
+
+
+def _fields(result: dict[str, Any]) -> dict[str, Any]:
+    """The fields of ``Job`` that a ``result.json`` fills.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError: It is not one.
+    """
+    name, mode, value = (result["objective"][key] for key in ("name", "mode", "value"))
+    if name is not None and mode not in ("min", "max"):
+        raise ValueError(f"objective.mode is {mode!r}, expected min or max")
+    metrics = {key: _number(number) for key, number in result["metrics"].items()}
+    checkpoints = result["checkpoints"]
+    last = next(reversed(checkpoints.values()), None)
+    status, value = str(result["status"]), _number(value)
+    error = one_line(result["error"] or "")
+    if status == "completed" and value is None:
+        error = f"completed, but {name} is not a number"
+    return {
+        "status": status,
+        "objective": None if name is None else Metric(name, mode),
+        "value": value,
+        "metrics": {key: number for key, number in metrics.items() if number is not None},
+        # Of the stage that measured the objective.
+        "checkpoint": checkpoints.get(str(name).partition("/")[0], last),
+        "seconds": _number(result["seconds"].get("total")),
+        "error": error,
+    }
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def one_line(error: str) -> str:
+    """The first line of an error, and the next one if the first only announces it."""
+    lines = [line.strip() for line in error.splitlines() if line.strip()]
+    announced = lines[:1] if not lines or not lines[0].endswith(":") else lines[:2]
+    return " ".join(line.removeprefix("- ") for line in announced)
