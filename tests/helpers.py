@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,9 +40,10 @@ class Outcome:
 
     @property
     def folders(self) -> list[Path]:
-        """Run folders, the oldest first."""
+        """Run folders, the oldest first; what the jobs of a sweep share is none."""
         found = [*self.place.glob("outputs/*/"), *self.place.glob("multirun/*/*/")]
-        return sorted(folder for folder in found if folder.is_dir() and not folder.name.startswith("."))
+        no_run = re.compile(r"\..*|stage1")
+        return sorted(folder for folder in found if folder.is_dir() and not no_run.fullmatch(folder.name))
 
     @property
     def folder(self) -> Path:

@@ -57,10 +57,6 @@ def shared_folders(done: Outcome) -> list[Path]:
     return sorted(done.place.glob("multirun/*/stage1/*"))
 
 
-def jobs(done: Outcome) -> list[Path]:
-    return sorted(folder for folder in done.folders if (folder / "result.json").is_file())
-
-
 def fits(done: Outcome, stage: str = "dae") -> int:
     return done.text.count(f"{stage} epoch 1/1")
 
@@ -71,7 +67,7 @@ def test_a_sweep_over_stage_2_trains_one_stage_1(train: Train):
     assert (fits(done), fits(done, "classifier")) == (1, 4)
     (place,) = shared_folders(done)
     assert not list(place.rglob("result.json"))
-    for job in jobs(done):
+    for job in done.folders:
         result = json.loads((job / "result.json").read_text())
         assert (job / result["shared_from"]).resolve() == place.resolve()
         assert result["metrics"]["dae/test/psnr"] > 0
@@ -82,7 +78,7 @@ def test_a_job_that_shares_is_the_same_job_alone(train: Train):
     done = train("-m", *QUICK, "data.labels=20,50", place="sweep")
     alone = train(*QUICK, "data.labels=50", place="alone")
     assert alone.result["shared_from"] is None
-    shared = next(job for job in jobs(done) if "labels-50" in job.name)
+    shared = next(job for job in done.folders if "labels-50" in job.name)
     for stage in ("dae", "classifier"):
         hashes = {content_hash(read(run / stage / "best.ckpt").tensors) for run in (shared, alone.folder)}
         assert len(hashes) == 1
