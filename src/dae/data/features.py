@@ -20,8 +20,8 @@ class FeatureDataModule(ImageDataModule):
     """The splits of another data module; its batches hold the output of ``frozen`` for their images.
 
     Frozen blocks cannot change, so their output is computed once, by the first loader that wants it, and
-    kept on the device. Where it would take more than half of the free memory it is computed a batch at a
-    time; in float32 the results are the same bit for bit.
+    kept on the device. Where it would take more than half of the free memory, or the images themselves are
+    not in memory, it is computed a batch at a time; in float32 the results are the same bit for bit.
 
     Args:
         data: Set up already.
@@ -35,9 +35,13 @@ class FeatureDataModule(ImageDataModule):
 
     @cached_property
     def kept(self) -> bool:
-        """Whether the features of all splits fit into half of the free memory; decided once."""
+        """Whether the features of images that stay as they are fit into half of the free memory."""
+        if not self.in_memory:
+            log.info("Features of the frozen blocks are computed anew for each batch: data.in_memory=false")
+            return False
         shape, dtype = self._shape()
-        count = sum(len(split.labels) for split in (self.train, self.val, self.test))
+        splits = (self.train, self.val, self.test)
+        count = sum(len(split.labels) for split in splits)
         needed, free = count * shape.numel() * dtype.itemsize, free_memory(self.device())
         if needed < free / 2:
             return True
@@ -52,6 +56,7 @@ class FeatureDataModule(ImageDataModule):
         # With data.validation=test two loaders share one split.
         if id(split) not in self.computed:
             placed = super().ready(split)
+            assert isinstance(placed.images, Tensor)
             self.computed[id(split)] = Split(self._compute(placed.images), placed.labels)
         return self.computed[id(split)]
 
