@@ -171,6 +171,12 @@ def _in_memory(config: Config) -> Iterator[Problem]:
         yield Problem("data.in_memory", what, "try data.in_memory=true")
 
 
+def _augment(config: Config) -> Iterator[Problem]:
+    side, pixels = config["data"]["image_size"], config["data"].get("augment", 0)
+    if pixels >= side:
+        yield Problem("data.augment", f"found {pixels}, expected less than data.image_size={side}")
+
+
 def _device(config: Config) -> Iterator[Problem]:
     try:
         device = device_type(config["trainer"].get("accelerator", "auto"))[0]
@@ -208,6 +214,7 @@ RULES: list[tuple[tuple[str, ...], Callable[[Config], Iterator[Problem]]]] = [
     (("data.image_size", "dae.noise", "dae.reference_noise"), _block_size),
     (("data.limit", "data.labels"), _labels),
     (("data.source", "data.in_memory"), _in_memory),
+    (("data.image_size", "data.augment"), _augment),
     (("trainer",), _device),
     (("trainer", "dae.optimizer", "classifier.optimizer", *_STAGES), _scaled_and_clipped),
 ]

@@ -21,7 +21,8 @@ class FeatureDataModule(ImageDataModule):
 
     Frozen blocks cannot change, so their output is computed once, by the first loader that wants it, and
     kept on the device. Where it would take more than half of the free memory, or the images themselves are
-    not in memory, it is computed a batch at a time; in float32 the results are the same bit for bit.
+    not in memory, it is computed a batch at a time; in float32 the results are the same bit for bit. So it
+    is for training images that ``data.augment`` moves.
 
     Args:
         data: Set up already.
@@ -40,7 +41,9 @@ class FeatureDataModule(ImageDataModule):
             log.info("Features of the frozen blocks are computed anew for each batch: data.in_memory=false")
             return False
         shape, dtype = self._shape()
-        splits = (self.train, self.val, self.test)
+        if self.augment:
+            log.info("Features of training images are computed anew for each batch: data.augment moves them")
+        splits = (self.val, self.test) if self.augment else (self.train, self.val, self.test)
         count = sum(len(split.labels) for split in splits)
         needed, free = count * shape.numel() * dtype.itemsize, free_memory(self.device())
         if needed < free / 2:
@@ -51,7 +54,8 @@ class FeatureDataModule(ImageDataModule):
 
     def ready(self, split: Split) -> Split:
         """The split with features for images, or as it is."""
-        if not self.kept:
+        moving = self.augment and split is self.train
+        if moving or not self.kept:
             return super().ready(split)
         # With data.validation=test two loaders share one split.
         if id(split) not in self.computed:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
+from dae.data.augment import shifted
 from dae.data.sources import SOURCES, ImageSet, Split, known_source
 from dae.errors import ConfigError, Problem
 from dae.seeds import derive
@@ -81,6 +82,7 @@ class ImageDataModule(LightningDataModule):
         limit: Use only so many training images.
         labels: Use only so many labels in stage 2.
         in_memory: Put the whole set on the device; else read each batch from the source's file.
+        augment: Shift training images at random by up to so many pixels each way.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class ImageDataModule(LightningDataModule):
         limit: PositiveInt | None = None,
         labels: PositiveInt | None = None,
         in_memory: bool = True,
+        augment: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
         self.source = source
@@ -107,6 +110,7 @@ class ImageDataModule(LightningDataModule):
         self.limit = limit
         self.labels = labels
         self.in_memory = in_memory
+        self.augment = augment
         self.images: ImageSet | None = None
 
     def setup(self, stage: str | None = None) -> None:
@@ -189,6 +193,8 @@ class ImageDataModule(LightningDataModule):
         return Batches(self.ready(self.test), EVALUATION_BATCH_SIZE, shuffle=False)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_index: int) -> Any:
-        """Bytes to floats in [0, 1], on the device."""
+        """Bytes to floats in [0, 1], on the device; training images moved."""
         images, labels = batch
+        if self.augment and self.trainer is not None and self.trainer.training:
+            images = shifted(images, self.augment)
         return images.float().div_(255), labels
