@@ -53,7 +53,8 @@ def cached(root: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(("size", "channels", "mode"), [(16, 1, "L"), (12, 3, "RGB")])
-def test_many_images_keep_their_order(root, size, channels, mode):
+def test_many_images_keep_their_order(root, monkeypatch, size, channels, mode):
+    monkeypatch.setattr(folder, "PIECE", 3)
     listing = folder.list_images(root)
     images = folder.read_images(listing, root, size, channels, in_memory=True)
     assert listing.classes == ("a", "b")
@@ -76,7 +77,7 @@ def test_the_second_start_decodes_nothing(root, monkeypatch, caplog):
     assert torch.equal(whole(first), whole(second))
 
 
-def test_a_changed_folder_is_decoded_again_and_its_old_cache_deleted(root):
+def test_a_changed_folder_is_decoded_again_and_its_old_cache_deleted(root, monkeypatch):
     read_folder(root, image_size=12)
     other = cached(root)
     last = None
@@ -85,11 +86,19 @@ def test_a_changed_folder_is_decoded_again_and_its_old_cache_deleted(root):
     def blacken() -> None:
         Image.new("L", (20, 24)).save(image)
 
+    def lengthen() -> None:
+        """At the same time by the clock of the files."""
+        image.write_bytes(image.read_bytes() + b"more")
+        os.utime(image, ns=(0, 5))
+
     for change in (
         lambda: None,
         blacken,
         lambda: os.utime(image, ns=(0, 5)),
-        lambda: image.rename(root / "a" / "x.png"),
+        lengthen,
+        lambda: image.rename(root / "a" / "0000.png"),  # still the first
+        lambda: (root / "a" / "0000.png").rename(root / "a" / "x.png"),
+        lambda: monkeypatch.setattr(folder, "VERSION", folder.VERSION + 1),
     ):
         change()
         read_folder(root)
