@@ -44,6 +44,8 @@ def test_what_has_a_default_in_the_signature_may_be_left_out():
             "data.validation: found 0, expected an integer > 0 or a number > 0, < 1 or 'test'",
         ),
         ("data.validation=tset", "try data.validation=test"),
+        ("data.in_memory=0", "data.in_memory: found 0, expected true or false"),
+        ("data.augment=-1", "data.augment: found -1, expected an integer >= 0"),
         ("data.channels=2", "data.channels: found 2, expected 1 or 3"),
         ("data.image_size=30", "data.image_size: found 30, expected an integer >= 8, a multiple of 4"),
         ("dae.encoder.widths=[32,16]", "expected a list of 3 (an integer > 0 each)"),
@@ -96,6 +98,8 @@ def test_one_thing_wrong(override, words):
             ("trainer.precision=16-mixed", "trainer.gradient_clip_val=1.0"),
             "dae.optimizer.fused: found true, but a fused optimizer hides the scaled gradients",
         ),
+        (("data.in_memory=false",), "data.source=mnist is read as a whole; image_folder is not"),
+        (("data.augment=28",), "data.augment: found 28, expected less than data.image_size=28"),
         (("data.limit=10", "data.labels=20"), "data.labels: found 20, expected at most data.limit=10"),
     ],
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dae import checkpoint, metrics
+from dae.data.sources import STREAMED
 from dae.errors import Problem, UserError, assign, nearest
 from dae.trainer import device_type
 
@@ -163,6 +164,19 @@ def _labels(config: Config) -> Iterator[Problem]:
         yield Problem("data.labels", f"found {labels}, expected at most data.limit={limit}")
 
 
+def _in_memory(config: Config) -> Iterator[Problem]:
+    source = config["data"]["source"]
+    if not config["data"].get("in_memory", True) and source not in STREAMED:
+        what = f"found False, but data.source={source} is read as a whole; {', '.join(STREAMED)} is not"
+        yield Problem("data.in_memory", what, "try data.in_memory=true")
+
+
+def _augment(config: Config) -> Iterator[Problem]:
+    side, pixels = config["data"]["image_size"], config["data"].get("augment", 0)
+    if pixels >= side:
+        yield Problem("data.augment", f"found {pixels}, expected less than data.image_size={side}")
+
+
 def _device(config: Config) -> Iterator[Problem]:
     try:
         device = device_type(config["trainer"].get("accelerator", "auto"))[0]
@@ -199,6 +213,8 @@ RULES: list[tuple[tuple[str, ...], Callable[[Config], Iterator[Problem]]]] = [
     (("trainer", "data.validation", "dae.epochs", "classifier.epochs", *_STAGES), _never_validated),
     (("data.image_size", "dae.noise", "dae.reference_noise"), _block_size),
     (("data.limit", "data.labels"), _labels),
+    (("data.source", "data.in_memory"), _in_memory),
+    (("data.image_size", "data.augment"), _augment),
     (("trainer",), _device),
     (("trainer", "dae.optimizer", "classifier.optimizer", *_STAGES), _scaled_and_clipped),
 ]

@@ -24,7 +24,7 @@ def test_mnist_is_torchvisions_and_its_folder_stays_as_it_is(mnist_root, tmp_pat
     (tmp_path / "MNIST" / "raw").chmod(0o755)
     for train, split in ((True, images.train), (False, images.test)):
         reference = datasets.MNIST(str(tmp_path), train=train, download=True)
-        assert torch.equal(split.images[:, 0], reference.data)
+        assert torch.equal(split.images[:][:, 0], reference.data)
         assert torch.equal(split.labels, reference.targets)
     assert images.train.images.shape == (60_000, 1, 28, 28)
     assert len(images.classes) == 10
@@ -90,8 +90,8 @@ def test_digits():
     images = SOURCES["digits"](Path("nowhere"), 28, 1)
     assert images.train.images.shape == (1437, 1, 28, 28)
     assert images.test.images.shape == (360, 1, 28, 28)
-    assert images.train.images.dtype == torch.uint8
-    assert images.train.images.max() == 255
+    assert images.train.images[:].dtype == torch.uint8
+    assert images.train.images[:].max() == 255
     # Stratified: no class is rarer or commoner than the others by more than chance in the source.
     counts = torch.bincount(images.test.labels)
     assert counts.min() >= 35
@@ -103,12 +103,12 @@ def test_images_are_fitted(size, channels):
     images = SOURCES["digits"](Path("nowhere"), size, channels)
     assert images.train.images.shape[1:] == (channels, size, size)
     if channels == 3:
-        assert torch.equal(images.train.images[:, 0], images.train.images[:, 2])
+        assert torch.equal(images.train.images[:][:, 0], images.train.images[:][:, 2])
 
 
 def test_colour_becomes_grey_by_its_mean():
     colour = torch.tensor([0, 30, 90], dtype=torch.uint8).reshape(1, 3, 1, 1).expand(1, 3, 8, 8)
-    assert (Split(colour, torch.zeros(1)).fitted(8, 1).images == 40).all()
+    assert (Split(colour, torch.zeros(1)).fitted(8, 1).images[:] == 40).all()
 
 
 def make_folder(root: Path, classes: dict[str, int], mode: str = "RGB") -> None:
@@ -129,7 +129,7 @@ def test_image_folder_with_its_own_test_set(tmp_path):
     assert torch.bincount(images.train.labels).tolist() == [6, 7]
     assert torch.bincount(images.test.labels).tolist() == [2, 3]
     assert images.train.images.shape == (13, 3, 16, 16)
-    assert (images.train.images[6] == torch.tensor([40, 0, 0]).reshape(3, 1, 1)).all()
+    assert (images.train.images[:][6] == torch.tensor([40, 0, 0]).reshape(3, 1, 1)).all()
 
 
 def test_image_folder_without_one(tmp_path):
@@ -153,8 +153,12 @@ def test_image_folder_errors(tmp_path):
     make_folder(tmp_path / "two" / "test", {"a": 5, "c": 5})
     with pytest.raises(UserError, match="differ: b, c"):
         SOURCES["image_folder"](tmp_path / "two", 16, 1)
-    (tmp_path / "few" / "a" / "1.png").write_bytes(b"not a picture")
+    (tmp_path / "two" / "train" / "a" / "1.png").write_bytes(b"not a picture")
     with pytest.raises(UserError, match=r"1\.png cannot be read as an image"):
+        SOURCES["image_folder"](tmp_path / "two" / "train", 16, 1)
+    for file in (tmp_path / "few" / "b").iterdir():
+        file.unlink()
+    with pytest.raises(UserError, match=r"few/b: found no image, expected files \*\.jpg"):
         SOURCES["image_folder"](tmp_path / "few", 16, 1)
 
 

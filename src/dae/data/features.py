@@ -20,8 +20,9 @@ class FeatureDataModule(ImageDataModule):
     """The splits of another data module; its batches hold the output of ``frozen`` for their images.
 
     Frozen blocks cannot change, so their output is computed once, by the first loader that wants it, and
-    kept on the device. Where it would take more than half of the free memory it is computed a batch at a
-    time; in float32 the results are the same bit for bit.
+    kept on the device. Where it would take more than half of the free memory, or the images themselves are
+    not in memory, it is computed a batch at a time; in float32 the results are the same bit for bit. So it
+    is for training images that ``data.augment`` moves.
 
     Args:
         data: Set up already.
@@ -35,9 +36,15 @@ class FeatureDataModule(ImageDataModule):
 
     @cached_property
     def kept(self) -> bool:
-        """Whether the features of all splits fit into half of the free memory; decided once."""
+        """Whether the features of images that stay as they are fit into half of the free memory."""
+        if not self.in_memory:
+            log.info("Features of the frozen blocks are computed anew for each batch: data.in_memory=false")
+            return False
         shape, dtype = self._shape()
-        count = sum(len(split.labels) for split in (self.train, self.val, self.test))
+        if self.augment:
+            log.info("Features of training images are computed anew for each batch: data.augment moves them")
+        splits = (self.val, self.test) if self.augment else (self.train, self.val, self.test)
+        count = sum(len(split.labels) for split in splits)
         needed, free = count * shape.numel() * dtype.itemsize, free_memory(self.device())
         if needed < free / 2:
             return True
@@ -47,11 +54,13 @@ class FeatureDataModule(ImageDataModule):
 
     def ready(self, split: Split) -> Split:
         """The split with features for images, or as it is."""
-        if not self.kept:
+        moving = self.augment and split is self.train
+        if moving or not self.kept:
             return super().ready(split)
         # With data.validation=test two loaders share one split.
         if id(split) not in self.computed:
             placed = super().ready(split)
+            assert isinstance(placed.images, Tensor)
             self.computed[id(split)] = Split(self._compute(placed.images), placed.labels)
         return self.computed[id(split)]
 

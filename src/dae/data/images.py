@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
+from dae.data.augment import shifted
 from dae.data.sources import SOURCES, ImageSet, Split, known_source
 from dae.errors import ConfigError, Problem
 from dae.seeds import derive
@@ -80,6 +81,8 @@ class ImageDataModule(LightningDataModule):
         channels: Grey or colour; others are converted.
         limit: Use only so many training images.
         labels: Use only so many labels in stage 2.
+        in_memory: Put the whole set on the device; else read each batch from the source's file.
+        augment: Shift training images at random by up to so many pixels each way.
     """
 
     def __init__(
@@ -93,6 +96,8 @@ class ImageDataModule(LightningDataModule):
         channels: Literal[1, 3],
         limit: PositiveInt | None = None,
         labels: PositiveInt | None = None,
+        in_memory: bool = True,
+        augment: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
         self.source = source
@@ -104,6 +109,8 @@ class ImageDataModule(LightningDataModule):
         self.channels = channels
         self.limit = limit
         self.labels = labels
+        self.in_memory = in_memory
+        self.augment = augment
         self.images: ImageSet | None = None
 
     def setup(self, stage: str | None = None) -> None:
@@ -115,7 +122,9 @@ class ImageDataModule(LightningDataModule):
         """
         if self.images is not None:
             return
-        self.images = SOURCES[self.source](self.root, self.image_size, self.channels)
+        # rules.py admits it only for sources that know it.
+        stay = {} if self.in_memory else {"in_memory": False}
+        self.images = SOURCES[self.source](self.root, self.image_size, self.channels, **stay)
         self.classes = self.images.classes
         self.test = self.images.test
         self.train, self.val = self._split(self.images)
@@ -132,8 +141,7 @@ class ImageDataModule(LightningDataModule):
             chosen = class_balanced(train.labels, held_out, derive("validation", self.split_seed))
             kept = torch.ones(total, dtype=torch.bool)
             kept[chosen] = False
-            val = Split(train.images[chosen], train.labels[chosen])
-            train = Split(train.images[kept], train.labels[kept])
+            val, train = train.chosen(chosen), train.chosen(kept.nonzero().squeeze(1))
         if self.limit is not None:
             train = self._only(train, self.limit, "limit")
         return train, val
@@ -142,8 +150,7 @@ class ImageDataModule(LightningDataModule):
         if count > len(split.labels):
             what = f"found {count}, but {len(split.labels)} training images are left after validation"
             raise ConfigError([Problem(f"data.{key}", what, f"try data.{key}=null for all of them")])
-        chosen = class_balanced(split.labels, count, derive("subset", self.split_seed))
-        return Split(split.images[chosen], split.labels[chosen])
+        return split.chosen(class_balanced(split.labels, count, derive("subset", self.split_seed)))
 
     def __str__(self) -> str:
         counts = f"{len(self.train.labels):,} to train on, {len(self.val.labels):,} to validate"
@@ -170,8 +177,8 @@ class ImageDataModule(LightningDataModule):
         return self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
 
     def ready(self, split: Split) -> Split:
-        """The split as batches are drawn from it: whole, on the device."""
-        return Split(split.images.to(self.device()), split.labels.to(self.device()))
+        """The split as batches are drawn from it: whole, on the device; or in its file."""
+        return split.to(self.device())
 
     def train_dataloader(self) -> Batches:
         """Shuffled, the last batch as small as it comes."""
@@ -191,6 +198,8 @@ class ImageDataModule(LightningDataModule):
         return images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_index: int) -> Any:
-        """Bytes to floats in [0, 1], on the device."""
+        """Bytes to floats in [0, 1], on the device; training images moved."""
         images, labels = batch
+        if self.augment and self.trainer is not None and self.trainer.training:
+            images = shifted(images, self.augment)
         return images.float().div_(255), labels

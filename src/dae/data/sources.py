@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dae.data.folder import list_images, read_images
+from dae.data.stored import StoredImages
 from dae.errors import UserError, nearest
 
 
@@ -25,17 +27,24 @@ from dae.errors import UserError, nearest
 class Split:
     """Images (N, C, H, W) in uint8 and labels (N,) in int64."""
 
-    images: Tensor
+    images: Tensor | StoredImages
     labels: Tensor
 
-    def chosen(self, indices: np.ndarray) -> Split:
+    def chosen(self, indices: Tensor) -> Split:
         """Those images, in their order."""
-        ascending = torch.from_numpy(np.sort(indices))
-        return Split(self.images[ascending], self.labels[ascending])
+        if isinstance(self.images, StoredImages):
+            return Split(self.images.chosen(indices), self.labels[indices])
+        return Split(self.images[indices], self.labels[indices])
+
+    def to(self, device: torch.device) -> Split:
+        """The split on the device, unless its images stay in a file."""
+        if isinstance(self.images, StoredImages):
+            return self
+        return Split(self.images.to(device), self.labels.to(device))
 
     def fitted(self, image_size: int, channels: int) -> Split:
         """The same images with that side (bilinear, antialiased) and those channels (grey is the mean)."""
-        images = self.images
+        images = self.images[:]
         if images.shape[1] != channels:
             grey = images.float().mean(1, keepdim=True).round().to(torch.uint8)
             images = grey.expand(-1, channels, -1, -1)
@@ -58,7 +67,8 @@ class ImageSet:
         """SHA-256 of all images and labels."""
         digest = hashlib.sha256()
         for split in (self.train, self.test):
-            digest.update(split.images.numpy().data)
+            for piece in split.images.split(1000):
+                digest.update(piece.numpy().data)
             digest.update(split.labels.numpy().data)
         return digest.hexdigest()
 
@@ -160,68 +170,50 @@ def _with_fixed_test(split: Split, classes: tuple[str, ...]) -> ImageSet:
     train, test = train_test_split(
         np.arange(len(split.labels)), test_size=0.2, random_state=0, stratify=split.labels
     )
+    train, test = (torch.from_numpy(np.sort(indices)) for indices in (train, test))
     return ImageSet(split.chosen(train), split.chosen(test), classes)
 
 
-def image_folder(root: Path, image_size: int, channels: int) -> ImageSet:
-    """Images in ``root/{train,test}/<class>/*``, or in ``root/<class>/*`` with a fixed test split."""
-    folders = [root / "train", root / "test"]
-    if all(folder.is_dir() for folder in folders):
-        (train, classes), (test, test_classes) = (_decode(folder, image_size, channels) for folder in folders)
-        if classes != test_classes:
-            raise UserError(
-                f"{root}: the classes in train/ and in test/ differ: {_differing(classes, test_classes)}"
-            )
-        return ImageSet(train, test, classes)
+def image_folder(root: Path, image_size: int, channels: int, in_memory: bool = True) -> ImageSet:
+    """Images in ``root/{train,test}/<class>/*``, or in ``root/<class>/*`` with a fixed test split.
+
+    They are decoded once, into a cache in ``root``; without ``in_memory`` they stay there.
+    """
     if not root.is_dir():
         raise UserError(
             f"data.root={root} is not a folder. data=image_folder reads <root>/train/<class>/*.png and "
             "<root>/test/<class>/*.png, or <root>/<class>/*.png"
         )
-    split, classes = _decode(root, image_size, channels)
-    counts = torch.bincount(split.labels, minlength=len(classes)).tolist()
+    folders = [root / "train", root / "test"]
+    divided = all(folder.is_dir() for folder in folders)
+    listings = [list_images(folder) for folder in (folders if divided else [root])]
+    classes = listings[0].classes
+    if classes != listings[-1].classes:
+        differing = sorted(set(classes) ^ set(listings[-1].classes))
+        raise UserError(f"{root}: the classes in train/ and in test/ differ: {', '.join(differing)}")
+    counts = [listings[0].labels.count(label) for label in range(len(classes))]
     small = [f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < 5]
-    if small:
+    if small and not divided:
         raise UserError(
             f"{root}: a fifth of each class goes into the test set, which takes 5 images a class or more; "
             f"too few in {', '.join(small)}. Give train/ and test/ folders instead."
         )
-    return _with_fixed_test(split, classes)
+    train, *test = (
+        Split(read_images(listing, root, image_size, channels, in_memory), torch.tensor(listing.labels))
+        for listing in listings
+    )
+    return ImageSet(train, test[0], classes) if test else _with_fixed_test(train, classes)
 
 
-def _decode(folder: Path, image_size: int, channels: int) -> tuple[Split, tuple[str, ...]]:
-    from PIL import Image
-    from torchvision.datasets import ImageFolder
-
-    try:
-        listing = ImageFolder(str(folder))
-    except (FileNotFoundError, RuntimeError) as error:
-        raise UserError(f"{folder}: {error}") from error
-    images = torch.empty(len(listing.samples), channels, image_size, image_size, dtype=torch.uint8)
-    for position, (file, _) in enumerate(listing.samples):
-        try:
-            with Image.open(file) as opened:
-                converted = opened.convert("L" if channels == 1 else "RGB")
-        except OSError as error:
-            raise UserError(f"{file} cannot be read as an image: {error}") from error
-        resized = converted.resize((image_size, image_size), Image.Resampling.BILINEAR)
-        images[position] = (
-            torch.from_numpy(np.array(resized)).reshape(image_size, image_size, -1).movedim(-1, 0)
-        )
-    return Split(images, torch.tensor(listing.targets)), tuple(listing.classes)
-
-
-def _differing(one: tuple[str, ...], other: tuple[str, ...]) -> str:
-    return ", ".join(sorted(set(one) ^ set(other)))
-
-
-SOURCES: dict[str, Callable[[Path, int, int], ImageSet]] = {
+SOURCES: dict[str, Callable[..., ImageSet]] = {
     "mnist": partial(torchvision_idx, "MNIST"),
     "fashion_mnist": partial(torchvision_idx, "FashionMNIST"),
     "kmnist": partial(torchvision_idx, "KMNIST"),
     "digits": digits,
     "image_folder": image_folder,
 }
+# Those that take ``in_memory``.
+STREAMED = ("image_folder",)
 
 
 def known_source(name: str) -> str:

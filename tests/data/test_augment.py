@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dae.checkpoint import read
+from dae.data.augment import shifted
+from dae.data.features import FeatureDataModule
+from helpers import Train
+
+
+def test_each_image_is_moved_by_its_own_shift_and_zeros_come_in():
+    images = torch.randint(1, 256, (300, 3, 8, 6), dtype=torch.uint8)
+    moved = shifted(images, 2)
+    assert moved.shape == images.shape
+    assert moved.dtype == torch.uint8
+    shifts = set()
+    for before, after in zip(images, moved, strict=True):
+        (found,) = (
+            (down, right)
+            for down in range(-2, 3)
+            for right in range(-2, 3)
+            if torch.equal(after, by_hand(before, down, right))
+        )
+        shifts.add(found)
+    assert len(shifts) == 25
+
+
+def by_hand(image: torch.Tensor, down: int, right: int) -> torch.Tensor:
+    moved = torch.zeros_like(image)
+    for row in range(image.shape[1]):
+        for column in range(image.shape[2]):
+            if 0 <= row - down < image.shape[1] and 0 <= column - right < image.shape[2]:
+                moved[:, row, column] = image[:, row - down, column - right]
+    return moved
+
+
+def test_torchs_state_decides():
+    images = torch.randint(0, 256, (50, 1, 8, 8), dtype=torch.uint8)
+    drawn = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        drawn.append(shifted(images, 3))
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+
+
+QUICK = ("data=digits", "data.limit=200", "dae.epochs=1", "logger=none", "trainer.precision=32-true")
+
+
+@pytest.mark.parametrize("stage", ["dae", "classifier"])
+def test_training_images_move_and_those_that_are_measured_do_not(train: Train, monkeypatch, stage):
+    seen: list[int] = []
+
+    def count(images: torch.Tensor, most: int) -> torch.Tensor:
+        assert most == 2
+        seen.append(len(images))
+        return shifted(images, most)
+
+    monkeypatch.setattr("dae.data.images.shifted", count)
+    quick = (*QUICK, f"stage={stage}", "classifier=random", "classifier.epochs=2", "dae.epochs=2")
+    still, moved, again = (
+        train(*quick, f"data.augment={most}", place=f"{number}") for number, most in enumerate((0, 2, 2))
+    )
+    assert still.exit_code == moved.exit_code == 0
+    assert sum(seen) == 2 * 2 * 200, "two runs of two epochs"
+    one, other, same = (read(done.folder / stage / "best.ckpt").tensors for done in (still, moved, again))
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+    assert all(torch.equal(same[name], other[name]) for name in same)
+
+
+def test_features_of_moving_images_alone_are_computed_anew(train: Train, monkeypatch):
+    seen: list[int] = []
+    through = FeatureDataModule._features
+
+    def count(self: FeatureDataModule, images: torch.Tensor) -> torch.Tensor:
+        seen.append(len(images))
+        return through(self, images)
+
+    monkeypatch.setattr(FeatureDataModule, "_features", count)
+    arguments = (*QUICK, "data.augment=1", "stage=classifier", "classifier=random", "classifier.epochs=3")
+    done = train(*arguments)
+    assert done.exit_code == 0
+    assert "Features of training images are computed anew for each batch" in done.out
+    # 144 to validate and 360 to test, once; the rest asks for the shape.
+    assert sum(number for number in seen if number != 2) == 3 * 200 + 144 + 360
