@@ -87,6 +87,7 @@ def test_no_logger_at_all(train: Train):
         "best.ckpt",
         "last.ckpt",
         "reconstructions.png",
+        "stage.json",
     }
 
 
