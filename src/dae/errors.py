@@ -16,6 +16,10 @@ class UserError(Exception):
     exit_code = 1
 
 
+class JobError(Exception):
+    """Jobs of a sweep have failed and have said so themselves."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong with a command.

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -24,18 +25,17 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dae.allocator import keep_freed_memory
-from dae.errors import ConfigError, UserError
+from dae.errors import ConfigError, JobError, UserError
 from dae.groups import conf_folder
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
 
 log = logging.getLogger(__name__)
 
 
 class Terminated(SystemExit):
     """SIGTERM, as an exception, so that the run writes its result on its way out."""
-
-
-class JobError(Exception):
-    """A job of a sweep has failed and has said so itself."""
 
 
 def launch(arguments: Sequence[str] | None = None) -> int:
@@ -66,7 +66,7 @@ def launch(arguments: Sequence[str] | None = None) -> int:
             refuse_sweep(sys.argv[1:])
         hydra.main(config_path=str(conf_folder()), config_name="train", version_base="1.3")(jobs)()
     except JobError:
-        return jobs.closing()
+        return jobs.closing() or 1  # jobs in other processes were not seen here
     except ConfigError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -105,7 +105,7 @@ class _Jobs:
         from dae.run import run
 
         try:
-            return run(cfg, folder, self.command)
+            return run(cfg, folder, self.command, _trial(settings.sweeper))
         except UserError as error:
             log.error("%s", error)
             self.failed[folder.name] = error.exit_code
@@ -126,6 +126,15 @@ class _Jobs:
             print(f"{len(self.failed)} of {self.begun} jobs failed:{names}", file=sys.stderr)
             return 1
         return max(self.failed.values(), default=0)
+
+
+def _trial(sweeper: DictConfig) -> Trial | None:
+    """The trial of a search that this job is."""
+    if sweeper.get("trial") is None:
+        return None
+    from dae.sweeps.search import attach
+
+    return attach(sweeper)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Callback
 from torch import nn
 
 from dae import checkpoint, metrics, rules, settings
+from dae.callbacks.pruning import Pruning
 from dae.closing import closing_summary
 from dae.data.features import FeatureDataModule
 from dae.data.images import ImageDataModule
@@ -22,16 +25,20 @@ from dae.record import RunRecord, write_run
 from dae.seeds import seed_all
 from dae.stage import StageResult, run_stage
 
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
 log = logging.getLogger(__name__)
 
 
-def run(cfg: DictConfig, folder: Path, command: str) -> float:
+def run(cfg: DictConfig, folder: Path, command: str, trial: Trial | None = None) -> float:
     """Train the stages that ``cfg.stage`` names and return the objective of the checkpoint that counts.
 
     Args:
         cfg: The composed config.
         folder: The run folder.
         command: What was typed, for the record.
+        trial: The run's trial, if it belongs to a search, which may end it early.
 
     Raises:
         UserError: Something the user can mend; ``ConfigError`` if it is in ``cfg``.
@@ -40,6 +47,7 @@ def run(cfg: DictConfig, folder: Path, command: str) -> float:
         settings.check(cfg)
         stages = rules.stages(cfg)
         record.objective = metrics.objective(cfg.objective, stages)
+        watchers = [Pruning(trial, record.objective.name)] if trial else []
 
         data: ImageDataModule = build(cfg.data)
         data.setup()
@@ -49,18 +57,23 @@ def run(cfg: DictConfig, folder: Path, command: str) -> float:
         write_run(folder, command, data.checksum())
 
         if "dae" in stages:
-            record.add_stage("dae", train_autoencoder(cfg, data, folder, record.objective))
+            record.add_stage("dae", train_autoencoder(cfg, data, folder, record.objective, watchers))
         elif cfg.stage == "both":
             log.info("Stage 1 is skipped: this classifier does not use it")
-        if "classifier" in stages:
-            record.add_stage("classifier", train_classifier(cfg, data, folder, record.objective))
+        if "classifier" in stages and not record.pruned:
+            result = train_classifier(cfg, data, folder, record.objective, watchers)
+            record.add_stage("classifier", result)
 
         log.info("%s", closing_summary(record, stages))
         return record.value
 
 
 def train_autoencoder(
-    cfg: DictConfig, data: ImageDataModule, folder: Path, objective: metrics.Metric
+    cfg: DictConfig,
+    data: ImageDataModule,
+    folder: Path,
+    objective: metrics.Metric,
+    watchers: Sequence[Callback] = (),
 ) -> StageResult:
     """Stage 1: learn to reconstruct the clean image."""
     encoder = new_encoder(cfg)
@@ -77,11 +90,15 @@ def train_autoencoder(
     if cfg.dae.warm_start is not None:
         log.info("Warm start from %s", checkpoint.warm_start(autoencoder, cfg.dae.warm_start))
     autoencoder.save_hyperparameters({**plain(cfg.dae), "run": folder.name}, logger=False)
-    return fit(cfg, autoencoder, data, folder, objective)
+    return fit(cfg, autoencoder, data, folder, objective, watchers)
 
 
 def train_classifier(
-    cfg: DictConfig, data: ImageDataModule, folder: Path, objective: metrics.Metric
+    cfg: DictConfig,
+    data: ImageDataModule,
+    folder: Path,
+    objective: metrics.Metric,
+    watchers: Sequence[Callback] = (),
 ) -> StageResult:
     """Stage 2: learn to classify what the encoder says, as much of it frozen as is asked for."""
     encoder, description = choose_encoder(cfg, folder)
@@ -101,7 +118,7 @@ def train_classifier(
     data = data.labelled()
     if classifier.frozen_blocks:
         data = FeatureDataModule(data, classifier.frozen_part())
-    return fit(cfg, classifier, data, folder, objective)
+    return fit(cfg, classifier, data, folder, objective, watchers)
 
 
 def choose_encoder(cfg: DictConfig, folder: Path) -> tuple[nn.Module, dict[str, Any] | None]:
@@ -146,6 +163,7 @@ def fit(
     data: ImageDataModule,
     folder: Path,
     objective: metrics.Metric,
+    watchers: Sequence[Callback],
 ) -> StageResult:
     """Hand a module over to its stage, with everything of the config that belongs to it."""
     return run_stage(
@@ -157,7 +175,7 @@ def fit(
         monitor=metrics.monitor(module.stage, objective),
         make_trainer=build(cfg.trainer),
         make_loggers=[build(node) for node in cfg.logger.values()],
-        callbacks=[build(node) for node in cfg.callbacks.values()],
+        callbacks=[*(build(node) for node in cfg.callbacks.values()), *watchers],
         config=plain(cfg),
     )
 

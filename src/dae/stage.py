@@ -17,6 +17,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer, loggers
 from dae.callbacks.checkpointing import StageCheckpoint
 from dae.callbacks.frozen import FrozenGuard
 from dae.callbacks.progress import progress_callbacks
+from dae.callbacks.pruning import Pruning
 from dae.callbacks.seeding import EpochSeed
 from dae.callbacks.summary import model_table
 from dae.checkpoint import read
@@ -30,11 +31,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StageResult:
-    """Metrics of the checkpoint that counts (validation and test), its file, and the stage's seconds."""
+    """Metrics of the checkpoint that counts (validation and test), its file, the stage's seconds.
+
+    Attributes:
+        pruned: Whether a search has given it up: then there is no test.
+    """
 
     metrics: dict[str, float]
     checkpoint: Path
     seconds: float
+    pruned: bool = False
 
 
 def run_stage(
@@ -84,13 +90,15 @@ def run_stage(
     status = "failed"
     try:
         trainer.fit(module, datamodule=data)
+        pruned = any(isinstance(callback, Pruning) and callback.pruned for callback in callbacks)
         if epochs == 0:
             trainer.save_checkpoint(best)
         counted = read(best)
         measured: list[Mapping[str, float]] = [counted.metrics]
         if not counted.metrics:  # its epoch was not validated
             measured = [*trainer.validate(module, datamodule=data, ckpt_path=str(best), verbose=False)]
-        measured += trainer.test(module, datamodule=data, ckpt_path=str(best), verbose=False)
+        if not pruned:
+            measured += trainer.test(module, datamodule=data, ckpt_path=str(best), verbose=False)
         metrics = {name: value for part in measured for name, value in part.items() if name != "step"}
         for logger in all_loggers:
             logger.log_metrics(
@@ -106,7 +114,7 @@ def run_stage(
                 logger.close(status)
     why = f"best {monitor.name}" if chosen else "the last: nothing is chosen on the test set"
     log.info("%s: epoch %d counts (%s)", module.stage, counted.epochs, why)
-    return StageResult(metrics, best, time.perf_counter() - started)
+    return StageResult(metrics, best, time.perf_counter() - started, pruned)
 
 
 def _blank_images(data: ImageDataModule) -> torch.Tensor:
