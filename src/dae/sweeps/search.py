@@ -6,6 +6,7 @@ trial is read from its ``result.json``, whether its job has just ended or the se
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from collections.abc import Sequence
@@ -41,7 +42,7 @@ from dae.sweeps.space import Space, raise_all
 log = logging.getLogger(__name__)
 
 # Proposals that were there already, in a row, after which there is nothing new to be expected.
-REPEATS = 100
+REPEATS = 50
 
 
 @dataclass
@@ -99,7 +100,7 @@ def find_objective(space: Space) -> metrics.Metric:
     Raises:
         ConfigError: The config is wrong whatever is tried, or the search would choose on the test set.
     """
-    config = space.first()
+    config = copy.deepcopy(space.first())
     with open_dict(config):
         del config["hydra"]
     searched = space.dimensions.keys()
@@ -242,7 +243,7 @@ class _Search:
                 trial.set_user_attr("folder", str(self._job_folder(trial.number, overrides)))
                 return trial
             self._leave_out(trial.number, "a repetition")
-        log.info("%d proposals in a row were there already: the space is exhausted", REPEATS)
+        log.info("%d proposals in a row were there already: the space seems exhausted", REPEATS)
         return None
 
     def _enqueue_grid(self) -> None:

@@ -54,7 +54,7 @@ class Space:
         self.fixed = [str(o.input_line) for o in by_key.values() if not o.is_sweep_override()]
         self.dimensions: dict[str, BaseDistribution] = {}
         self.groups: dict[str, CategoricalDistribution] = {}
-        self._present: dict[tuple[str, ...], set[str]] = {}
+        self._configs: dict[tuple[str, ...], DictConfig] = {}
         problems = []
         for key, override in by_key.items():
             if not override.is_sweep_override():
@@ -102,18 +102,21 @@ class Space:
 
     def first(self) -> DictConfig:
         """The config of the first choices, all other keys at their defaults."""
-        return self.compose([*self.fixed, *self._first()])
+        return self._config(self._first())
+
+    def _config(self, choices: tuple[str, ...]) -> DictConfig:
+        if choices not in self._configs:
+            self._configs[choices] = self.compose([*self.fixed, *choices])
+        return self._configs[choices]
 
     def _first(self) -> tuple[str, ...]:
         return tuple(f"{key}={groups.choices[0]}" for key, groups in self.groups.items())
 
     def _keys(self, choices: tuple[str, ...]) -> set[str]:
         """The keys, other than groups, that exist under these choices."""
-        if choices not in self._present:
-            config = self.compose([*self.fixed, *choices])
-            values = self.dimensions.keys() - self.groups.keys()
-            self._present[choices] = {key for key in values if key.startswith("+") or _has(config, key)}
-        return self._present[choices]
+        config = self._config(choices)
+        values = self.dimensions.keys() - self.groups.keys()
+        return {key for key in values if key.startswith("+") or _has(config, key)}
 
     def _unfounded(self) -> Iterator[Problem]:
         """Choices that do not compose, keys that exist under none."""
