@@ -51,6 +51,13 @@ class ConfigError(UserError):
         super().__init__(f"{count} wrong with this command:\n{lines}")
 
 
+def raise_all(problems: Iterable[Problem]) -> None:
+    """Refuse the command if there are any."""
+    found = list(problems)
+    if found:
+        raise ConfigError(found)
+
+
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """The one of ``names`` that ``name`` most likely meant, or None."""
     found = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)

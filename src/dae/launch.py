@@ -132,7 +132,7 @@ def _trial(sweeper: DictConfig) -> Trial | None:
     """The trial of a search that this job is."""
     if sweeper.get("trial") is None:
         return None
-    from dae.sweeps.search import attach
+    from dae.sweeps.study import attach
 
     return attach(sweeper)
 

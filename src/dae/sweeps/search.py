@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import optuna
 from hydra.core.config_loader import ConfigLoader
@@ -26,39 +26,21 @@ from optuna.distributions import (
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
-    check_distribution_compatibility,
 )
 from optuna.trial import FrozenTrial, Trial, TrialState
-from pydantic import NonNegativeInt, PositiveInt
 
 from dae import metrics, rules
 from dae.binding import Binding
-from dae.errors import ConfigError, JobError, Problem
+from dae.errors import ConfigError, JobError, Problem, raise_all
 from dae.settings import find_problems
 from dae.sweeps.findings import findings, left_out
-from dae.sweeps.sampling import make_pruner, make_sampler
-from dae.sweeps.space import Space, raise_all
+from dae.sweeps.space import Space
+from dae.sweeps.study import SearchSettings, open_study, storage_url
 
 log = logging.getLogger(__name__)
 
 # Proposals that were there already, in a row, after which there is nothing new to be expected.
 REPEATS = 50
-
-
-@dataclass
-class SearchSettings:
-    """``conf/hydra/sweeper/optuna.yaml``, where each key is explained."""
-
-    params: dict[str, Any]
-    n_trials: PositiveInt
-    n_jobs: PositiveInt
-    sampler: Literal["tpe", "random", "grid", "cmaes"]
-    seed: NonNegativeInt
-    pruner: Literal["none", "median", "asha"]
-    grace: PositiveInt
-    storage: str | None
-    study_name: str
-    trial: NonNegativeInt | None
 
 
 def search(arguments: Sequence[str], config: DictConfig, launcher: Launcher, loader: ConfigLoader) -> None:
@@ -113,65 +95,6 @@ def find_objective(space: Space) -> metrics.Metric:
     if config.data.validation == "test":
         raise ConfigError([Problem("data.validation", what, "try data.validation=5000")])
     return objective
-
-
-def open_study(
-    settings: SearchSettings, space: Space, objective: metrics.Metric, folder: Path
-) -> optuna.Study:
-    """The study, new or continued.
-
-    Raises:
-        ConfigError: It cannot be had, or what is in it cannot be compared with what would come.
-    """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if settings.storage is None:
-        folder.mkdir(parents=True, exist_ok=True)
-    try:
-        study = optuna.create_study(
-            study_name=settings.study_name,
-            storage=_storage(settings, folder),
-            direction="minimize" if objective.mode == "min" else "maximize",
-            load_if_exists=True,
-        )
-    except Exception as error:  # of whatever library the storage is of
-        what = f"{_storage(settings, folder)} cannot be opened: {str(error).splitlines()[0]}"
-        raise ConfigError([Problem("hydra.sweeper.storage", what)]) from error
-    trials = study.get_trials(deepcopy=False)
-    study.sampler = make_sampler(settings.sampler, settings.seed + len(trials), settings.n_jobs > 1)
-    raise_all(_incomparable(study, trials, space, objective))
-    study.set_user_attr("objective", objective.name)
-    fixed = study.user_attrs.get("fixed", space.fixed)
-    if set(fixed) != set(space.fixed):
-        was, now = sorted({*fixed} - {*space.fixed}), sorted({*space.fixed} - {*fixed})
-        log.warning("The earlier trials of this study ran with %s, the next ones run with %s", was, now)
-    study.set_user_attr("fixed", space.fixed)
-    return study
-
-
-def _storage(settings: SearchSettings, folder: Path) -> str:
-    return settings.storage or f"sqlite:///{folder}/study.db"
-
-
-def _incomparable(
-    study: optuna.Study, trials: Sequence[FrozenTrial], space: Space, objective: metrics.Metric
-) -> list[Problem]:
-    advice = f"another hydra.sweeper.study_name than {study.study_name} is another search"
-    was = study.user_attrs.get("objective", objective.name)
-    if was != objective.name:
-        return [Problem("objective", f"found {objective.name}, but the study is judged by {was}", advice)]
-    earlier = {key: values for trial in trials for key, values in trial.distributions.items()}
-    problems = []
-    for key in space.dimensions.keys() & earlier.keys():
-        try:
-            check_distribution_compatibility(earlier[key], space.dimensions[key])
-        except ValueError:
-            found, before = _told(space.dimensions[key]), _told(earlier[key])
-            problems.append(Problem(key, f"found {found}, but the study searches over {before}", advice))
-    return problems
-
-
-def _told(values: BaseDistribution) -> str:
-    return ", ".join(values.choices) if isinstance(values, CategoricalDistribution) else str(values)
 
 
 def _command(config: DictConfig, arguments: Sequence[str]) -> list[str]:
@@ -265,7 +188,7 @@ class _Search:
 
         Those below ``hydra`` are no part of what the run is: its folder's name and its config are without.
         """
-        storage = QuotedString(_storage(self.settings, self.folder), Quote.single).with_quotes()
+        storage = QuotedString(storage_url(self.settings, self.folder), Quote.single).with_quotes()
         watched = [f"hydra.sweeper.storage={storage}", f"hydra.sweeper.trial={trial._trial_id}"]
         return [*trial.user_attrs["overrides"], *watched]
 
@@ -316,19 +239,3 @@ def _suggest(trial: Trial, key: str, values: BaseDistribution) -> Any:
         return trial.suggest_int(key, values.low, values.high, step=values.step, log=values.log)
     assert isinstance(values, FloatDistribution)
     return trial.suggest_float(key, values.low, values.high, step=values.step, log=values.log)
-
-
-def attach(sweeper: DictConfig) -> Trial:
-    """The trial that a job is, in the job's own process.
-
-    Args:
-        sweeper: The job's ``hydra.sweeper``.
-    """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.load_study(
-        study_name=sweeper.study_name,
-        storage=sweeper.storage,
-        sampler=optuna.samplers.RandomSampler(),  # never asked
-        pruner=make_pruner(sweeper.pruner, sweeper.grace),
-    )
-    return Trial(study, sweeper.trial)

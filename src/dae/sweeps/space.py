@@ -20,7 +20,7 @@ from optuna.distributions import (
 )
 
 from dae.binding import leaves
-from dae.errors import ConfigError, Problem, nearest
+from dae.errors import Problem, nearest, raise_all
 
 Point = dict[str, Any]
 
@@ -138,13 +138,6 @@ class Space:
                 known = known or {path for path, _ in leaves(OmegaConf.to_container(self.first()))}
                 meant = nearest(key, known)
                 yield Problem(key, "there is no such key", f"the nearest is {meant}" if meant else "")
-
-
-def raise_all(problems: Iterator[Problem] | Sequence[Problem]) -> None:
-    """Refuse the command if there are any."""
-    found = list(problems)
-    if found:
-        raise ConfigError(found)
 
 
 def _has(config: DictConfig, key: str) -> bool:
