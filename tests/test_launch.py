@@ -131,13 +131,13 @@ def test_help_is_a_page_for_a_newcomer():
     assert page.count("  python train.py ") >= 10
 
 
-@pytest.mark.parametrize("flag", [["--help"], ["--cfg", "job"]])
+@pytest.mark.parametrize("flag", [["--help"], ["--cfg", "job"], ["hydra/sweeper=optuna", "--cfg", "job"]])
 def test_torch_is_not_imported_to_answer(flag):
     """It takes seconds."""
     code = (
         "import sys; from dae.launch import launch\n"
         f"try: launch({flag!r})\nexcept SystemExit: pass\n"
-        "print('HEAVY', [name for name in ('torch', 'pydantic', 'sklearn') if name in sys.modules])"
+        "print('HEAVY', [name for name in ('torch', 'pydantic', 'sklearn', 'optuna') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert "HEAVY []" in done.stdout

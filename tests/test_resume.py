@@ -94,7 +94,7 @@ def test_what_went_before_is_not_trained_again(train: Train, stop_at, monkeypatc
     seconds = read(broken / "dae" / "last.ckpt").seconds
     done = train("resume=auto")
     assert began == [("classifier", 1), ("classifier", 2)]
-    assert "Stage 1 is taken as it is" in done.text
+    assert "dae is taken as it is" in done.text
     assert "classifier goes on after epoch 1" in done.text
     assert done.result["seconds"]["dae"] >= seconds > 0
 

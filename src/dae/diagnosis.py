@@ -6,6 +6,7 @@ all values are forced in, and the config that results is held against its classe
 
 from __future__ import annotations
 
+import shlex
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -29,18 +31,19 @@ COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 def refuse_sweep(arguments: Sequence[str]) -> None:
     """Find what cannot be composed before the sweep begins: Hydra would make its folder first.
 
-    Wrong values are left to the jobs, which are refused one by one.
+    Wrong values are left to the jobs, which are refused one by one, and a search to its sweeper.
 
     Raises:
         ConfigError: With everything that is wrong.
     """
     with _hydra(arguments) as diagnosis:
         problems = [*diagnosis.unreadable, *diagnosis.choices()]
-        if not problems:
+        if not problems and not diagnosis.is_search():
+            problems = [*diagnosis.intervals()]
             try:
                 diagnosis.compose([_each(override)[0] for override in diagnosis.parsed])
             except COMPOSITION_ERRORS:
-                problems = list(diagnosis.values())
+                problems = problems or list(diagnosis.values())
     if problems:
         raise ConfigError(problems)
 
@@ -70,7 +73,7 @@ class _Diagnosis:
 
     def __init__(self, options: Namespace) -> None:
         self.name = options.config_name or "train"
-        self.sweep = options.multirun
+        self.multirun = options.multirun
         own = (
             f"hydra.searchpath=[file://{Path(options.config_dir).resolve()}]" if options.config_dir else None
         )
@@ -88,26 +91,54 @@ class _Diagnosis:
         """The config of these overrides and of the good ones."""
         return compose(self.name, overrides=[*self.good, *overrides], return_hydra_config=True)
 
+    def is_sweep(self) -> bool:
+        """Whether several values may be given; some experiments are sweeps without ``-m``."""
+        return self.multirun or self.compose([]).hydra.mode == RunMode.MULTIRUN
+
+    def is_search(self) -> bool:
+        """Whether the good ones choose a sweeper that draws its values."""
+        return "sampler" in self.compose([]).hydra.sweeper
+
+    def intervals(self) -> Iterator[Problem]:
+        """Sweeps without a list of values, where nobody draws from them."""
+        for override in self.parsed:
+            if override.is_interval_sweep():
+                what = "an interval has no list of values to go through"
+                yield Problem(
+                    override.input_line or "", what, "try hydra/sweeper=optuna, which draws from it"
+                )
+
     def choices(self) -> Iterator[Problem]:
         """What is wrong with group choices, deletions and Hydra's own keys; the right ones become good."""
-        for override in self.parsed:
+        # Mostly they are right, and each composition takes 0.15 s: all at once first.
+        together = [_each(override)[0] for override in self.parsed if _is_choice(override)]
+        try:
+            self.compose(together)
+            self.good += together
+        except COMPOSITION_ERRORS:
+            together = []
+        # hydra.sweeper.n_trials is a key of hydra/sweeper=optuna: groups first.
+        for override in sorted(self.parsed, key=lambda override: "." in override.key_or_group):
             text = override.input_line or ""
-            if override.is_sweep_override() and not self.sweep:
-                yield Problem(text, "several values are a sweep", f"try python train.py -m {text}")
-            elif _is_choice(override):
+            if override.is_sweep_override() and not self.is_sweep():
+                advice = f"try python train.py -m {shlex.quote(text)}"
+                yield Problem(text, "several values are a sweep", advice)
+            elif _is_choice(override) and (override.is_sweep_override() or not together):
                 composed = []
                 for single in _each(override):
                     try:
-                        self.compose([single])
+                        config = self.compose([single])
                         composed.append(single)
+                        if override.is_sweep_override() and _is_own_sweep(override, config):
+                            yield Problem(text, f"{single} is a sweep of its own", f"try it alone: {single}")
                     except COMPOSITION_ERRORS as error:
                         yield _bad_choice(override, single, error)
-                self.good += composed[:1]
+                self.good += composed[:1] if not together else []
 
     def values(self) -> Iterator[Problem]:
         """What is wrong with values and their keys: they are forced in and checked like any config."""
         values = [override for override in self.parsed if not _is_choice(override)]
-        if not self.sweep:
+        if not self.is_sweep() or self.is_search():
             values = [override for override in values if not override.is_sweep_override()]
         forced = ["++" + _each(override)[0].lstrip("+") for override in values]
         try:
@@ -133,10 +164,14 @@ def _is_choice(override: Override) -> bool:
     return key in groups() or "/" in key or override.is_delete() or key.startswith("hydra")
 
 
+def _is_own_sweep(override: Override, config: DictConfig) -> bool:
+    return override.key_or_group == "experiment" and config.hydra.mode == RunMode.MULTIRUN
+
+
 def _each(override: Override) -> list[str]:
     """The override once for each value of its sweep."""
     text = override.input_line or ""
-    if not override.is_sweep_override():
+    if not override.is_sweep_override() or override.is_interval_sweep():
         return [text]
     key = text.partition("=")[0]
     return [f"{key}={value}" for value in override.sweep_string_iterator()]

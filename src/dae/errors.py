@@ -16,6 +16,10 @@ class UserError(Exception):
     exit_code = 1
 
 
+class JobError(Exception):
+    """Jobs of a sweep have failed and have said so themselves."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong with a command.
@@ -45,6 +49,13 @@ class ConfigError(UserError):
         count = "1 thing is" if len(self.problems) == 1 else f"{len(self.problems)} things are"
         lines = "\n".join(f"  - {problem}" for problem in self.problems)
         super().__init__(f"{count} wrong with this command:\n{lines}")
+
+
+def raise_all(problems: Iterable[Problem]) -> None:
+    """Refuse the command if there are any."""
+    found = list(problems)
+    if found:
+        raise ConfigError(found)
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -24,19 +25,18 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dae.allocator import keep_freed_memory
-from dae.errors import ConfigError, UserError
+from dae.errors import ConfigError, JobError, UserError
 from dae.groups import conf_folder
 from dae.sweeps.hook import SweepFolder, close_sweep, refresh
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
 
 log = logging.getLogger(__name__)
 
 
 class Terminated(SystemExit):
     """SIGTERM, as an exception, so that the run writes its result on its way out."""
-
-
-class JobError(Exception):
-    """A job of a sweep has failed and has said so itself."""
 
 
 def launch(arguments: Sequence[str] | None = None) -> int:
@@ -121,7 +121,14 @@ class _Jobs:
         from dae.run import run
 
         try:
-            return run(self.reopened or cfg, folder, self.command, self.reopened is not None, sweep)
+            return run(
+                self.reopened or cfg,
+                folder,
+                self.command,
+                extended=self.reopened is not None,
+                sweep=sweep,
+                trial=_trial(settings.sweeper),
+            )
         except UserError as error:
             log.error("%s", error)
             self.failed[folder.name] = error.exit_code
@@ -147,6 +154,15 @@ class _Jobs:
         if SweepFolder.current is not None:
             return close_sweep(SweepFolder.current, self.failed, ended)
         return max(self.failed.values(), default=0)
+
+
+def _trial(sweeper: DictConfig) -> Trial | None:
+    """The trial of a search that this job is."""
+    if sweeper.get("trial") is None:
+        return None
+    from dae.sweeps.study import attach
+
+    return attach(sweeper)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

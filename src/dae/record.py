@@ -38,6 +38,7 @@ class RunRecord:
         self.checkpoints: dict[str, str] = {}
         self.seconds: dict[str, float] = {}
         self.shared_from: str | None = None
+        self.pruned = False
 
     def __enter__(self) -> RunRecord:
         self.started = time.perf_counter()
@@ -50,6 +51,7 @@ class RunRecord:
         self.metrics.update(result.metrics)
         self.checkpoints[stage] = result.checkpoint.relative_to(self.folder).as_posix()
         self.seconds[stage] = result.seconds
+        self.pruned |= result.pruned
 
     @property
     def value(self) -> float:
@@ -60,7 +62,7 @@ class RunRecord:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        status = "completed"
+        status = "pruned" if self.pruned else "completed"
         if error is not None:
             status = "failed" if isinstance(error, Exception) else "interrupted"
         objective: dict[str, Any] = {"name": None, "mode": None, "value": None}

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Callback
 from torch import nn
 
 from dae import checkpoint, metrics, resume, rules, settings
+from dae.callbacks.pruning import Pruning
 from dae.closing import closing_summary
 from dae.data.features import FeatureDataModule
 from dae.data.images import ImageDataModule
@@ -24,11 +28,30 @@ from dae.seeds import seed_all
 from dae.stage import StageResult, begin_anew, ended, run_stage
 from dae.sweeps import shared
 
+if TYPE_CHECKING:  # an extra
+    from optuna.trial import Trial
+
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What both stages need of a run: its config and data, what it is judged by, who else watches it."""
+
+    cfg: DictConfig
+    data: ImageDataModule
+    objective: metrics.Metric
+    watchers: Sequence[Callback]
+
+
 def run(
-    cfg: DictConfig, folder: Path, command: str, extended: bool = False, sweep: Path | None = None
+    cfg: DictConfig,
+    folder: Path,
+    command: str,
+    *,
+    extended: bool = False,
+    sweep: Path | None = None,
+    trial: Trial | None = None,
 ) -> float:
     """Train the stages that ``cfg.stage`` names and return the objective of the checkpoint that counts.
 
@@ -40,6 +63,7 @@ def run(
         command: What was typed, for the record.
         extended: Whether ``cfg`` is the folder's own config, with more epochs perhaps.
         sweep: The sweep's folder, if the run is a job of one.
+        trial: The run's trial, if it belongs to a search, which may end it early.
 
     Raises:
         UserError: Something the user can mend; ``ConfigError`` if it is in ``cfg``.
@@ -50,7 +74,8 @@ def run(
     with RunRecord(folder) as record:
         settings.check(cfg)
         stages = rules.stages(cfg)
-        record.objective = metrics.objective(cfg.objective, stages)
+        objective = record.objective = metrics.objective(cfg.objective, stages)
+        watchers = [Pruning(trial, objective.name)] if trial else []
 
         data: ImageDataModule = build(cfg.data)
         data.setup()
@@ -59,33 +84,33 @@ def run(
         write_run(folder, command, data.checksum())
         (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
 
+        plan = Plan(cfg, data, objective, watchers)
         if "dae" in stages:
-            if sweep and cfg.dae.share and "classifier" in stages:
+            # What a search may give up is nobody else's.
+            own = trial is not None and objective.name.startswith("dae/")
+            if sweep and cfg.dae.share and "classifier" in stages and not own:
                 place = sweep / "stage1" / shared.digest(plain(cfg), git_state())
-                train = partial(train_autoencoder, cfg, data, record.objective)
-                pretrained = shared.shared_stage(place, folder, train)
+                pretrained = shared.shared_stage(place, folder, partial(train_autoencoder, plan))
                 record.shared_from = shared.relative(place, folder)
             else:
-                pretrained = train_autoencoder(cfg, data, record.objective, folder)
+                pretrained = train_autoencoder(plan, folder)
             record.add_stage("dae", pretrained)
             if not pretrained.taken:
                 begin_anew(folder / "classifier")
         elif cfg.stage == "both":
             log.info("Stage 1 is skipped: this classifier does not use it")
-        if "classifier" in stages:
-            record.add_stage("classifier", train_classifier(cfg, data, record.objective, folder))
+        if "classifier" in stages and not record.pruned:
+            record.add_stage("classifier", train_classifier(plan, folder))
 
         log.info("%s", closing_summary(record, stages))
         return record.value
 
 
-def train_autoencoder(
-    cfg: DictConfig, data: ImageDataModule, objective: metrics.Metric, folder: Path
-) -> StageResult:
+def train_autoencoder(plan: Plan, folder: Path) -> StageResult:
     """Stage 1: learn to reconstruct the clean image."""
+    cfg, data = plan.cfg, plan.data
     result = ended(folder / "dae", cfg.dae.epochs)
     if result is not None:
-        log.info("Stage 1 is taken as it is: %s", near(result.checkpoint))
         return result
     encoder = new_encoder(cfg)
     seed_all(cfg.seed, "decoder")
@@ -101,16 +126,14 @@ def train_autoencoder(
     if cfg.dae.warm_start is not None:
         log.info("Warm start from %s", checkpoint.warm_start(autoencoder, cfg.dae.warm_start))
     autoencoder.save_hyperparameters({**plain(cfg.dae), "run": folder.name}, logger=False)
-    return fit(cfg, autoencoder, data, objective, folder)
+    return fit(plan, autoencoder, data, folder)
 
 
-def train_classifier(
-    cfg: DictConfig, data: ImageDataModule, objective: metrics.Metric, folder: Path
-) -> StageResult:
+def train_classifier(plan: Plan, folder: Path) -> StageResult:
     """Stage 2: learn to classify what the encoder says, as much of it frozen as is asked for."""
+    cfg, data = plan.cfg, plan.data
     result = ended(folder / "classifier", cfg.classifier.epochs)
     if result is not None:
-        log.info("Stage 2 is taken as it is: %s", near(result.checkpoint))
         return result
     encoder, description = choose_encoder(cfg, folder)
     features = latent_size(encoder, data)
@@ -128,7 +151,7 @@ def train_classifier(
     data = data.labelled()
     if classifier.frozen_blocks:
         data = FeatureDataModule(data, classifier.frozen_part())
-    return fit(cfg, classifier, data, objective, folder)
+    return fit(plan, classifier, data, folder)
 
 
 def choose_encoder(cfg: DictConfig, folder: Path) -> tuple[nn.Module, dict[str, Any] | None]:
@@ -168,23 +191,20 @@ def new_encoder(cfg: DictConfig) -> nn.Module:
 
 
 def fit(
-    cfg: DictConfig,
-    module: DenoisingAutoencoder | EncoderClassifier,
-    data: ImageDataModule,
-    objective: metrics.Metric,
-    folder: Path,
+    plan: Plan, module: DenoisingAutoencoder | EncoderClassifier, data: ImageDataModule, folder: Path
 ) -> StageResult:
     """Hand a module over to its stage, with everything of the config that belongs to it."""
+    cfg = plan.cfg
     return run_stage(
         module,
         data,
         folder=folder / module.stage,
         seed=cfg.seed,
         epochs=cfg[module.stage].epochs,
-        monitor=metrics.monitor(module.stage, objective),
+        monitor=metrics.monitor(module.stage, plan.objective),
         make_trainer=build(cfg.trainer),
         make_loggers=[build(node) for node in cfg.logger.values()],
-        callbacks=[build(node) for node in cfg.callbacks.values()],
+        callbacks=[*(build(node) for node in cfg.callbacks.values()), *plan.watchers],
         config=plain(cfg),
     )
 

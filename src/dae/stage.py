@@ -19,10 +19,12 @@ from dae.callbacks.checkpointing import StageCheckpoint
 from dae.callbacks.divergence import StopOnDivergence
 from dae.callbacks.frozen import FrozenGuard
 from dae.callbacks.progress import progress_callbacks
+from dae.callbacks.pruning import Pruning
 from dae.callbacks.seeding import EpochSeed
 from dae.callbacks.summary import model_table
 from dae.checkpoint import read
 from dae.data.images import ImageDataModule
+from dae.errors import near
 from dae.files import write_json
 from dae.loggers import TensorBoardLogger
 from dae.metrics import Metric
@@ -41,6 +43,7 @@ class StageResult:
         seconds: What the stage took, in all processes that had a part in it.
         epochs: How many were asked for.
         taken: Whether it had ended before, in this folder, and was not trained now.
+        pruned: Whether a search has given it up: then there is no test.
     """
 
     metrics: dict[str, float]
@@ -48,6 +51,7 @@ class StageResult:
     seconds: float
     epochs: int
     taken: bool = False
+    pruned: bool = False
 
     def save(self) -> None:
         """Write ``stage.json``, by which a run that goes on knows that this stage is through."""
@@ -61,7 +65,9 @@ def ended(folder: Path, epochs: int) -> StageResult | None:
     content = json.loads(file.read_text()) if file.is_file() else {"epochs": None}
     if content["epochs"] != epochs:
         return None
-    return StageResult(**content, checkpoint=folder / "best.ckpt", taken=True)
+    best = folder / "best.ckpt"
+    log.info("%s is taken as it is: %s", folder.name, near(best))
+    return StageResult(**content, checkpoint=best, taken=True)
 
 
 def begin_anew(folder: Path) -> None:
@@ -121,13 +127,15 @@ def run_stage(
         if last:
             log.info("%s goes on after epoch %d", module.stage, last.epochs)
         trainer.fit(module, datamodule=data, ckpt_path=str(last.path) if last else None)
+        pruned = any(isinstance(callback, Pruning) and callback.pruned for callback in callbacks)
         if epochs == 0:
             trainer.save_checkpoint(best)
         counted = read(best)
         measured: list[Mapping[str, float]] = [counted.metrics]
         if not counted.metrics:  # its epoch was not validated
             measured = [*trainer.validate(module, datamodule=data, ckpt_path=str(best), verbose=False)]
-        measured += trainer.test(module, datamodule=data, ckpt_path=str(best), verbose=False)
+        if not pruned:
+            measured += trainer.test(module, datamodule=data, ckpt_path=str(best), verbose=False)
         metrics = {name: value for part in measured for name, value in part.items() if name != "step"}
         for logger in all_loggers:
             logger.log_metrics(
@@ -143,8 +151,9 @@ def run_stage(
                 logger.close(status)
     why = f"best {monitor.name}" if chosen else "the last: nothing is chosen on the test set"
     log.info("%s: epoch %d counts (%s)", module.stage, counted.epochs, why)
-    result = StageResult(metrics, best, time.perf_counter() - started, epochs)
-    result.save()
+    result = StageResult(metrics, best, time.perf_counter() - started, epochs, pruned=pruned)
+    if not pruned:
+        result.save()
     return result
 
 
