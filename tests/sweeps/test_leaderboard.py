@@ -388,7 +388,7 @@ def _group(row: dict[str, str]) -> str:
 def test_the_leaderboard_is_there_while_the_sweep_runs_and_when_it_is_stopped(train, monkeypatch):
     seen: list[list[str]] = []
 
-    def stopped(cfg: Any, folder: Path, *_: Any) -> float:
+    def stopped(cfg: Any, folder: Path, *_: Any, **__: Any) -> float:
         file = folder.parent / "jobs.csv"
         seen.append(column(table(file), "status") if file.is_file() else [])
         if cfg.seed == 2:

@@ -54,7 +54,8 @@ def close_sweep(sweep_folder: Path, heard: Iterable[str], ended: bool) -> int:
     """
     board = refresh(sweep_folder)
     jobs = _launched(board) if board else []
-    if board and board.jobs:
+    searched = (sweep_folder / "search.md").is_file()  # and has said who is the best
+    if board and board.jobs and not searched:
         print(console(board))
     failed = dict.fromkeys(heard, "see its train.log")
     for job in jobs:
