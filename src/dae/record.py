@@ -52,6 +52,7 @@ class RunRecord:
         self.checkpoints[stage] = result.checkpoint.relative_to(self.folder).as_posix()
         self.seconds[stage] = result.seconds
         self.pruned |= result.pruned
+        self.shared_from = result.shared_from or self.shared_from
 
     @property
     def value(self) -> float:

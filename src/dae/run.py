@@ -91,7 +91,6 @@ def run(
             if sweep and cfg.dae.share and "classifier" in stages and not own:
                 place = sweep / "stage1" / shared.digest(plain(cfg), git_state())
                 pretrained = shared.shared_stage(place, folder, partial(train_autoencoder, plan))
-                record.shared_from = shared.relative(place, folder)
             else:
                 pretrained = train_autoencoder(plan, folder)
             record.add_stage("dae", pretrained)

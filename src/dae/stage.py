@@ -44,6 +44,7 @@ class StageResult:
         epochs: How many were asked for.
         taken: Whether it had ended before, in this folder, and was not trained now.
         pruned: Whether a search has given it up: then there is no test.
+        shared_from: Where it was trained, as seen from the run folder; None if that was here.
     """
 
     metrics: dict[str, float]
@@ -52,11 +53,12 @@ class StageResult:
     epochs: int
     taken: bool = False
     pruned: bool = False
+    shared_from: str | None = None
 
     def save(self) -> None:
         """Write ``stage.json``, by which a run that goes on knows that this stage is through."""
-        content = {"metrics": self.metrics, "seconds": self.seconds, "epochs": self.epochs}
-        write_json(self.checkpoint.with_name("stage.json"), content)
+        names = ("metrics", "seconds", "epochs", "shared_from")
+        write_json(self.checkpoint.with_name("stage.json"), {name: getattr(self, name) for name in names})
 
 
 def ended(folder: Path, epochs: int) -> StageResult | None:

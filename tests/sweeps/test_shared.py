@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from dae.checkpoint import content_hash, read
 from dae.stage import StageResult, ended
-from dae.sweeps.shared import digest, relative, shared_stage
+from dae.sweeps.shared import digest, shared_stage
 from helpers import Outcome, Train, composed
 
 QUICK = (
@@ -85,6 +85,18 @@ def test_a_job_that_shares_is_the_same_job_alone(train: Train):
     assert json.loads((shared / "result.json").read_text())["metrics"] == alone.result["metrics"]
 
 
+def test_a_job_goes_on_by_itself(train: Train):
+    """Its copy of stage 1 is enough, wherever it lies."""
+    job = train("-m", *QUICK, "data.labels=20", place="sweep").folder
+    before = json.loads((job / "result.json").read_text())
+    for file in (job / "result.json", *(job / "classifier").iterdir()):
+        file.unlink()
+    done = train(f"resume={job.rename(job.parents[3] / 'alone')}", place="sweep")
+    assert (done.exit_code, fits(done), fits(done, "classifier")) == (0, 0, 1)
+    after = json.loads((job.parents[3] / "alone" / "result.json").read_text())
+    assert all(after[key] == before[key] for key in ("status", "metrics", "shared_from"))
+
+
 def test_jobs_that_differ_in_stage_1_and_those_that_shall_not_share(train: Train):
     done = train("-m", *QUICK, "dae.noise.p=0.1,0.3", place="noise")
     assert (fits(done), len(shared_folders(done))) == (2, 2)
@@ -131,4 +143,6 @@ def test_parallel_jobs_wait_for_each_other(tmp_path):
         assert process.exitcode == 0
     assert (place / "trained").read_text() == "once\n"
     assert all((folder / "dae" / "best.ckpt").read_text() == "weights" for folder in folders)
-    assert relative(place, folders[0]) == "../stage1/a"
+    found = ended(folders[0] / "dae", 1)
+    assert found is not None
+    assert found.shared_from == "../stage1/a"

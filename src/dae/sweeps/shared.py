@@ -45,7 +45,8 @@ def shared_stage(place: Path, job: Path, train: Callable[[Path], StageResult]) -
 
     Args:
         place: Folder of this stage 1, in the sweep's ``stage1/``.
-        job: Run folder of the job; it gets a copy of ``dae/best.ckpt``.
+        job: Run folder of the job; it gets a copy of ``dae/best.ckpt``, so that it can be looked at, resumed
+            and moved by itself.
         train: Trains in a folder, or takes what has been trained there as it is.
 
     Returns:
@@ -64,9 +65,8 @@ def shared_stage(place: Path, job: Path, train: Callable[[Path], StageResult]) -
     checkpoint = job / "dae" / "best.ckpt"
     with replaced(checkpoint) as temporary:
         shutil.copyfile(result.checkpoint, temporary)
-    return replace(result, checkpoint=checkpoint, seconds=time.perf_counter() - started)
-
-
-def relative(place: Path, job: Path) -> str:
-    """``place`` as seen from the job's folder, so that a sweep may be moved as a whole."""
-    return Path(os.path.relpath(place, job)).as_posix()
+    origin = Path(os.path.relpath(place, job)).as_posix()
+    seconds = time.perf_counter() - started
+    own = replace(result, checkpoint=checkpoint, seconds=seconds, shared_from=origin)
+    own.save()
+    return own
