@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from pytorch_lightning import Callback
 
+from dae.data.features import FeatureDataModule
 from dae.groups import conf_folder
 from dae.launch import register_resolvers
 
@@ -63,6 +65,19 @@ class Gambler(Callback):
 
     def on_validation_epoch_end(self, *_: Any) -> None:
         torch.rand(7)
+
+
+def watch_frozen_blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that grows by the number of images, each time that frozen blocks are given some."""
+    seen: list[int] = []
+    through = FeatureDataModule._features
+
+    def count(self: FeatureDataModule, images: torch.Tensor) -> torch.Tensor:
+        seen.append(len(images))
+        return through(self, images)
+
+    monkeypatch.setattr(FeatureDataModule, "_features", count)
+    return seen
 
 
 Train = Callable[..., Outcome]

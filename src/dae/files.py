@@ -39,6 +39,12 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_whole(path, json.dumps(_finite(content), indent=2) + "\n")
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """What ``write_json`` has written there; empty if there is nothing yet."""
+    content: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return content
+
+
 def _finite(node: Any) -> Any:
     if isinstance(node, dict):
         return {key: _finite(value) for key, value in node.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
@@ -17,7 +16,7 @@ from typing import Any
 import torch
 
 from dae.errors import UserError, near
-from dae.files import write_json
+from dae.files import read_json, write_json
 from dae.metrics import Metric
 from dae.stage import StageResult
 
@@ -106,8 +105,8 @@ def write_run(folder: Path, command: str, data_checksum: str) -> None:
         "data_checksum": data_checksum,
     }
     file = folder / "run.json"
-    begun = json.loads(file.read_text()) if file.is_file() else None
-    if begun is None:
+    begun = read_json(file)
+    if not begun:
         write_json(file, {**now, "resumed": []})
         return
     if begun["data_checksum"] != data_checksum:

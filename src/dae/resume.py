@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dae.binding import leaves
 from dae.errors import ConfigError, Problem, assign, near
+from dae.files import read_json
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def _run_folder(place: Path) -> Path:
 
 def _newest_unfinished() -> Path:
     runs = [file.parent for file in Path("outputs").glob("*/config.yaml")]
-    unfinished = [folder for folder in runs if _result(folder).get("status") not in ENDED]
+    unfinished = [folder for folder in runs if read_json(folder / "result.json").get("status") not in ENDED]
     if not unfinished:
         what = f"found {len(runs)} runs in {Path('outputs').resolve()}, all of them completed"
         raise ConfigError([Problem("resume=auto", what, "name one: resume=<run folder>")])
@@ -116,19 +116,13 @@ def earlier(cfg: DictConfig, folder: Path, extended: bool) -> float | None:
         what = f"a run of another config has begun in this folder:{lines}"
         hint = "the code or conf/ has changed meanwhile: undo that, or sweep into another hydra.sweep.dir"
         raise ConfigError([Problem(near(folder), what, hint)])
-    result = _result(folder)
+    result = read_json(folder / "result.json")
     if differing or result.get("status") not in ENDED:
         log.info("Going on in %s", near(folder))
         return None
     value = result["objective"]["value"]
     log.info("%s is taken as it is: %s", near(folder), result["status"])
     return cast(float, value)
-
-
-def _result(folder: Path) -> dict[str, Any]:
-    """How the run ended; empty if it has not."""
-    file = folder / "result.json"
-    return cast(dict[str, Any], json.loads(file.read_text())) if file.is_file() else {}
 
 
 _ABSENT = "(absent)"

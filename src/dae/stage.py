@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 import warnings
@@ -25,7 +24,7 @@ from dae.callbacks.summary import model_table
 from dae.checkpoint import read
 from dae.data.images import ImageDataModule
 from dae.errors import near
-from dae.files import write_json
+from dae.files import read_json, write_json
 from dae.loggers import TensorBoardLogger
 from dae.metrics import Metric
 from dae.models.classifier import EncoderClassifier
@@ -63,9 +62,8 @@ class StageResult:
 
 def ended(folder: Path, epochs: int) -> StageResult | None:
     """The result of a stage that is through after so many epochs; None if there is something to do."""
-    file = folder / "stage.json"
-    content = json.loads(file.read_text()) if file.is_file() else {"epochs": None}
-    if content["epochs"] != epochs:
+    content = read_json(folder / "stage.json")
+    if content.get("epochs") != epochs:
         return None
     best = folder / "best.ckpt"
     log.info("%s is taken as it is: %s", folder.name, near(best))

@@ -5,8 +5,7 @@ import torch
 
 from dae.checkpoint import read
 from dae.data.augment import shifted
-from dae.data.features import FeatureDataModule
-from helpers import Train
+from helpers import Train, watch_frozen_blocks
 
 
 def test_each_image_is_moved_by_its_own_shift_and_zeros_come_in():
@@ -70,14 +69,7 @@ def test_training_images_move_and_those_that_are_measured_do_not(train: Train, m
 
 
 def test_features_of_moving_images_alone_are_computed_anew(train: Train, monkeypatch):
-    seen: list[int] = []
-    through = FeatureDataModule._features
-
-    def count(self: FeatureDataModule, images: torch.Tensor) -> torch.Tensor:
-        seen.append(len(images))
-        return through(self, images)
-
-    monkeypatch.setattr(FeatureDataModule, "_features", count)
+    seen = watch_frozen_blocks(monkeypatch)
     arguments = (*QUICK, "data.augment=1", "stage=classifier", "classifier=random", "classifier.epochs=3")
     done = train(*arguments)
     assert done.exit_code == 0

@@ -7,7 +7,7 @@ from torch import nn
 from dae.checkpoint import content_hash, read
 from dae.data import features
 from dae.data.features import FeatureDataModule
-from helpers import Train
+from helpers import Train, watch_frozen_blocks
 
 STAGE_2 = (
     "stage=classifier",
@@ -35,14 +35,7 @@ def test_kept_features_give_the_same_classifier_bit_for_bit(train: Train, monkey
 
 
 def test_the_frozen_blocks_see_each_image_once(train: Train, monkeypatch):
-    seen: list[int] = []
-    through = FeatureDataModule._features
-
-    def count(self: FeatureDataModule, images: torch.Tensor) -> torch.Tensor:
-        seen.append(len(images))
-        return through(self, images)
-
-    monkeypatch.setattr(FeatureDataModule, "_features", count)
+    seen = watch_frozen_blocks(monkeypatch)
     train(*STAGE_2, "classifier.epochs=5", "data.validation=test")
     # 1,437 to train on and 360 to validate and to test, whatever the epochs; the rest asks for the shape.
     asked = [number for number in seen if number == 2]

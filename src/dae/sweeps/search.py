@@ -7,7 +7,6 @@ trial is read from its ``result.json``, whether its job has just ended or the se
 from __future__ import annotations
 
 import copy
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from dae import metrics, rules
 from dae.binding import Binding
 from dae.errors import ConfigError, JobError, Problem, raise_all
+from dae.files import read_json
 from dae.settings import find_problems
 from dae.sweeps.findings import findings, left_out
 from dae.sweeps.space import Space
@@ -207,13 +207,13 @@ class _Search:
             folder = trial.user_attrs["folder"]
             if not Path(folder).is_relative_to(self.folder):
                 continue  # another machine's
-            result = _result(folder)
-            value = result["metrics"].get(self.objective.name)
-            if result["status"] == "completed" and value is not None:
+            result = read_json(Path(folder) / "result.json")
+            status, value = result.get("status"), result.get("metrics", {}).get(self.objective.name)
+            if status == "completed" and value is not None:
                 self.study.tell(trial.number, value)
-            elif result["status"] == "pruned":
+            elif status == "pruned":
                 self.study.tell(trial.number, state=TrialState.PRUNED)
-            elif result["status"] == "failed" or (result["status"] != "interrupted" and not interrupted):
+            elif status == "failed" or (status != "interrupted" and not interrupted):
                 self.study.tell(trial.number, state=TrialState.FAIL)
                 failed += 1
             else:
@@ -225,11 +225,6 @@ class _Search:
         trial_id = self.study.get_trials(deepcopy=False)[number]._trial_id
         self.study._storage.set_trial_user_attr(trial_id, "left_out", why)
         self.study.tell(number, state=TrialState.FAIL)
-
-
-def _result(folder: str) -> dict[str, Any]:
-    file = Path(folder) / "result.json"
-    return json.loads(file.read_text()) if file.is_file() else {"status": None, "metrics": {}}
 
 
 def _suggest(trial: Trial, key: str, values: BaseDistribution) -> Any:
