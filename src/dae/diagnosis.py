@@ -10,6 +10,7 @@ import shlex
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -38,6 +39,7 @@ def refuse_sweep(arguments: Sequence[str]) -> None:
     """
     with _hydra(arguments) as diagnosis:
         problems = [*diagnosis.unreadable, *diagnosis.choices()]
+        problems += diagnosis.launcher()
         if not problems and not diagnosis.is_search():
             problems = [*diagnosis.intervals()]
             try:
@@ -98,6 +100,16 @@ class _Diagnosis:
     def is_search(self) -> bool:
         """Whether the good ones choose a sweeper that draws its values."""
         return "sampler" in self.compose([]).hydra.sweeper
+
+    def launcher(self) -> Iterator[Problem]:
+        """A launcher whose package is not installed."""
+        module = self.compose([]).hydra.launcher["_target_"].rpartition(".")[0]
+        package = ".".join(module.split(".")[:2])
+        if find_spec(package) is None:
+            name = package.rpartition(".")[2]
+            extra = "parallel" if "joblib" in name else "cluster"
+            what = f"needs the package {name.replace('_', '-')}, which is not installed"
+            yield Problem("hydra/launcher", what, f"pip install -e '.[{extra}]'")
 
     def intervals(self) -> Iterator[Problem]:
         """Sweeps without a list of values, where nobody draws from them."""

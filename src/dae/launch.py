@@ -12,6 +12,7 @@ import re
 import shlex
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -57,6 +58,10 @@ def launch(arguments: Sequence[str] | None = None) -> int:
     sys.argv[1:] = ["-m", *(word for word in typed if word not in sweep)] if sweep else typed
     # Hydra raises its errors instead of printing them and leaving.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    # Our presets of the launchers stand in front of the plugins' own, on purpose.
+    warnings.filterwarnings(
+        "ignore", message=r"\s*'hydra/launcher/.*' is validated against ConfigStore schema"
+    )
     register_resolvers()
     jobs = _Jobs(shlex.join(["python", "train.py", *typed]))
     SweepFolder.current = None
@@ -118,7 +123,13 @@ class _Jobs:
         folder = Path(settings.runtime.output_dir)
         sweep = folder.parent.resolve() if settings.mode == RunMode.MULTIRUN else None
         keep_freed_memory()
+        import torch
+
         from dae.run import run
+
+        threads = settings.launcher.get("cpus_per_task")
+        if threads:  # submitit gives a job so many cores, and leaves the rest to it
+            torch.set_num_threads(threads)
 
         try:
             return run(

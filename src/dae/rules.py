@@ -9,6 +9,7 @@ from typing import Any
 from dae import checkpoint, metrics
 from dae.data.sources import STREAMED
 from dae.errors import Problem, UserError, assign, nearest
+from dae.processes import device_count
 from dae.trainer import device_type
 
 Config = dict[str, Any]
@@ -189,6 +190,21 @@ def _device(config: Config) -> Iterator[Problem]:
         yield Problem("trainer.precision", what, "try trainer.precision=auto")
 
 
+def _devices(config: Config) -> Iterator[Problem]:
+    trainer, batch_size = config["trainer"], config["data"]["batch_size"]
+    count = device_count(trainer)
+    if count > 1 and trainer.get("strategy", "auto") == "auto":
+        what = f"found {trainer['devices']}, but trainer.strategy=auto trains on one device"
+        yield Problem(
+            "trainer.devices", what, f"try {assign('trainer.devices', trainer['devices'])} trainer=ddp"
+        )
+    elif batch_size % count:
+        what = f"found {batch_size} for the whole run, which {count} devices cannot share evenly"
+        yield Problem(
+            "data.batch_size", what, f"try data.batch_size={max(1, round(batch_size / count)) * count}"
+        )
+
+
 def _scaled_and_clipped(config: Config) -> Iterator[Problem]:
     trainer = config["trainer"]
     if trainer.get("precision") != "16-mixed" or not trainer.get("gradient_clip_val"):
@@ -216,5 +232,6 @@ RULES: list[tuple[tuple[str, ...], Callable[[Config], Iterator[Problem]]]] = [
     (("data.source", "data.in_memory"), _in_memory),
     (("data.image_size", "data.augment"), _augment),
     (("trainer",), _device),
+    (("trainer", "data.batch_size"), _devices),
     (("trainer", "dae.optimizer", "classifier.optimizer", *_STAGES), _scaled_and_clipped),
 ]

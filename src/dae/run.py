@@ -17,12 +17,14 @@ from torch import nn
 
 from dae import checkpoint, metrics, resume, rules, settings
 from dae.callbacks.pruning import Pruning
+from dae.callbacks.watcher import Watcher
 from dae.closing import closing_summary
 from dae.data.features import FeatureDataModule
 from dae.data.images import ImageDataModule
 from dae.errors import near
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.classifier import EncoderClassifier, classifier_head
+from dae.processes import followers, following
 from dae.record import RunRecord, git_state, write_run
 from dae.seeds import seed_all
 from dae.stage import StageResult, begin_anew, ended, run_stage
@@ -103,6 +105,21 @@ def run(
 
         log.info("%s", closing_summary(record, stages))
         return record.value
+
+
+def follow(cfg: DictConfig, folder: Path, stage: str) -> None:
+    """Take part in a stage of a run that another process leads (``processes.py``).
+
+    Args:
+        cfg: The run's config.
+        folder: Where the stage's own folder lies.
+        stage: ``dae`` or ``classifier``.
+    """
+    data: ImageDataModule = build(cfg.data)
+    data.setup()
+    plan = Plan(cfg, data, metrics.objective(cfg.objective, rules.stages(cfg)), watchers=[])
+    train = train_autoencoder if stage == "dae" else train_classifier
+    train(plan, folder)
 
 
 def train_autoencoder(plan: Plan, folder: Path) -> StageResult:
@@ -194,18 +211,23 @@ def fit(
 ) -> StageResult:
     """Hand a module over to its stage, with everything of the config that belongs to it."""
     cfg = plan.cfg
-    return run_stage(
-        module,
-        data,
-        folder=folder / module.stage,
-        seed=cfg.seed,
-        epochs=cfg[module.stage].epochs,
-        monitor=metrics.monitor(module.stage, plan.objective),
-        make_trainer=build(cfg.trainer),
-        make_loggers=[build(node) for node in cfg.logger.values()],
-        callbacks=[*(build(node) for node in cfg.callbacks.values()), *plan.watchers],
-        config=plain(cfg),
-    )
+    callbacks = [build(node) for node in cfg.callbacks.values()]
+    loggers = [build(node) for node in cfg.logger.values()]
+    if following():
+        callbacks, loggers = [callback for callback in callbacks if not isinstance(callback, Watcher)], []
+    with followers(cfg, folder, module.stage):
+        return run_stage(
+            module,
+            data,
+            folder=folder / module.stage,
+            seed=cfg.seed,
+            epochs=cfg[module.stage].epochs,
+            monitor=metrics.monitor(module.stage, plan.objective),
+            make_trainer=build(cfg.trainer),
+            make_loggers=loggers,
+            callbacks=[*callbacks, *plan.watchers],
+            config=plain(cfg),
+        )
 
 
 def build(node: DictConfig) -> Any:

@@ -152,7 +152,7 @@ def run_stage(
     why = f"best {monitor.name}" if chosen else "the last: nothing is chosen on the test set"
     log.info("%s: epoch %d counts (%s)", module.stage, counted.epochs, why)
     result = StageResult(metrics, best, time.perf_counter() - started, epochs, pruned=pruned)
-    if not pruned:
+    if not pruned and trainer.is_global_zero:
         result.save()
     return result
 
@@ -173,6 +173,7 @@ def quiet_lightning() -> None:
         ".*module.* in eval mode at the start of training.*",  # frozen blocks
         ".*could not find the monitored key.*",  # the epochs before the first validation
         ".*The number of training batches .* is smaller than the logging interval.*",
+        ".*It is recommended to use .*sync_dist=True.*",  # the metrics have done it when they were computed
         ".*lr_scheduler.step\\(\\).* before .*optimizer.step\\(\\).*",  # 16-mixed skips its first steps
     ):
         warnings.filterwarnings("ignore", message=message)

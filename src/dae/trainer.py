@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from pytorch_lightning import Callback, Trainer, plugins
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from dae.errors import ConfigError, Problem
 from dae.files import replaced
+from dae.processes import device_count
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +34,8 @@ def build_trainer(
     logger: Sequence[Logger],
     folder: Path,
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto",
-    devices: Literal[1] | Annotated[list[int], Field(min_length=1, max_length=1)] = 1,
+    strategy: Literal["auto", "ddp"] = "auto",
+    devices: PositiveInt | Annotated[list[NonNegativeInt], Field(min_length=1)] = 1,
     precision: Precision = "auto",
     gradient_clip_val: NonNegativeFloat | None = None,
     gradient_clip_algorithm: Literal["norm", "value"] = "norm",
@@ -54,7 +57,8 @@ def build_trainer(
         logger: All that are logged to.
         folder: Of the stage.
         accelerator: ``auto`` is the best that is there.
-        devices: One run uses one device: 1, or a list with the index of one.
+        strategy: ``auto`` trains on one device; ``ddp`` on several, whose processes ``processes.py`` starts.
+        devices: How many, or a list with the indices of those to use.
         precision: ``auto`` is bf16-mixed where the device computes in bf16, else 32-true.
         gradient_clip_val: Largest gradient; null for no clipping.
         gradient_clip_algorithm: Clip the ``norm`` of all gradients, or each ``value``.
@@ -76,11 +80,15 @@ def build_trainer(
     log.info("Device: %s (%s), precision: %s (%s)", chosen, why, computed, reason)
     # Lightning takes a precision or a plugin that stands for one.
     own = [Bf16Mixed("bf16-mixed", chosen)] if computed == "bf16-mixed" else []
+    several = device_count({"devices": devices}) > 1
+    # Named, since under SLURM Lightning would take its processes for those of the run.
+    environment = [LightningEnvironment()] if several else []
     return Trainer(
         accelerator=chosen,
         devices=devices,
         precision=None if own else computed,
-        plugins=[WholeCheckpoints(), *own],
+        plugins=[WholeCheckpoints(), *own, *environment],
+        strategy=strategy if several else "auto",
         max_epochs=max_epochs,
         callbacks=list(callbacks),
         # False, not []: an empty list would be replaced by Lightning's default logger.

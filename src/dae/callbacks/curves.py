@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
+
+from dae.callbacks.watcher import Watcher
 
 
-class Curves(Callback):
+class Curves(Watcher):
     """Loss and learning rate every ``trainer.log_every_n_steps`` steps, against the images seen."""
 
     def on_train_batch_end(

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import torch
 from pydantic import PositiveInt
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Generator, Tensor
 
+from dae.callbacks.watcher import Watcher
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.seeds import derive
 
 
-class Pictures(Callback):
+class Pictures(Watcher):
     """Validation images, noisy, reconstructed: the same images and noise in every epoch and every run.
 
     The noise is ``dae.reference_noise``, whatever was trained with. Stage 1 alone has pictures.

@@ -8,12 +8,14 @@ import time
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
+
+from dae.callbacks.watcher import Watcher
 
 log = logging.getLogger(__name__)
 
 
-class Throughput(Callback):
+class Throughput(Watcher):
     """Images a second, seconds, and the share of them that waits for data, of each epoch's training.
 
     On a GPU the clock is the host's, which runs ahead within an epoch and is caught up with at its end.
@@ -34,7 +36,7 @@ class Throughput(Callback):
     ) -> None:
         """The batch is there."""
         self.epoch_waiting += time.perf_counter() - self.waits_since
-        self.epoch_images += len(batch[1])
+        self.epoch_images += len(batch[1]) * trainer.world_size
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -22,20 +22,39 @@ EVALUATION_BATCH_SIZE = 128
 
 
 class Batches:
-    """Batches of uint8 images and their labels; a shuffled order comes from torch's state at each start."""
+    """Batches of uint8 images and their labels; a shuffled order comes from torch's state at each start.
 
-    def __init__(self, split: Split, batch_size: int, shuffle: bool) -> None:
+    Args:
+        split: Ready to be drawn from.
+        batch_size: Images a batch, in all processes together.
+        shuffle: Whether each pass has an order of its own.
+        rank: Of this process among those that share each batch.
+        world_size: How many these are. So that all have the same number of images, up to ``world_size`` - 1
+            of those that come last in the order are left out of the pass.
+    """
+
+    def __init__(
+        self, split: Split, batch_size: int, shuffle: bool, rank: int = 0, world_size: int = 1
+    ) -> None:
         self.split = split
         self.batch_size = batch_size
         self.shuffle = shuffle
+        self.rank = rank
+        self.world_size = world_size
+        self.count = len(split.labels) - len(split.labels) % world_size
 
     def __len__(self) -> int:
-        return -(-len(self.split.labels) // self.batch_size)
+        return -(-self.count // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         images, labels = self.split.images, self.split.labels
         if self.shuffle:
-            for chosen in torch.randperm(len(labels)).to(labels.device).split(self.batch_size):
+            order = torch.randperm(len(labels))[: self.count]
+            if self.rank:
+                # All processes drew the same order; the same noise on each share would be too little of it.
+                torch.manual_seed(derive("rank", self.rank, torch.initial_seed()))
+            for batch in order.to(labels.device).split(self.batch_size):
+                chosen = batch[self.rank :: self.world_size]
                 yield images[chosen], labels[chosen]
         else:
             yield from zip(images.split(self.batch_size), labels.split(self.batch_size), strict=True)
@@ -182,10 +201,12 @@ class ImageDataModule(LightningDataModule):
 
     def train_dataloader(self) -> Batches:
         """Shuffled, the last batch as small as it comes."""
-        return Batches(self.ready(self.train), self.batch_size, shuffle=True)
+        trainer = self.trainer
+        share = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+        return Batches(self.ready(self.train), self.batch_size, True, *share)
 
     def val_dataloader(self) -> Batches:
-        """In their order."""
+        """In their order; all of them in each process, so that the reference noise is that of every run."""
         return Batches(self.ready(self.val), EVALUATION_BATCH_SIZE, shuffle=False)
 
     def test_dataloader(self) -> Batches:

@@ -32,6 +32,7 @@ from dae import metrics, rules
 from dae.binding import Binding
 from dae.errors import ConfigError, JobError, Problem, raise_all
 from dae.files import read_json
+from dae.processes import device_count
 from dae.settings import find_problems
 from dae.sweeps.findings import findings, left_out
 from dae.sweeps.space import Space
@@ -69,6 +70,11 @@ def search(arguments: Sequence[str], config: DictConfig, launcher: Launcher, loa
         if settings.sampler == "grid" and isinstance(values, FloatDistribution) and values.step is None
     )
     objective = find_objective(space)
+    if device_count(space.first().trainer) > 1 and settings.pruner != "none":
+        what = (
+            f"found {settings.pruner}, but a run on several devices is not given up by one of its processes"
+        )
+        raise ConfigError([Problem("hydra.sweeper.pruner", what, "try hydra.sweeper.pruner=none")])
     folder = Path(config.hydra.sweep.dir).absolute()
     study = open_study(settings, space, objective, folder)
     folder.mkdir(parents=True, exist_ok=True)

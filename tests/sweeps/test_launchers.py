@@ -1,0 +1,82 @@
+"""The same jobs under each launcher: equal results, one leaderboard, one shared stage 1."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from dae.checkpoint import content_hash, read
+from helpers import REPOSITORY, SMOKE, Outcome, Train
+
+# One stage 1 for each of two seeds, four jobs; one thread a job wherever it runs.
+JOBS = ("-m", "seed=0,1", "data.labels=100,200", *SMOKE)
+LAUNCHERS = {
+    "joblib": ("hydra.launcher.n_jobs=2",),
+    "submitit_local": (),
+    "ray": ("hydra.launcher.ray.init.num_cpus=2",),
+}
+
+
+def hashes(sweep: Path) -> dict[str, str]:
+    files = sweep.glob("*/classifier/best.ckpt")
+    return {file.parts[-3]: content_hash(read(file).tensors) for file in files}
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    place = tmp_path_factory.mktemp("serial")
+    run(place)
+    (sweep,) = place.glob("multirun/*")
+    return hashes(sweep)
+
+
+def run(place: Path, *arguments: str) -> str:
+    command = [sys.executable, str(REPOSITORY / "train.py"), *JOBS, *arguments]
+    environment = {"OMP_NUM_THREADS": "1"} if not arguments else {}
+    done = subprocess.run(
+        command, cwd=place, env={**os.environ, **environment}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", LAUNCHERS)
+def test_results_equal_the_serial_ones(name: str, serial: dict[str, str], tmp_path: Path):
+    plugin = name.partition("_")[0]
+    if find_spec(f"hydra_plugins.hydra_{plugin}_launcher") is None:
+        pytest.skip(f"hydra-{plugin}-launcher is not installed: an extra")
+    said = run(tmp_path, f"hydra/launcher={name}", *LAUNCHERS[name])
+    (sweep,) = tmp_path.glob("multirun/*")
+    assert len(serial) == 4
+    assert hashes(sweep) == serial
+    assert "4 jobs: 4 completed" in said
+    assert len(list((sweep / "stage1").iterdir())) == 2
+    assert (sweep / "leaderboard.md").is_file()
+
+
+def test_a_launcher_that_is_not_installed(train: Train, monkeypatch: pytest.MonkeyPatch):
+    def without(name: str, package: str | None = None) -> object:
+        return None if "launcher" in name else find_spec(name, package)
+
+    monkeypatch.setattr("dae.diagnosis.find_spec", without)
+    done: Outcome = train("-m", "seed=0,1", "hydra/launcher=joblib", *SMOKE)
+    assert done.exit_code == 2
+    assert "hydra/launcher: needs the package hydra-joblib-launcher, which is not installed" in done.text
+    assert "pip install -e '.[parallel]'" in done.text
+    assert not list(done.place.glob("multirun"))
+
+
+def test_a_job_that_fails_elsewhere_is_named_here(tmp_path: Path):
+    if find_spec("hydra_plugins.hydra_joblib_launcher") is None:
+        pytest.skip("hydra-joblib-launcher is not installed: an extra")
+    command = [sys.executable, str(REPOSITORY / "train.py"), "-m", "dae.noise.p=0.1,7", *SMOKE]
+    parallel = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    done = subprocess.run([*command, *parallel], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "1 of 2 jobs failed" in done.stderr
+    assert "dae.noise.p: found 7, expected a number >= 0" in done.stderr
