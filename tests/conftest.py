@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# A core for each worker: with more threads than cores both wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from dae.launch import launch
 from helpers import HAS_MNIST, MNIST, Outcome, Train

@@ -59,6 +59,8 @@ def test_what_has_a_default_in_the_signature_may_be_left_out():
         ("+trainer.max_epochs=3", "trainer.max_epochs: the epochs of a stage are its own: dae.epochs, class"),
         ("+trainer.gradient_clip=3", "try trainer.gradient_clip_val=3"),
         ("trainer.devices=2", "trainer.devices: found 2, but trainer.strategy=auto trains on one device"),
+        ("trainer.devices=[]", "expected an integer > 0 or a list of 1 or more (an integer >= 0 each)"),
+        ("+trainer.num_nodes=2", "a run has one machine; several share a sweep"),
         ("dae.noise=gaussian", "groups are written with a slash: try dae/noise=gaussian"),
         ("dae.noise._target_=dae.models.noise.Gausian", "'dae.models.noise.Gausian' cannot be had"),
         ("dae.noise._target_=torch.nn.Linear", "torch.nn.Linear is not a dae Noise"),

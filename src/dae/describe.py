@@ -22,8 +22,9 @@ def describe(schema: Mapping[str, Any]) -> str:
     bounds += [f"a multiple of {schema['multipleOf']}"] if "multipleOf" in schema else []
     bounds += [f"matching {schema['pattern']}"] if "pattern" in schema else []
     if "items" in schema:
-        length = schema.get("minItems")
-        text += (
-            f" of {length if length is not None else ''}".rstrip() + f" ({describe(schema['items'])} each)"
+        least = schema.get("minItems")
+        length = (
+            "" if least is None else f" of {least}" + ("" if schema.get("maxItems") == least else " or more")
         )
+        text += f"{length} ({describe(schema['items'])} each)"
     return " ".join([text, ", ".join(bounds)]).strip()

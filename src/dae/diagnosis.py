@@ -193,7 +193,7 @@ def _bad_choice(override: Override, text: str, error: Exception) -> Problem:
     key, _, value = text.lstrip("+~").partition("=")
     group = key.partition("@")[0]
     offered = choices(group)
-    if group.startswith("hydra") or override.is_delete():
+    if (group.startswith("hydra") and not offered) or override.is_delete():
         return Problem(
             text, _first_line(error), "see python train.py --hydra-help" if "hydra" in group else ""
         )

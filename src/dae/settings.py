@@ -77,6 +77,7 @@ MOVED = {
     "trainer.max_epochs": "the epochs of a stage are its own: dae.epochs, classifier.epochs",
     "trainer.callbacks": "callbacks are a group: 'callbacks=[pictures,early_stopping]'",
     "trainer.logger": "loggers are a group: 'logger=[tensorboard,csv]'",
+    "trainer.num_nodes": "a run has one machine; several share a sweep: -m hydra/launcher=submitit_slurm",
     "trainer.folder": "the folder is Hydra's: hydra.run.dir",
 }
 

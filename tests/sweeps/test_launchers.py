@@ -71,6 +71,13 @@ def test_a_launcher_that_is_not_installed(train: Train, monkeypatch: pytest.Monk
     assert not list(done.place.glob("multirun"))
 
 
+def test_a_misspelt_launcher(train: Train):
+    done = train("-m", "seed=0,1", "hydra/launcher=joblb", *SMOKE)
+    assert done.exit_code == 2
+    assert "there is no hydra/launcher 'joblb', expected one of joblib, ray, submitit_local" in done.text
+    assert "try hydra/launcher=joblib" in done.text
+
+
 def test_a_job_that_fails_elsewhere_is_named_here(tmp_path: Path):
     if find_spec("hydra_plugins.hydra_joblib_launcher") is None:
         pytest.skip("hydra-joblib-launcher is not installed: an extra")
