@@ -1,0 +1,89 @@
+"""How the weights move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from pydantic import PositiveInt
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+from torch.optim import Optimizer
+
+from dae.callbacks.showing import epochs_done, images_seen, writers
+
+
+class Optimisation(Callback):
+    """Gradient norm and update-to-weight ratio of each layer, histograms of weights and gradients.
+
+    Norms and ratios of one step in ``trainer.log_every_n_steps``, before clipping: only then is the device waited
+    for. A ratio of about 1e-3 is usual; far less is standing still, far more is unrest. Histograms once an
+    epoch, of the gradients of its last step.
+
+    Args:
+        histograms_every_n_epochs: Epochs between two sets of histograms.
+    """
+
+    def __init__(self, histograms_every_n_epochs: PositiveInt = 1) -> None:
+        self.histograms_every_n_epochs = histograms_every_n_epochs
+        self.before: dict[str, Tensor] = {}
+        self.gradients: dict[str, Tensor] = {}
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Keep what the step will change."""
+        if (trainer.global_step + 1) % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            return
+        trained = dict(trained_parameters(pl_module))
+        self.before = {name: parameter.detach().clone() for name, parameter in trained.items()}
+        self.gradients = norms({name: p.grad for name, p in trained.items() if p.grad is not None})
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Compare, and log a point."""
+        if not self.before:
+            return
+        after = dict(trained_parameters(pl_module))
+        updates = norms({name: after[name].detach() - before for name, before in self.before.items()})
+        weights = norms(self.before)
+        ratios = {layer: norm / weights[layer].clamp(min=1e-12) for layer, norm in updates.items()}
+        prefix = f"{pl_module.stage}/train"
+        named = {f"{prefix}/gradient_norm/{layer}": norm for layer, norm in self.gradients.items()}
+        named |= {f"{prefix}/update_ratio/{layer}": ratio for layer, ratio in ratios.items()}
+        # One list, so that the device is waited for once.
+        values = torch.stack([*named.values()]).tolist()
+        for logger in trainer.loggers:
+            logger.log_metrics(dict(zip(named, values, strict=True)), step=images_seen(trainer, batch_idx))
+        self.before = {}
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the histograms."""
+        epoch = epochs_done(trainer)
+        if epoch % self.histograms_every_n_epochs:
+            return
+        for writer in writers(trainer):
+            for name, parameter in trained_parameters(pl_module):
+                for kind, values in (("weights", parameter.detach()), ("gradients", parameter.grad)):
+                    # A histogram has no place for what is not finite.
+                    finite = values[values.isfinite()] if values is not None else ()
+                    if len(finite):
+                        writer.add_histogram(  # type: ignore[no-untyped-call]
+                            f"{pl_module.stage}/{kind}/{name}", finite, epoch
+                        )
+
+
+def trained_parameters(module: LightningModule) -> Iterable[tuple[str, torch.nn.Parameter]]:
+    """Those that a step changes, with their names."""
+    return ((name, p) for name, p in module.named_parameters() if p.requires_grad)
+
+
+def norms(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Euclidean norm of all tensors of a layer together, by its name: ``encoder.blocks.0.conv``."""
+    squares: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        layer = name.rpartition(".")[0]
+        squares[layer] = squares.get(layer, tensor.new_zeros(())) + tensor.float().square().sum()
+    return {layer: square.sqrt() for layer, square in squares.items()}
