@@ -1,7 +1,7 @@
 """One quiet style for every picture.
 
-Matplotlib's objects, never pyplot, whose figures stay in memory until somebody closes them. The colours can be
-told apart by the colour-blind (Okabe & Ito 2008; ten classes: Paul Tol's muted scheme).
+Matplotlib's objects, never pyplot, whose figures stay in memory until somebody closes them. The colour-blind
+can tell the colours apart (Okabe & Ito 2008; of classes: Paul Tol's muted scheme).
 """
 
 from __future__ import annotations

@@ -27,9 +27,7 @@ class Calibration(Predictions):
         super().__init__(every_n_epochs)
         self.bins = bins
 
-    def show(
-        self, trainer: Trainer, module: LightningModule, probabilities: Tensor, labels: Tensor
-    ) -> None:
+    def show(self, trainer: Trainer, module: LightningModule, probabilities: Tensor, labels: Tensor) -> None:
         """Draw and log."""
         if not probabilities.isfinite().all():
             publish(trainer, module, "calibration", note("No calibration: probabilities are not finite."))
@@ -44,7 +42,7 @@ class Calibration(Predictions):
 
 @dataclass(frozen=True)
 class Reliability:
-    """Number, mean confidence and accuracy of the images in each bin of confidence; 0 where there are none."""
+    """Number, mean confidence and accuracy of the images in each bin of confidence; 0 in an empty one."""
 
     count: Tensor
     confidence: Tensor
@@ -52,13 +50,13 @@ class Reliability:
 
     @property
     def error(self) -> float:
-        """ECE (Guo et al. 2017): the mean over images of the gap between accuracy and confidence of their bin."""
+        """ECE (Guo et al. 2017): mean over images of their bin's gap between accuracy and confidence."""
         gaps = (self.accuracy - self.confidence).abs() * self.count
         return float(gaps.sum() / self.count.sum())
 
 
 def reliability(confidence: Tensor, right: Tensor, bins: int) -> Reliability:
-    """Sort images by the probability (N,) of what they are taken for; ``right`` (N,): whether they are that."""
+    """Sort images by the probability (N,) of what they are taken for, be that ``right`` (N,) or not."""
     place = (confidence * bins).ceil().long().sub(1).clamp(0, bins - 1)
     count = torch.bincount(place, minlength=bins)
 
@@ -77,10 +75,14 @@ def draw_reliability(found: Reliability, title: str) -> Tensor:
     middles = (torch.arange(bins) + 0.5) / bins
     means = [float((values * found.count).sum() / total) for values in (found.confidence, found.accuracy)]
     figure.suptitle(f"{int(total):,} {title}", fontsize=11, x=0.01, ha="left")
-    quiet(above, f"ECE {found.error:.4f}: mean confidence {means[0]:.4f}, accuracy {means[1]:.4f}", y="accuracy")
+    quiet(
+        above, f"ECE {found.error:.4f}: mean confidence {means[0]:.4f}, accuracy {means[1]:.4f}", y="accuracy"
+    )
     above.plot([0, 1], [0, 1], ls="--", lw=1, color=GREY, label="as often as it says")
     above.bar(middles[there], found.accuracy[there], width=0.9 / bins, color=BLUE, label="right")
-    above.plot(found.confidence[there], found.accuracy[there], "o", ms=4, color=ORANGE, label="mean of the bin")
+    above.plot(
+        found.confidence[there], found.accuracy[there], "o", ms=4, color=ORANGE, label="mean of the bin"
+    )
     above.set_ylim(0, 1.02)
     above.set_xlim(0, 1)
     above.legend(fontsize=9, frameon=False, loc="upper left")

@@ -33,9 +33,7 @@ class Confusion(Predictions):
         super().__init__(every_n_epochs)
         self.told: set[str] = set()
 
-    def show(
-        self, trainer: Trainer, module: LightningModule, probabilities: Tensor, labels: Tensor
-    ) -> None:
+    def show(self, trainer: Trainer, module: LightningModule, probabilities: Tensor, labels: Tensor) -> None:
         """Draw and log."""
         classes = trainer.datamodule.classes  # type: ignore[attr-defined]
         matrix = confusion_matrix(probabilities.argmax(1), labels, len(classes))
@@ -77,7 +75,9 @@ def draw_confusion(matrix: Tensor, classes: Sequence[str], title: str) -> Tensor
     shares = (matrix / matrix.sum(1, keepdim=True)).nan_to_num()
     own = class_accuracy(matrix)
     ticks = range(len(classes))
-    named_rows = [f"{name} (absent)" if value != value else name for name, value in zip(classes, own, strict=True)]
+    named_rows = [
+        f"{name} (absent)" if value != value else name for name, value in zip(classes, own, strict=True)
+    ]
 
     quiet(fields, f"{int(matrix.sum()):,} {title}: accuracy {accuracy:.2%}", "taken for", "class")
     fields.grid(False)
@@ -96,7 +96,9 @@ def draw_confusion(matrix: Tensor, classes: Sequence[str], title: str) -> Tensor
         bars.set_yticks(ticks, classes)
         for place, value in enumerate(own.tolist()):
             absent = value != value
-            text, colour = ("absent", ORANGE) if absent else (f"{value:.1%}", "white" if value > 0.2 else "#333333")
+            text, colour = (
+                ("absent", ORANGE) if absent else (f"{value:.1%}", "white" if value > 0.2 else "#333333")
+            )
             bars.text(0.01, place, text, va="center", fontsize=9, color=colour)
     bars.set_xlim(0, 1)
     bars.invert_yaxis()

@@ -15,7 +15,17 @@ from pydantic import PositiveInt
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from dae.callbacks.showing import as_floats, due, epochs_done, evaluated, named, publish, through, when, writers
+from dae.callbacks.showing import (
+    as_floats,
+    due,
+    epochs_done,
+    evaluated,
+    named,
+    publish,
+    through,
+    when,
+    writers,
+)
 from dae.figures import BLUE, ORANGE, class_colours, draw, new_figure, pixels, quiet
 from dae.models.autoencoder import DenoisingAutoencoder
 
@@ -118,7 +128,10 @@ def unit_names(mask: Tensor) -> list[str]:
 def in_words(dead: Tensor, saturated: Tensor) -> str:
     """What is special about the units; nothing if nothing is."""
     parts = []
-    for mask, what in ((dead, "dead (0 for each image)"), (saturated, "saturated (one value for each image)")):
+    for mask, what in (
+        (dead, "dead (0 for each image)"),
+        (saturated, "saturated (one value for each image)"),
+    ):
         if mask.any():
             names = unit_names(mask)
             more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
@@ -163,7 +176,9 @@ def draw_latents(latents: Tensor, labels: Tensor, classes: Sequence[str], title:
     units = latents.flatten(2) if latents.dim() > 2 else latents[..., None]
     active = (units != 0).float().mean((0, 2))
     dead = dead_units(units).all(1)
-    quiet(bars, f"Share of images and places at which a channel is not 0; {int(dead.sum())} dead", y="channel")
+    quiet(
+        bars, f"Share of images and places at which a channel is not 0; {int(dead.sum())} dead", y="channel"
+    )
     bars.barh(range(len(active)), active, color=[ORANGE if gone else BLUE for gone in dead])
     for channel in dead.nonzero().flatten().tolist()[:64]:
         bars.text(0.01, channel, "dead", color=ORANGE, va="center", fontsize=9)

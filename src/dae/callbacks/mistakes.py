@@ -23,9 +23,7 @@ class Mistakes(Predictions):
         super().__init__(every_n_epochs)
         self.count = count
 
-    def show(
-        self, trainer: Trainer, module: LightningModule, probabilities: Tensor, labels: Tensor
-    ) -> None:
+    def show(self, trainer: Trainer, module: LightningModule, probabilities: Tensor, labels: Tensor) -> None:
         """Draw."""
         classes = trainer.datamodule.classes  # type: ignore[attr-defined]
         confidence, predicted = probabilities.max(1)
@@ -37,8 +35,10 @@ class Mistakes(Predictions):
             return
         images = as_floats(evaluated(trainer)[1].images[worst])
         captions = [
-            f"{classes[int(labels[index])]}, taken for\n{classes[int(predicted[index])]} ({confidence[index]:.0%})"
-            for index in worst.tolist()
+            f"{classes[label]}, taken for\n{classes[taken]} ({sure:.0%})"
+            for label, taken, sure in zip(
+                *(values[worst].tolist() for values in (labels, predicted, confidence)), strict=True
+            )
         ]
         columns = min(len(worst), 8)
         starts = range(0, len(worst), columns)

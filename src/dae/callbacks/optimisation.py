@@ -17,9 +17,9 @@ from dae.callbacks.showing import epochs_done, images_seen, writers
 class Optimisation(Callback):
     """Gradient norm and update-to-weight ratio of each layer, histograms of weights and gradients.
 
-    Norms and ratios of one step in ``trainer.log_every_n_steps``, before clipping: only then is the device waited
-    for. A ratio of about 1e-3 is usual; far less is standing still, far more is unrest. Histograms once an
-    epoch, of the gradients of its last step.
+    Norms (before clipping) and ratios of one step in ``trainer.log_every_n_steps``: only then is the device
+    waited for. A ratio of about 1e-3 is usual; far less is standing still, far more is unrest. Histograms are
+    of an epoch's last step.
 
     Args:
         histograms_every_n_epochs: Epochs between two sets of histograms.

@@ -16,9 +16,7 @@ class PrecisionRecall(Predictions):
         every_n_epochs: Epochs between two curves; the last epoch always has one, and so does the test.
     """
 
-    def show(
-        self, trainer: Trainer, module: LightningModule, probabilities: Tensor, labels: Tensor
-    ) -> None:
+    def show(self, trainer: Trainer, module: LightningModule, probabilities: Tensor, labels: Tensor) -> None:
         """Log."""
         classes = trainer.datamodule.classes  # type: ignore[attr-defined]
         probabilities = probabilities.nan_to_num(0.0)

@@ -56,9 +56,7 @@ class Predictions(Callback):
     on_test_epoch_end = on_validation_epoch_end
 
     @abstractmethod
-    def show(
-        self, trainer: Trainer, module: LightningModule, probabilities: Tensor, labels: Tensor
-    ) -> None:
+    def show(self, trainer: Trainer, module: LightningModule, probabilities: Tensor, labels: Tensor) -> None:
         """Draw or log.
 
         Args:

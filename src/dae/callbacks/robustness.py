@@ -42,13 +42,15 @@ def kinds(trained: Noise, side: int) -> list[Kind]:
     """The kinds to try on images of that side: the trained one, at its own level too, then all others."""
     known = [Kind(kind, "p", SHARES) for kind in (noises.Dropout, noises.Mask, noises.SaltPepper)]
     known.insert(1, Kind(noises.Gaussian, "std", SHARES))
-    known.append(Kind(noises.Block, "size", sorted({max(side * share // 16, 1) for share in range(2, 13, 2)})))
+    known.append(
+        Kind(noises.Block, "size", sorted({max(side * share // 16, 1) for share in range(2, 13, 2)}))
+    )
     own = own_level(trained)
     if own is None:
         return known
     key, level = own
     same = next((kind for kind in known if kind.noise is type(trained)), None)
-    levels = same.levels if same else [type(level)(level * factor) for factor in (0.5, 1.5, 2.0)]
+    levels = same.levels if same else [type(level)(round(level * factor, 6)) for factor in (0.5, 1.5, 2.0)]
     first = Kind(type(trained), key, sorted({*levels, level}))
     return [first, *(kind for kind in known if kind is not same)]
 
@@ -79,8 +81,8 @@ class Robustness(Callback):
     """PSNR and SSIM of the reconstruction of test images, by kind and level of the noise.
 
     Beside them those of the noisy input, which is what doing nothing gives. Measured once, on the checkpoint
-    that counts. The noise depends on ``data.split_seed``, kind and level. TensorBoard gets curves whose x-axis is
-    100 times the level (of blocks the side in pixels).
+    that counts. The noise depends on ``data.split_seed``, kind and level. TensorBoard's curves have 100 times
+    the level as x-axis (of blocks the side in pixels).
 
     Args:
         images: How many test images.

@@ -86,7 +86,7 @@ class DenoisingAutoencoder(LightningModule):
         self.generator = torch.Generator(self.device).manual_seed(derive("reference noise", self.noise_seed))
 
     def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
-        """Measure one batch; callbacks get its ``noisy`` images and the ``logits`` of their reconstruction."""
+        """Measure one batch; callbacks get its ``noisy`` images and their reconstruction's ``logits``."""
         images, _ = batch
         weight = len(images)
         logits = self(images)
