@@ -91,7 +91,7 @@ def draw(
     columns = next(iter(rows.values())).shape[0]
     left, width = 1.5, columns + 1.6  # inches, as all below
     lines = {name: captions[name][0].count("\n") + 1 if name in captions else 0 for name in rows}
-    height = sum(1.05 + 0.2 * count for count in lines.values()) + (0.35 if title else 0.05)
+    height = sum(1.05 + 0.2 * count for count in lines.values()) + (0.4 if title else 0.1)
     figure = Figure(figsize=(width, height), dpi=DPI)
     FigureCanvasAgg(figure)
     top = height
@@ -106,6 +106,7 @@ def draw(
         axes.imshow(strip.squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_xticks([])
         axes.set_yticks([])
+        axes.spines[:].set_visible(False)
         finite = bool(images.isfinite().all())
         label = name if finite else f"{name}\n(not finite)"
         axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=11)

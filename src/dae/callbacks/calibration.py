@@ -79,7 +79,7 @@ def draw_reliability(found: Reliability, title: str) -> Tensor:
         above, f"ECE {found.error:.4f}: mean confidence {means[0]:.4f}, accuracy {means[1]:.4f}", y="accuracy"
     )
     above.plot([0, 1], [0, 1], ls="--", lw=1, color=GREY, label="as often as it says")
-    above.bar(middles[there], found.accuracy[there], width=0.9 / bins, color=BLUE, label="right")
+    above.bar(middles[there], found.accuracy[there], width=0.9 / bins, color=BLUE, label="accuracy")
     above.plot(
         found.confidence[there], found.accuracy[there], "o", ms=4, color=ORANGE, label="mean of the bin"
     )

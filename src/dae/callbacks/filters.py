@@ -35,7 +35,8 @@ class Filters(Callback):
         publish(trainer, pl_module, "filters", draw_filters(pl_module.encoder))
         image = as_floats(trainer.datamodule.val.images[:1])  # type: ignore[attr-defined]
         maps = activations(pl_module, image.to(pl_module.device))
-        title = f"The first of the {when(trainer)}: up to {COLUMNS} channels a layer, 1 is its greatest value"
+        which = f"The first of the {when(trainer)}, up to {COLUMNS} channels a layer"
+        title = f"{which}: black is 0 or less, white the greatest value of the layer"
         rows = {"image": tiles(image), **{name: channels(values) for name, values in maps.items()}}
         publish(trainer, pl_module, "activations", draw(rows, title=title))
 

@@ -69,7 +69,7 @@ class Latent(Callback):
             log.warning("dae: of the latents of %d test images %s", len(images), said)
         classes = trainer.datamodule.classes  # type: ignore[attr-defined]
         rows = interpolations(pl_module, images, labels, classes)
-        title = f"From one of the {when(trainer)} to another: through the latent, and pixel by pixel"
+        title = f"Between {when(trainer)}: through the latent, and pixel by pixel"
         publish(trainer, pl_module, "interpolation", draw(rows, title=title))
         if latents.isfinite().all():
             for writer in writers(trainer):
@@ -176,14 +176,12 @@ def draw_latents(latents: Tensor, labels: Tensor, classes: Sequence[str], title:
     units = latents.flatten(2) if latents.dim() > 2 else latents[..., None]
     active = (units != 0).float().mean((0, 2))
     dead = dead_units(units).all(1)
-    quiet(
-        bars, f"Share of images and places at which a channel is not 0; {int(dead.sum())} dead", y="channel"
-    )
+    quiet(bars, f"Share of a channel that is not 0; {int(dead.sum())} of {len(dead)} dead", y="channel")
     bars.barh(range(len(active)), active, color=[ORANGE if gone else BLUE for gone in dead])
     for channel in dead.nonzero().flatten().tolist()[:64]:
         bars.text(0.01, channel, "dead", color=ORANGE, va="center", fontsize=9)
     bars.set_xlim(0, 1)
-    bars.invert_yaxis()
+    bars.set_ylim(len(active) - 0.5, -0.5)
     bars.locator_params(axis="y", integer=True)
     return pixels(figure)
 

@@ -60,8 +60,8 @@ def evaluated(trainer: Trainer) -> tuple[str, Split]:
 def when(trainer: Trainer) -> str:
     """Of which images and which weights, for a title."""
     split, _ = evaluated(trainer)
-    weights = f"epoch {epochs_done(trainer)}" if trainer.state.fn == "fit" else "the checkpoint that counts"
-    return f"{split} images, {weights}"
+    weights = f"epoch {epochs_done(trainer)}" if trainer.state.fn == "fit" else "checkpoint that counts"
+    return f"{split} images ({weights})"
 
 
 def as_floats(images: Tensor) -> Tensor:
