@@ -10,6 +10,7 @@ from pydantic import PositiveInt
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.utils.tensorboard import SummaryWriter
 
 from dae.callbacks.showing import epochs_done, images_seen, writers
 
@@ -43,36 +44,40 @@ class Optimisation(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Compare, and log a point."""
-        if not self.before:
-            return
-        after = dict(trained_parameters(pl_module))
+        """Log a point if the step was looked at, and the histograms with the last step of an epoch."""
+        if self.before:
+            self.log_point(trainer, pl_module, images_seen(trainer, batch_idx))
+            self.before = {}
+        # Lightning forgets the gradients before it validates.
+        last = batch_idx + 1 == trainer.num_training_batches
+        if last and epochs_done(trainer) % self.histograms_every_n_epochs == 0:
+            for writer in writers(trainer):
+                log_histograms(writer, pl_module, epochs_done(trainer))
+
+    def log_point(self, trainer: Trainer, module: LightningModule, images: int) -> None:
+        """Norms and ratios, against the images seen."""
+        after = dict(trained_parameters(module))
         updates = norms({name: after[name].detach() - before for name, before in self.before.items()})
         weights = norms(self.before)
         ratios = {layer: norm / weights[layer].clamp(min=1e-12) for layer, norm in updates.items()}
-        prefix = f"{pl_module.stage}/train"
+        prefix = f"{module.stage}/train"
         named = {f"{prefix}/gradient_norm/{layer}": norm for layer, norm in self.gradients.items()}
         named |= {f"{prefix}/update_ratio/{layer}": ratio for layer, ratio in ratios.items()}
         # One list, so that the device is waited for once.
         values = torch.stack([*named.values()]).tolist()
         for logger in trainer.loggers:
-            logger.log_metrics(dict(zip(named, values, strict=True)), step=images_seen(trainer, batch_idx))
-        self.before = {}
+            logger.log_metrics(dict(zip(named, values, strict=True)), step=images)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the histograms."""
-        epoch = epochs_done(trainer)
-        if epoch % self.histograms_every_n_epochs:
-            return
-        for writer in writers(trainer):
-            for name, parameter in trained_parameters(pl_module):
-                for kind, values in (("weights", parameter.detach()), ("gradients", parameter.grad)):
-                    # A histogram has no place for what is not finite.
-                    finite = values[values.isfinite()] if values is not None else ()
-                    if len(finite):
-                        writer.add_histogram(  # type: ignore[no-untyped-call]
-                            f"{pl_module.stage}/{kind}/{name}", finite, epoch
-                        )
+
+def log_histograms(writer: SummaryWriter, module: LightningModule, epoch: int) -> None:
+    """Of weights and gradients of what is trained."""
+    for name, parameter in trained_parameters(module):
+        for kind, values in (("weights", parameter.detach()), ("gradients", parameter.grad)):
+            # Torch's bins end at 1e20, and there is none for what is no number.
+            shown = values[values.abs() < 1e20] if values is not None else ()
+            if len(shown):
+                tag = f"{module.stage}/{kind}/{name}"
+                writer.add_histogram(tag, shown, epoch)  # type: ignore[no-untyped-call]
 
 
 def trained_parameters(module: LightningModule) -> Iterable[tuple[str, torch.nn.Parameter]]:
