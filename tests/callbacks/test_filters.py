@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -52,10 +54,10 @@ def test_a_full_row_of_tiles_whatever_their_number():
 
 def test_filters_by_sign():
     encoder = ConvEncoder()
-    conv = encoder.blocks[0].conv  # type: ignore[union-attr]
+    conv: Any = encoder.get_submodule("blocks.0.conv")
     pictures = []
     for sign in (1, -1):
-        nn.init.constant_(conv.weight, sign * 0.3)  # type: ignore[arg-type]
+        nn.init.constant_(conv.weight, sign * 0.3)
         picture = draw_filters(encoder)
         pictures.append(picture[:, picture.shape[1] // 3, picture.shape[2] // 2].tolist())
     positive, negative = pictures

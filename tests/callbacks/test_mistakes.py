@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +25,8 @@ def test_the_most_confident_first_and_only_mistakes():
 
 def test_pictures_are_of_the_images_that_are_named(train: Train, monkeypatch: pytest.MonkeyPatch):
     """Stage 2's batches hold features; its pictures show images."""
-    drawn, modules = [], []
+    drawn: list[Any] = []
+    modules: list[Any] = []
 
     def spy(rows, captions, title):
         drawn.append((rows, captions, title))

@@ -70,6 +70,9 @@ def test_quality_by_hand():
     mixed[0] += 0.1
     assert quality(mixed, clean)[0] == pytest.approx((20 + 60) / 2, abs=1e-4)
     assert quality(clean, clean)[1] == pytest.approx(1)
+    many, other = torch.rand(2, 300, 1, 8, 8)
+    one_by_one = torch.stack([quality(many[[n]], other[[n]]) for n in range(300)]).mean(0)
+    assert torch.allclose(quality(many, other), one_by_one, atol=1e-4)
 
 
 def test_the_same_noise_whatever_was_drawn_before():

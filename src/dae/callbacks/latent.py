@@ -75,7 +75,7 @@ class Latent(Callback):
             for writer in writers(trainer):
                 names = [classes[label] for label in labels.tolist()]
                 # The tensors lie in a folder of the step beside the event file.
-                writer.add_embedding(  # type: ignore[no-untyped-call]
+                writer.add_embedding(
                     latents.flatten(1), names, sprites(images), epochs_done(trainer), "latent"
                 )
 
@@ -191,9 +191,9 @@ def scatter(axes: Axes, flat: Tensor, labels: Tensor, classes: Sequence[str]) ->
     colours = class_colours(len(classes))
     axes.scatter(flat[:, 0], flat[:, 1], s=6, linewidths=0, c=[colours[label] for label in labels.tolist()])
     for label in labels.unique().tolist():
-        place = flat[labels == label].median(0).values.tolist()
+        x, y = flat[labels == label].median(0).values.tolist()
         box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": colours[label]}
-        axes.text(*place, classes[label], fontsize=10, ha="center", va="center", bbox=box)
+        axes.text(x, y, classes[label], fontsize=10, ha="center", va="center", bbox=box)
 
 
 def interpolations(

@@ -15,7 +15,7 @@ class Layout(Callback):
         """Write it once; TensorBoard joins those of all runs."""
         stage = str(pl_module.stage)
         for writer in writers(trainer):
-            writer.add_custom_scalars({stage: charts(stage)})  # type: ignore[no-untyped-call]
+            writer.add_custom_scalars({stage: charts(stage)})
 
 
 def charts(stage: str) -> dict[str, list[str | list[str]]]:

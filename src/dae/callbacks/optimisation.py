@@ -77,7 +77,7 @@ def log_histograms(writer: SummaryWriter, module: LightningModule, epoch: int) -
             shown = values[values.abs() < 1e20] if values is not None else ()
             if len(shown):
                 tag = f"{module.stage}/{kind}/{name}"
-                writer.add_histogram(tag, shown, epoch)  # type: ignore[no-untyped-call]
+                writer.add_histogram(tag, shown, epoch)
 
 
 def trained_parameters(module: LightningModule) -> Iterable[tuple[str, torch.nn.Parameter]]:

@@ -23,6 +23,4 @@ class PrecisionRecall(Predictions):
         for writer in writers(trainer):
             for label in labels.unique().tolist():
                 tag = named(trainer, module, f"precision_recall/{classes[label]}")
-                writer.add_pr_curve(  # type: ignore[no-untyped-call]
-                    tag, labels == label, probabilities[:, label], epochs_done(trainer)
-                )
+                writer.add_pr_curve(tag, labels == label, probabilities[:, label], epochs_done(trainer))

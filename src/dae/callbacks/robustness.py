@@ -12,6 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Generator, Tensor
 
 from dae.callbacks.showing import as_floats, evaluated, named, publish, through, when, writers
+from dae.data.images import EVALUATION_BATCH_SIZE
 from dae.figures import BLUE, GREY, ORANGE, new_figure, pixels, quiet
 from dae.models import noise as noises
 from dae.models.autoencoder import DenoisingAutoencoder
@@ -19,7 +20,7 @@ from dae.models.noise import Noise
 from dae.models.ssim import structural_similarity
 from dae.seeds import derive
 
-SHARES = (0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
+SHARES = (0.1, 0.2, 0.4, 0.6, 0.8)
 # 60 dB: an image that the noise has left as it is would have an infinite PSNR, and so would the mean.
 LEAST_ERROR = 1e-6
 
@@ -64,8 +65,14 @@ def own_level(noise: Noise) -> tuple[str, float] | None:
 
 def quality(images: Tensor, clean: Tensor) -> Tensor:
     """Mean PSNR in dB, one figure an image, at most 60, and mean SSIM of images (N, C, S, S): (2,)."""
-    errors = (images - clean).square().flatten(1).mean(1).clamp(min=LEAST_ERROR)
-    return torch.stack([(-10 * errors.log10()).mean(), structural_similarity(images, clean)])
+    total = torch.zeros(2)
+    # In batches, which stay in the processor's cache: a quarter of the time.
+    size = EVALUATION_BATCH_SIZE
+    for piece, target in zip(images.split(size), clean.split(size), strict=True):
+        errors = (piece - target).square().flatten(1).mean(1).clamp(min=LEAST_ERROR)
+        psnr, ssim = (-10 * errors.log10()).mean(), structural_similarity(piece, target)
+        total += len(piece) * torch.stack([psnr, ssim])
+    return total / len(images)
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,7 @@ class Robustness(Callback):
 def noisy_images(kind: Kind, level: float, clean: Tensor, seed: int) -> Tensor:
     """The same noise in every run, drawn where the images are: on the CPU."""
     generator = Generator().manual_seed(derive("robustness", seed, kind.name, str(level)))
-    return kind.noise(level).corrupt(clean, generator)  # type: ignore[call-arg]
+    return kind.noise(level).corrupt(clean, generator)
 
 
 def measure(module: DenoisingAutoencoder, kind: Kind, clean: Tensor) -> Curve:
