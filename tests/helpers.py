@@ -15,6 +15,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from pytorch_lightning import Callback
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dae.data.features import FeatureDataModule
 from dae.groups import conf_folder
@@ -65,6 +66,13 @@ class Gambler(Callback):
 
     def on_validation_epoch_end(self, *_: Any) -> None:
         torch.rand(7)
+
+
+def events(folder: Path) -> EventAccumulator:
+    """What TensorBoard's own reader finds in a stage's folder, all of it."""
+    found = EventAccumulator(str(folder), size_guidance={"images": 0, "scalars": 0, "histograms": 0})
+    found.Reload()
+    return found
 
 
 def watch_frozen_blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:

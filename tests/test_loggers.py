@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
 from dae.loggers import hyperparameters
-from helpers import Train
+from helpers import Train, events
 
 QUICK = (
     "data=digits",
@@ -19,12 +18,6 @@ QUICK = (
     "classifier.epochs=3",
     "trainer.log_every_n_steps=10",
 )
-
-
-def events(folder: Path) -> EventAccumulator:
-    found = EventAccumulator(str(folder))
-    found.Reload()
-    return found
 
 
 def points(found: EventAccumulator, tag: str) -> list[tuple[int, float]]:

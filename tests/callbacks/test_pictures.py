@@ -6,8 +6,10 @@ import torch
 from PIL import Image
 
 from dae.callbacks import pictures
-from dae.callbacks.pictures import draw
-from helpers import Train
+from dae.figures import draw
+from dae.launch import Terminated
+from dae.models.autoencoder import DenoisingAutoencoder
+from helpers import Train, events
 
 QUICK = ("stage=dae", "data=digits", "data.limit=64", "callbacks=pictures", "logger=none")
 
@@ -17,9 +19,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, torch.Tensor]]:
     """The rows of every picture that is drawn."""
     seen: list[dict[str, torch.Tensor]] = []
 
-    def spy(rows: dict[str, torch.Tensor]) -> torch.Tensor:
+    def spy(rows: dict[str, torch.Tensor], title: str = "") -> torch.Tensor:
         seen.append({name: images.clone() for name, images in rows.items()})
-        return draw(rows)
+        return draw(rows, title=title)
 
     monkeypatch.setattr(pictures, "draw", spy)
     return seen
@@ -38,6 +40,30 @@ def test_the_same_images_and_noise_in_every_epoch_and_every_run(train: Train, dr
         assert not torch.equal(other["reconstruction"], first["reconstruction"])
 
 
+def test_and_after_an_interruption(train: Train, drawn, monkeypatch: pytest.MonkeyPatch):
+    step, steps = DenoisingAutoencoder.training_step, iter(range(100))
+
+    def stopped(self, batch, index):
+        if next(steps) == 6:  # in the second epoch
+            raise Terminated(143)
+        return step(self, batch, index)
+
+    monkeypatch.setattr(DenoisingAutoencoder, "training_step", stopped)
+    folder = train(*QUICK, "dae.epochs=2").folder
+    assert len(drawn) == 1
+    train(f"resume={folder}")
+    assert len(drawn) == 2
+    for name in ("clean", "noisy"):
+        assert torch.equal(drawn[0][name], drawn[1][name])
+
+
+def test_the_error_is_that_of_the_reconstruction(train: Train, drawn):
+    train(*QUICK, "dae.epochs=1")
+    (rows,) = drawn
+    assert list(rows) == ["clean", "noisy", "reconstruction", "absolute error"]
+    assert torch.equal(rows["absolute error"], (rows["clean"] - rows["reconstruction"]).abs())
+
+
 def test_another_split_seed_shows_other_images(train: Train, drawn):
     train(*QUICK, "dae.epochs=1", place="a")
     train(*QUICK, "dae.epochs=1", "data.split_seed=1", place="b")
@@ -53,19 +79,15 @@ def test_seldom_if_wished_but_the_last_epoch_always(train: Train, drawn):
     assert drawn[0]["clean"].shape[0] == 4
 
 
-def test_the_picture_shows_its_rows(train: Train):
-    folder = train(*QUICK, "dae.epochs=1").folder
-    picture = np.asarray(Image.open(folder / "dae" / "reconstructions.png"))
-    assert picture.shape[2] == 3
-    rows = {name: torch.full((3, 1, 8, 8), level) for name, level in (("black", 0.0), ("white", 1.0))}
-    drawn = draw(rows)
-    middle = drawn.shape[2] * 3 // 4
-    assert drawn[:, drawn.shape[1] // 4, middle].tolist() == [0, 0, 0]
-    assert drawn[:, drawn.shape[1] * 3 // 4, middle].tolist() == [255, 255, 255]
+def test_the_last_picture_is_a_file(train: Train):
+    folder = train(*QUICK, "dae.epochs=2", "logger=tensorboard").folder / "dae"
+    picture = np.asarray(Image.open(folder / "reconstructions.png"))
+    *_, last = events(folder).Images("dae/reconstructions")
+    assert (last.step, last.width, last.height) == (2, picture.shape[1], picture.shape[0])
 
 
-def test_colour():
-    red = torch.zeros(2, 3, 8, 8)
-    red[:, 0] = 1
-    picture = draw({"red": red})
-    assert picture[:, picture.shape[1] // 2, picture.shape[2] * 3 // 4].tolist() == [255, 0, 0]
+def test_what_a_diverged_fit_has_come_to_is_shown(train: Train, drawn):
+    done = train(*QUICK, "dae.epochs=3", "dae/optimizer=sgd", "dae.optimizer.lr=1e30")
+    assert done.exit_code == 1
+    assert not drawn[-1]["reconstruction"].isfinite().all()
+    assert (done.folder / "dae" / "reconstructions.png").is_file()

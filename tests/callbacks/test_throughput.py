@@ -4,19 +4,16 @@ import re
 import time
 
 import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dae.callbacks.throughput import peak_memory
 from dae.data.images import Batches
-from helpers import Train
+from helpers import Train, events
 
 QUICK = ("stage=dae", "data=digits", "data.limit=160", "dae.epochs=2", "callbacks=throughput")
 
 
 def values(folder, tag: str) -> list[float]:
-    found = EventAccumulator(str(folder / "dae"))
-    found.Reload()
-    return [event.value for event in found.Scalars(f"dae/train/{tag}")]
+    return [event.value for event in events(folder / "dae").Scalars(f"dae/train/{tag}")]
 
 
 def test_speed_of_each_epoch_and_a_line_at_the_end(train: Train, monkeypatch):

@@ -6,6 +6,7 @@ from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 
+from dae.callbacks.showing import images_seen
 from dae.callbacks.watcher import Watcher
 
 
@@ -18,13 +19,10 @@ class Curves(Watcher):
         """Log a point, seldom enough not to wait for the device at each step."""
         if (batch_idx + 1) % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
-        batch_size = trainer.datamodule.batch_size  # type: ignore[attr-defined]
-        dataset_size = len(trainer.datamodule.train.labels)  # type: ignore[attr-defined]
-        images = trainer.current_epoch * dataset_size + min((batch_idx + 1) * batch_size, dataset_size)
         stage = pl_module.stage
         point = {
             f"{stage}/train/step_loss": float(outputs["loss"]),
             f"{stage}/train/learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
         }
         for logger in trainer.loggers:
-            logger.log_metrics(point, step=images)
+            logger.log_metrics(point, step=images_seen(trainer, batch_idx))

@@ -85,12 +85,13 @@ class DenoisingAutoencoder(LightningModule):
         """Begin the reference noise anew."""
         self.generator = torch.Generator(self.device).manual_seed(derive("reference noise", self.noise_seed))
 
-    def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Measure one batch."""
+    def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
+        """Measure one batch; callbacks get its ``noisy`` images and their reconstruction's ``logits``."""
         images, _ = batch
         weight = len(images)
         logits = self(images)
-        noisy_logits = self(self.reference_noise.corrupt(images, self.generator))
+        noisy = self.reference_noise.corrupt(images, self.generator)
+        noisy_logits = self(noisy)
         # round(prediction) == target, which a grey target can never win.
         hits = ((logits > 0) == images).float()
         self.evaluated["loss"].update(binary_cross_entropy(logits, images), weight)
@@ -99,6 +100,7 @@ class DenoisingAutoencoder(LightningModule):
         reconstruction = noisy_logits.sigmoid()
         self.evaluated["psnr"].update(reconstruction, images)
         self.evaluated["ssim"].update(structural_similarity(reconstruction, images), weight)
+        return {"noisy": noisy, "logits": noisy_logits}
 
     def on_validation_epoch_end(self) -> None:
         """Log what was measured."""

@@ -116,12 +116,13 @@ class EncoderClassifier(LightningModule):
         """Log what was gathered."""
         log_epoch(self, "train", self.trained)
 
-    def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Measure one batch of features."""
+    def validation_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Measure one batch of features; callbacks get its logits."""
         features, labels = batch
         logits = self.from_features(features)
         self.evaluated["loss"].update(F.cross_entropy(logits, labels), len(labels))
         self.evaluated["accuracy"].update(accuracy(logits, labels), len(labels))
+        return logits
 
     def on_validation_epoch_end(self) -> None:
         """Log what was measured."""

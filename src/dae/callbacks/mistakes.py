@@ -1,0 +1,55 @@
+"""The images on which a classifier is most sure and wrong."""
+
+from __future__ import annotations
+
+from pydantic import PositiveInt
+from pytorch_lightning import LightningModule, Trainer
+from torch import Tensor
+
+from dae.callbacks.predictions import Predictions
+from dae.callbacks.showing import as_floats, evaluated, publish, when
+from dae.figures import draw, note, padded
+
+
+class Mistakes(Predictions):
+    """The most confident mistakes, with what they are and what they are taken for (``mistakes.png``).
+
+    Args:
+        count: At most so many.
+        every_n_epochs: Epochs between two pictures; the last epoch always has one, and so does the test.
+    """
+
+    def __init__(self, count: PositiveInt = 16, every_n_epochs: PositiveInt = 5) -> None:
+        super().__init__(every_n_epochs)
+        self.count = count
+
+    def show(self, trainer: Trainer, module: LightningModule, probabilities: Tensor, labels: Tensor) -> None:
+        """Draw."""
+        classes = trainer.datamodule.classes  # type: ignore[attr-defined]
+        confidence, predicted = probabilities.max(1)
+        worst = most_confident(confidence, predicted != labels, self.count)
+        wrong = int((predicted != labels).sum())
+        head = f"{wrong:,} mistakes in {len(labels):,} {when(trainer)}"
+        if not wrong:
+            publish(trainer, module, "mistakes", note(head))
+            return
+        images = as_floats(evaluated(trainer)[1].images[worst])
+        captions = [
+            f"{classes[label]}, taken for\n{classes[taken]} ({sure:.0%})"
+            for label, taken, sure in zip(
+                *(values[worst].tolist() for values in (labels, predicted, confidence)), strict=True
+            )
+        ]
+        columns = min(len(worst), 8)
+        starts = range(0, len(worst), columns)
+        names = {start: f"{start + 1}-{min(start + columns, len(worst))}" for start in starts}
+        rows = {names[start]: padded(images[start : start + columns], columns) for start in starts}
+        texts = {names[start]: captions[start : start + columns] for start in starts}
+        publish(trainer, module, "mistakes", draw(rows, texts, f"{head}; the most confident:"))
+
+
+def most_confident(confidence: Tensor, wrong: Tensor, count: int) -> Tensor:
+    """Indices of the wrong ones (N,), the most confident first."""
+    indices = wrong.nonzero().squeeze(1)
+    order = confidence[indices].argsort(descending=True, stable=True)
+    return indices[order[:count]]

@@ -1,0 +1,216 @@
+"""TensorBoard itself, started on a run and asked over its HTTP API."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+import pytest
+from PIL import Image
+
+from dae.launch import launch
+
+SECONDS = 60
+
+
+class Client:
+    """Asks a running TensorBoard."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def bytes(self, path: str, body: Any = None, **query: Any) -> bytes:
+        url = f"{self.address}data/{path}" + (f"?{urlencode(query)}" if query else "")
+        data = json.dumps(body).encode() if body is not None else None
+        headers = {"Content-Type": "application/json"} if data else {}
+        with urlopen(Request(url, data, headers), timeout=SECONDS) as answer:
+            return answer.read()
+
+    def ask(self, path: str, body: Any = None, **query: Any) -> Any:
+        return json.loads(self.bytes(path, body, **query))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a run in which everything watched."""
+    place = tmp_path_factory.mktemp("tensorboard")
+    quick = [
+        "data=digits",
+        "data.limit=320",
+        "dae.epochs=2",
+        "classifier.epochs=2",
+        "trainer.log_every_n_steps=5",
+    ]
+    assert launch([*quick, "callbacks=all", f"hydra.run.dir={place}/run"]) == 0
+    return place / "run"
+
+
+@pytest.fixture(scope="module")
+def board(folder: Path) -> Iterator[Client]:
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder.parent)]
+    options = ["--port", "0", "--load_fast", "false", "--samples_per_plugin", "images=100"]
+    with (folder.parent / "tensorboard.log").open("w+") as log:
+        process = subprocess.Popen([*command, *options], stdout=log, stderr=log)
+        try:
+            yield Client(_address(folder.parent / "tensorboard.log"))
+        finally:
+            process.terminate()
+            process.wait(SECONDS)
+
+
+def _address(log: Path) -> str:
+    """What it says where it is, once all runs are loaded."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        found = re.search(r"http://\S+", log.read_text())
+        try:
+            if found and len(Client(found.group()).ask("runs")) == 2:
+                return found.group()
+        except URLError:
+            pass
+        time.sleep(0.2)
+    raise TimeoutError(log.read_text())
+
+
+def eventually(ask: Any) -> Any:
+    """The answer once there is one: a tab appears some seconds after its runs."""
+    deadline = time.monotonic() + SECONDS
+    while not (answer := ask()) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return answer
+
+
+def tags(board: Client, plugin: str) -> dict[str, set[str]]:
+    """By stage."""
+    found = eventually(lambda: board.ask(f"plugin/{plugin}/tags"))
+    return {Path(run).name: set(names) for run, names in found.items()}
+
+
+def test_scalars(board: Client, folder: Path):
+    found = tags(board, "scalars")
+    metrics = json.loads((folder / "result.json").read_text())["metrics"]
+    for name, value in metrics.items():
+        stage = name.split("/")[0]
+        assert f"result/{name}" in found[stage]
+        ((_, step, shown),) = board.ask("plugin/scalars/scalars", run=f"run/{stage}", tag=f"result/{name}")
+        assert shown == pytest.approx(value)
+        assert step in (1, 2)
+    assert "dae/train/gradient_norm/decoder.convs.3" in found["dae"]
+    points = board.ask("plugin/scalars/scalars", run="run/dae", tag="result/dae/robustness_psnr/mask_noisy")
+    assert [step for _, step, _ in points] == [10, 20, 40, 60, 80]
+
+
+def test_images(board: Client):
+    found = tags(board, "images")
+    assert found["dae"] == {
+        *(
+            f"dae/{name}"
+            for name in ("reconstructions", "best_and_worst", "latent", "filters", "activations")
+        ),
+        *(f"result/dae/{name}" for name in ("robustness", "latent", "interpolation")),
+    }
+    assert found["classifier"] == {
+        f"{prefix}classifier/{name}"
+        for prefix in ("", "result/")
+        for name in ("confusion", "calibration", "mistakes")
+    }
+    for stage, names in found.items():
+        for name in names:
+            shown = board.ask("plugin/images/images", run=f"run/{stage}", tag=name, sample=0)
+            picture = board.bytes(f"plugin/images/individualImage?{shown[-1]['query']}")
+            assert Image.open(BytesIO(picture)).width > 400
+    steps = [
+        image["step"]
+        for image in board.ask("plugin/images/images", run="run/dae", tag="dae/reconstructions", sample=0)
+    ]
+    assert steps == [1, 2]
+
+
+def test_histograms(board: Client):
+    found = tags(board, "histograms")
+    assert "dae/weights/encoder.blocks.0.conv.weight" in found["dae"]
+    assert "dae/gradients/decoder.convs.3.bias" in found["dae"]
+    assert "classifier/gradients/head.3.weight" in found["classifier"]
+    tag = "dae/weights/encoder.blocks.0.conv.weight"
+    points = board.ask("plugin/histograms/histograms", run="run/dae", tag=tag)
+    assert [point[1] for point in points] == [1, 2]
+    assert sum(count for _, _, count in points[-1][2]) == pytest.approx(32 * 9)
+
+
+def test_text(board: Client):
+    found = tags(board, "text")
+    assert "config/text_summary" in found["dae"] & found["classifier"]
+    assert "result/dae/latent_units/text_summary" in found["dae"]
+    (said,) = board.ask("plugin/text/text", run="run/dae", tag="result/dae/latent_units/text_summary")
+    assert "units" in said["text"]
+
+
+def test_pr_curves(board: Client):
+    found = tags(board, "pr_curves")["classifier"]
+    classes = {f"precision_recall/{label}" for label in range(10)}
+    assert found == {f"{prefix}classifier/{name}" for prefix in ("", "result/") for name in classes}
+    answer = board.ask(
+        "plugin/pr_curves/pr_curves", run="run/classifier", tag="result/classifier/precision_recall/7"
+    )
+    (curve,) = answer["run/classifier"]
+    assert curve["recall"][0] == pytest.approx(1)
+    assert len(curve["precision"]) == len(curve["recall"]) > 10
+
+
+def test_hyperparameters_with_the_final_metrics_of_both_stages(board: Client, folder: Path):
+    metrics = json.loads((folder / "result.json").read_text())["metrics"]
+
+    def columns() -> list[dict[str, Any]]:
+        experiment = board.ask("plugin/hparams/experiment", {"experimentName": ""})
+        return [info["name"] for info in experiment.get("metricInfos", [])]
+
+    found = {column["tag"]: column for column in eventually(columns)}
+    assert {f"result/{name}" for name in metrics} <= set(found)
+    request = {
+        "experimentName": "",
+        "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"],
+        "colParams": [{"metric": found[f"result/{name}"]} for name in metrics],
+        "startIndex": 0,
+        "sliceSize": 10,
+    }
+    (group,) = board.ask("plugin/hparams/session_groups", request)["sessionGroups"]
+    assert group["hparams"]["dae.noise.p"] == 0.2
+    shown = {value["name"]["tag"]: value["value"] for value in group["metricValues"]}
+    for name, value in metrics.items():
+        assert shown[f"result/{name}"] == pytest.approx(value)
+    assert -1 not in shown.values()
+
+
+def test_projector(board: Client, folder: Path):
+    (run,) = eventually(lambda: board.ask("plugin/projector/runs"))
+    (embedding,) = board.ask("plugin/projector/info", run=run)["embeddings"]
+    assert embedding["tensorShape"] == [360, 256]
+    name = embedding["tensorName"]
+    tensor = board.bytes("plugin/projector/tensor", run=run, name=name)
+    assert len(tensor) == 360 * 256 * 4
+    labels = board.bytes("plugin/projector/metadata", run=run, name=name).decode().split()
+    assert len(labels) == 360
+    assert set(labels) == set("0123456789")
+    assert board.bytes("plugin/projector/sprite_image", run=run, name=name).startswith(b"\x89PNG")
+    assert embedding["sprite"]["singleImageDim"] == [28, 28]
+
+
+def test_custom_scalars(board: Client):
+    layout = eventually(lambda: board.ask("plugin/custom_scalars/layout"))
+    charts = {category["title"]: category["chart"] for category in layout["category"]}
+    assert set(charts) == {"dae", "classifier"}
+    (loss,) = (chart for chart in charts["dae"] if chart["title"] == "loss")
+    (pattern,) = loss["multiline"]["tag"]
+    answer = board.ask("plugin/custom_scalars/scalars", run="run/dae", tag=pattern)
+    assert answer["regex_valid"]
+    assert set(answer["tag_to_events"]) == {"dae/train/loss", "dae/val/loss", "dae/val/noisy_loss"}
