@@ -28,7 +28,10 @@ def test_old_validation_metrics_are_not_shown_again(train: Train):
 def test_a_bar_on_a_terminal_below_the_lines(tmp_path):
     ours, theirs = os.openpty()
     command = [sys.executable, str(REPOSITORY / "train.py"), *SMOKE, "dae.epochs=2"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=theirs, stderr=theirs, stdin=theirs) as process:
+    wide = {**os.environ, "COLUMNS": "160", "TERM": "xterm"}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=wide, stdout=theirs, stderr=theirs, stdin=theirs
+    ) as process:
         os.close(theirs)
         shown = b""
         # Linux ends a terminal that nobody holds any more with an error, others with nothing.
@@ -41,4 +44,5 @@ def test_a_bar_on_a_terminal_below_the_lines(tmp_path):
     text = shown.decode()
     assert "━" in text
     assert "dae epoch 2/2" in text
+    assert re.search(r"dae 2/2 .*dae/val/loss: 0\.\d{4} best: 0\.\d{4}", re.sub(r"\x1b\[[\d;?]*\w", "", text))
     assert "Result of the checkpoint that counts" in text

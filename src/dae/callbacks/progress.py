@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import RichProgressBar
+
+from dae.callbacks.checkpointing import StageCheckpoint
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +56,32 @@ class EpochLines(Callback):
         log.info("%s epoch %-5s  %s  (%.1f s)", module.stage, epoch, "  ".join(texts), self.seconds)
 
 
+class StageBar(RichProgressBar):
+    """Stage and epoch, how fast it goes and what is left of the epoch, the monitor now and at its best."""
+
+    @property
+    def state_key(self) -> str:
+        """As of the other callbacks, so that a run may go on with a bar or without."""
+        return type(self).__name__
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        stage = self.trainer.lightning_module.stage
+        return f"{stage} {current_epoch + 1}/{self.trainer.max_epochs}"
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """The value that decides, of the last validation, and the best one so far."""
+        (checkpoint,) = (c for c in trainer.checkpoint_callbacks if isinstance(c, StageCheckpoint))
+        now = trainer.callback_metrics.get(checkpoint.monitor or "")
+        if now is None:
+            return {}
+        shown: dict[str, Any] = {str(checkpoint.monitor): f"{float(now):.4f}"}
+        if checkpoint.best_model_score is not None:
+            shown["best"] = f"{float(checkpoint.best_model_score):.4f}"
+        return shown
+
+
 def progress_callbacks() -> list[Callback]:
     """The lines, and the bar if somebody watches."""
     lines: list[Callback] = [EpochLines()]
     # Every step would cost 2 ms on a terminal.
-    return [*lines, RichProgressBar(refresh_rate=20)] if sys.stdout.isatty() else lines
+    return [*lines, StageBar(refresh_rate=20)] if sys.stdout.isatty() else lines

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
@@ -27,9 +31,50 @@ class SweepFolder(Callback):
 
     current: ClassVar[Path | None] = None
 
+    def __init__(self) -> None:
+        self.jobs = self.begun = 0
+        self.started = 0.0
+
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Note the folder."""
+        """Note the folder, and how many jobs are to come."""
         SweepFolder.current = Path(config.hydra.sweep.dir).absolute()
+        self.jobs, self.begun = count_jobs(config), 0
+        self.started = time.perf_counter()
+
+    def on_job_start(self, config: DictConfig, **_: Any) -> None:
+        """Say which job of how many begins, and about how long the others take; in one process only."""
+        if not self.jobs or SweepFolder.current is None:  # the second: this is a copy in another process
+            return
+        left = ""
+        if self.begun:
+            each = (time.perf_counter() - self.started) / self.begun
+            left = f", about {duration(each * (self.jobs - self.begun))} left"
+        self.begun += 1
+        log.info("Job %d of %d%s", self.begun, self.jobs, left)
+
+
+def count_jobs(config: DictConfig) -> int:
+    """How many jobs a sweep has: each combination of the values of its keys, or the trials of a search.
+
+    0 if it cannot be told.
+    """
+    sweeper = config.hydra.sweeper
+    if "n_trials" in sweeper:
+        return int(sweeper.n_trials)
+    swept = {key: f"{key}={value}" for key, value in (sweeper.params or {}).items()}
+    typed = OverridesParser.create().parse_overrides([*swept.values(), *config.hydra.overrides.task])
+    # What is typed takes the place of what the config says.
+    by_key = {override.get_key_element(): override for override in typed}
+    if any(isinstance(override.value(), Glob) for override in typed):
+        return 0  # only the sweeper knows what is there
+    return math.prod(len(list(o.sweep_iterator())) for o in by_key.values() if o.is_sweep_override())
+
+
+def duration(seconds: float) -> str:
+    """In the unit that fits: ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def refresh(sweep_folder: Path) -> Leaderboard | None:
