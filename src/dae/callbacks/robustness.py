@@ -95,7 +95,7 @@ class Robustness(Callback):
         images: How many test images.
     """
 
-    def __init__(self, images: PositiveInt = 500) -> None:
+    def __init__(self, images: PositiveInt = 300) -> None:
         self.images = images
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
