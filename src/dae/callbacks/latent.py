@@ -203,9 +203,10 @@ def interpolations(
 
     Two rows a pair: what the decoder makes of the points between the latents, and between the pixels.
     """
-    present = labels.unique().tolist()[:6]
+    present = labels.unique().tolist()
+    present = present[: min(len(present), 6) // 2 * 2]
     firsts = [int((labels == label).nonzero()[0]) for label in present]
-    pairs = list(zip(firsts[::2], firsts[1::2], strict=False)) or [(0, len(images) - 1)]
+    pairs = list(zip(firsts[::2], firsts[1::2], strict=True)) or [(0, len(images) - 1)]
     weights = torch.linspace(0, 1, STEPS)
     rows = {}
     for start, end in pairs:
