@@ -7,7 +7,7 @@ import torch
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.figure import Figure
 
-from dae.figures import class_colours, draw, note, padded
+from dae.figures import class_colours, draw, note, padded, short_names
 
 
 def middle(picture: torch.Tensor, row: int, rows: int) -> list[int]:
@@ -54,6 +54,12 @@ def test_rows_that_are_too_short_are_filled_up():
 def test_ten_classes_have_ten_colours():
     assert len(set(class_colours(10))) == 10
     assert len(class_colours(23)) == 23
+
+
+def test_names_fit():
+    assert short_names(("0 - zero", "1 - one")) == ["0", "1"]
+    assert short_names(("a - b", "a - c")) == ["a - b", "a - c"]
+    assert short_names(("T-shirt/top", "a very long name")) == ["T-shirt/top", "a very lo..."]
 
 
 def test_no_figure_stays_in_memory():

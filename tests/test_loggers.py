@@ -17,6 +17,7 @@ QUICK = (
     "dae.epochs=2",
     "classifier.epochs=3",
     "trainer.log_every_n_steps=10",
+    "callbacks=[pictures,curves,throughput]",
 )
 
 

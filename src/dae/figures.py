@@ -31,6 +31,14 @@ CLASSES = (
     "#BBBBBB",
 )
 DPI = 80
+NAME = 12  # letters
+
+
+def short_names(classes: Sequence[str]) -> list[str]:
+    """Names that fit above an image: ``0`` for ``0 - zero``, as torchvision calls it; long ones cut."""
+    heads = [name.split(" - ")[0] for name in classes]
+    names = heads if len(set(heads)) == len(classes) else classes
+    return [name if len(name) <= NAME else f"{name[: NAME - 3]}..." for name in names]
 
 
 def class_colours(count: int) -> list[str]:

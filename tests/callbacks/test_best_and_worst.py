@@ -48,7 +48,7 @@ def test_picked_from_the_whole_validation_set(train: Train, monkeypatch: pytest.
     assert len(every) == 2
     expected = [*ordered[:3], *ordered[:-4:-1]]
     assert [caption.split("loss ")[1] for caption in captions] == [f"{loss:.3f}" for loss in expected]
-    assert [caption.split(":")[0] for caption in captions] == ["best"] * 3 + ["worst"] * 3
+    assert [caption.split("\n")[0] for caption in captions] == ["best"] * 3 + ["worst"] * 3
     assert title == "Least and greatest loss: validation images (epoch 1)"
     shown = torch.nn.functional.binary_cross_entropy(rows["reconstruction"], rows["clean"], reduction="none")
     assert torch.allclose(shown.mean((1, 2, 3)), torch.tensor(expected), atol=1e-4)

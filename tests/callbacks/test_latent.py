@@ -101,12 +101,12 @@ def autoencoder() -> DenoisingAutoencoder:
 def test_interpolation_begins_and_ends_at_the_images():
     module, images = autoencoder(), torch.rand(4, 1, 28, 28)
     rows = interpolations(module, images, torch.tensor([1, 1, 0, 2]), ("zero", "one", "two"))
-    assert list(rows) == ["zero to one", "zero to one, pixels"]
+    assert list(rows) == ["zero\nto one", "zero\nto one,\npixels"]
     ends = module(images[[2, 0]]).sigmoid()
-    assert torch.allclose(rows["zero to one"][[0, -1]], ends, atol=1e-5)
-    assert torch.equal(rows["zero to one, pixels"][[0, -1]], images[[2, 0]])
+    assert torch.allclose(rows["zero\nto one"][[0, -1]], ends, atol=1e-5)
+    assert torch.equal(rows["zero\nto one,\npixels"][[0, -1]], images[[2, 0]])
     alone = interpolations(module, images, torch.zeros(4, dtype=torch.long), ("zero",))
-    assert torch.equal(alone["zero to zero, pixels"][-1], images[3])
+    assert torch.equal(alone["zero\nto zero,\npixels"][-1], images[3])
 
 
 def test_sprites_are_small():

@@ -50,8 +50,9 @@ def test_pictures_are_of_the_images_that_are_named(train: Train, monkeypatch: py
     with torch.inference_mode():
         probabilities = module(rows["1-8"]).softmax(1)
     for row, caption in zip(probabilities, captions["1-8"], strict=True):
-        assert caption.split("\n")[1] == f"{int(row.argmax())} ({float(row.max()):.0%})"
-        assert not caption.startswith(f"{int(row.argmax())},")
+        true, taken, sure = caption.split("\n")
+        assert (taken, sure) == (f"as {int(row.argmax())}", f"{float(row.max()):.0%}")
+        assert int(true) != int(row.argmax())
     assert rows["9-10"][2:].min() == 1, "blank"
 
 

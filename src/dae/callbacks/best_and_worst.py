@@ -10,7 +10,7 @@ from pydantic import PositiveInt
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
-from dae.callbacks.showing import due, publish, when
+from dae.callbacks.showing import class_names, due, publish, when
 from dae.callbacks.watcher import Watcher
 from dae.figures import draw
 from dae.models.autoencoder import DenoisingAutoencoder
@@ -63,11 +63,11 @@ class BestAndWorst(Watcher):
         """Draw, log, and write ``best_and_worst.png``."""
         if not self.best:
             return
-        classes = trainer.datamodule.classes  # type: ignore[attr-defined]
+        classes = class_names(trainer)
         shown = {key: torch.cat([self.best[key], self.worst[key]]).cpu() for key in self.best}
         words = ["best"] * len(self.best["loss"]) + ["worst"] * len(self.worst["loss"])
         captions = [
-            f"{word}: {classes[int(label)]}\nloss {float(loss):.3f}"
+            f"{word}\n{classes[int(label)]}\nloss {float(loss):.3f}"
             for word, label, loss in zip(words, shown["label"], shown["loss"], strict=True)
         ]
         rows = {name: shown[name] for name in ("clean", "noisy", "reconstruction")}

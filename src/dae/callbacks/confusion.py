@@ -11,7 +11,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from dae.callbacks.predictions import Predictions
-from dae.callbacks.showing import epochs_done, evaluated, named, publish, when
+from dae.callbacks.showing import class_names, epochs_done, evaluated, named, publish, when
 from dae.figures import BLUE, ORANGE, new_figure, pixels, quiet
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Confusion(Predictions):
 
     def show(self, trainer: Trainer, module: LightningModule, probabilities: Tensor, labels: Tensor) -> None:
         """Draw and log."""
-        classes = trainer.datamodule.classes  # type: ignore[attr-defined]
+        classes = class_names(trainer)
         matrix = confusion_matrix(probabilities.argmax(1), labels, len(classes))
         split = evaluated(trainer)[0]
         values, absent = {}, []

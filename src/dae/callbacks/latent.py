@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dae.callbacks.showing import (
     as_floats,
+    class_names,
     due,
     epochs_done,
     evaluated,
@@ -68,7 +69,7 @@ class Latent(Watcher):
         said = self.show(trainer, pl_module, latents, labels, final=True)
         if said:
             log.warning("dae: of the latents of %d test images %s", len(images), said)
-        classes = trainer.datamodule.classes  # type: ignore[attr-defined]
+        classes = class_names(trainer)
         rows = interpolations(pl_module, images, labels, classes)
         title = f"Between {when(trainer)}: through the latent, and pixel by pixel"
         publish(trainer, pl_module, "interpolation", draw(rows, title=title))
@@ -89,7 +90,7 @@ class Latent(Watcher):
         self, trainer: Trainer, module: LightningModule, latents: Tensor, labels: Tensor, final: bool = False
     ) -> str:
         """Picture, text and scalars; what is to be said of the units in words."""
-        classes = trainer.datamodule.classes  # type: ignore[attr-defined]
+        classes = class_names(trainer)
         dead, same = dead_units(latents), saturated_units(latents)
         said = in_words(dead, same)
         scalars = {"dead_units": dead, "saturated_units": same, "dead_channels": dead.flatten(1).all(1)}
@@ -204,18 +205,19 @@ def interpolations(
 
     Two rows a pair: what the decoder makes of the points between the latents, and between the pixels.
     """
-    present = labels.unique().tolist()[:6]
+    present = labels.unique().tolist()
+    present = present[: min(len(present), 6) // 2 * 2]
     firsts = [int((labels == label).nonzero()[0]) for label in present]
-    pairs = list(zip(firsts[::2], firsts[1::2], strict=False)) or [(0, len(images) - 1)]
+    pairs = list(zip(firsts[::2], firsts[1::2], strict=True)) or [(0, len(images) - 1)]
     weights = torch.linspace(0, 1, STEPS)
     rows = {}
     for start, end in pairs:
         ends = images[[start, end]]
         latents = through(module.encoder, ends, module.device)
         between = torch.stack([torch.lerp(latents[0], latents[1], float(weight)) for weight in weights])
-        name = f"{classes[int(labels[start])]} to {classes[int(labels[end])]}"
+        name = f"{classes[int(labels[start])]}\nto {classes[int(labels[end])]}"
         rows[name] = through(lambda latent: module.decoder(latent).sigmoid(), between, module.device)
-        rows[f"{name}, pixels"] = torch.stack([torch.lerp(ends[0], ends[1], float(w)) for w in weights])
+        rows[f"{name},\npixels"] = torch.stack([torch.lerp(ends[0], ends[1], float(w)) for w in weights])
     return rows
 
 

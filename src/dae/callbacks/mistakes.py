@@ -7,7 +7,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from dae.callbacks.predictions import Predictions
-from dae.callbacks.showing import as_floats, evaluated, publish, when
+from dae.callbacks.showing import as_floats, class_names, evaluated, publish, when
 from dae.figures import draw, note, padded
 
 
@@ -25,7 +25,7 @@ class Mistakes(Predictions):
 
     def show(self, trainer: Trainer, module: LightningModule, probabilities: Tensor, labels: Tensor) -> None:
         """Draw."""
-        classes = trainer.datamodule.classes  # type: ignore[attr-defined]
+        classes = class_names(trainer)
         confidence, predicted = probabilities.max(1)
         worst = most_confident(confidence, predicted != labels, self.count)
         wrong = int((predicted != labels).sum())
@@ -35,7 +35,7 @@ class Mistakes(Predictions):
             return
         images = as_floats(evaluated(trainer)[1].images[worst])
         captions = [
-            f"{classes[label]}, taken for\n{classes[taken]} ({sure:.0%})"
+            f"{classes[label]}\nas {classes[taken]}\n{sure:.0%}"
             for label, taken, sure in zip(
                 *(values[worst].tolist() for values in (labels, predicted, confidence)), strict=True
             )
@@ -45,7 +45,12 @@ class Mistakes(Predictions):
         names = {start: f"{start + 1}-{min(start + columns, len(worst))}" for start in starts}
         rows = {names[start]: padded(images[start : start + columns], columns) for start in starts}
         texts = {names[start]: captions[start : start + columns] for start in starts}
-        publish(trainer, module, "mistakes", draw(rows, texts, f"{head}; the most confident:"))
+        publish(
+            trainer,
+            module,
+            "mistakes",
+            draw(rows, texts, f"{head}; the most confident, as what they are taken for:"),
+        )
 
 
 def most_confident(confidence: Tensor, wrong: Tensor, count: int) -> Tensor:

@@ -6,7 +6,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from dae.callbacks.predictions import Predictions
-from dae.callbacks.showing import epochs_done, named, writers
+from dae.callbacks.showing import class_names, epochs_done, named, writers
 
 
 class PrecisionRecall(Predictions):
@@ -18,7 +18,7 @@ class PrecisionRecall(Predictions):
 
     def show(self, trainer: Trainer, module: LightningModule, probabilities: Tensor, labels: Tensor) -> None:
         """Log."""
-        classes = trainer.datamodule.classes  # type: ignore[attr-defined]
+        classes = class_names(trainer)
         probabilities = probabilities.nan_to_num(0.0)
         for writer in writers(trainer):
             for label in labels.unique().tolist():

@@ -96,7 +96,7 @@ class Robustness(Watcher):
         images: How many test images.
     """
 
-    def __init__(self, images: PositiveInt = 500) -> None:
+    def __init__(self, images: PositiveInt = 300) -> None:
         self.images = images
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -154,5 +154,10 @@ def draw_curves(curves: Sequence[Curve], trained: float | None, title: str) -> T
             )
             if known:
                 axes.axvline(trained, color=ORANGE, lw=1, ls=":", label="trained level")
+    # The noisy input of little noise is left to run out of sight.
+    least = min(float(curve.noisy[:, 0].min()) for curve in curves)
+    most = max(float(curve.reconstruction[:, 0].max()) for curve in curves)
+    if most > least:  # also false if they are no numbers
+        grid[0, 0].set_ylim(least - 2, most + 8)
     grid[0, 0].legend(fontsize=9, frameon=False)
     return pixels(figure)

@@ -13,7 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from dae.data.images import EVALUATION_BATCH_SIZE
 from dae.data.sources import Split
-from dae.figures import write_png
+from dae.figures import short_names, write_png
 
 
 def epochs_done(trainer: Trainer) -> int:
@@ -55,6 +55,11 @@ def evaluated(trainer: Trainer) -> tuple[str, Split]:
     """What is looked at now: the name of the split in words, and its images."""
     data = trainer.datamodule  # type: ignore[attr-defined]
     return ("test", data.test) if trainer.state.fn == "test" else ("validation", data.val)
+
+
+def class_names(trainer: Trainer) -> list[str]:
+    """The classes as pictures and tags call them."""
+    return short_names(trainer.datamodule.classes)  # type: ignore[attr-defined]
 
 
 def when(trainer: Trainer) -> str:
