@@ -1,4 +1,4 @@
-"""``run.json``, what was run; ``result.json``, how it ended."""
+"""``run.json``, what was run; ``result.json``, how it ended; ``report.html``, both for people."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from typing import Any
 
 import torch
 
-from dae.errors import UserError, near
+from dae.errors import ConfigError, UserError, near
 from dae.files import read_json, write_json
 from dae.metrics import Metric
+from dae.report.write import run_report, write_or_warn
 from dae.stage import StageResult
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy")
@@ -80,13 +81,15 @@ class RunRecord:
             "error": _text(error) if error is not None else None,
         }
         write_json(self.folder / "result.json", result)
+        if not isinstance(error, ConfigError):  # what is refused leaves nothing but that
+            write_or_warn(run_report, self.folder)
 
 
 def _text(error: BaseException) -> str:
     return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 
 
-def write_run(folder: Path, command: str, data_checksum: str) -> None:
+def write_run(folder: Path, command: str, data: str, data_checksum: str) -> None:
     """Write ``run.json``: all that the config does not say and a repetition needs.
 
     A run that goes on keeps what was written at its beginning and adds to ``resumed``.
@@ -102,6 +105,7 @@ def write_run(folder: Path, command: str, data_checksum: str) -> None:
         "device": device_name(),
         "threads": torch.get_num_threads(),
         "platform": platform.platform(),
+        "data": data,
         "data_checksum": data_checksum,
     }
     file = folder / "run.json"
