@@ -22,6 +22,7 @@ from dae import rules
 from dae.binding import Binding
 from dae.data.images import ImageDataModule
 from dae.errors import ConfigError, Problem
+from dae.keys import leaves
 from dae.models.noise import Noise
 from dae.models.optimization import OptimizerFactory, ScheduleFactory
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup
 
@@ -22,7 +21,7 @@ MOST_POINTS = 300
 MOST_TOOLTIPS = 300
 
 
-def tag(name: str, *children: object, **attributes: object) -> Markup:
+def tag(name: str, *children: str, **attributes: object) -> Markup:
     """An SVG element; what is no markup yet is escaped. ``class_`` is ``class``, ``x_y`` is ``x-y``."""
     given = [(key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items()]
     written = Markup().join(
@@ -53,6 +52,7 @@ class Scale:
     log: bool = False
 
     def __call__(self, value: float) -> float:
+        """The pixel of a value; the middle, if there is only one value."""
         low, high, at = (math.log(v) if self.log else v for v in (self.low, self.high, value))
         share = (at - low) / (high - low) if high > low else 0.5
         return self.start + share * (self.end - self.start)
@@ -103,7 +103,7 @@ def line_chart(title: str, lines: Sequence[Line], x_label: str, mark: float | No
     left, right, top, bottom = 52.0, WIDTH - 12.0, 12.0, 192.0
     x = Scale(*_range([px for px, _ in points], margin=0), left, right)
     y = Scale(*_range([py for _, py in points]), bottom, top)
-    parts = [_axes(x, y, x_label)]
+    parts: list[str] = [_axes(x, y, x_label)]
     if mark is not None and x.low <= mark <= x.high:
         parts.append(tag("line", x1=x(mark), x2=x(mark), y1=top, y2=bottom, class_="mark"))
     for number, line in enumerate(lines):
@@ -233,7 +233,7 @@ def bars(title: str, shares: Sequence[tuple[str, float]]) -> Markup:
     return _svg(f"{title}. {told}", 34 * len(shares) + 4, parts)
 
 
-def _svg(told: str, height: float, parts: Sequence[object], width: float = WIDTH) -> Markup:
+def _svg(told: str, height: float, parts: Sequence[str], width: float = WIDTH) -> Markup:
     box = f"0 0 {width:g} {height:g}"
     wide = "wide" if width > WIDTH else None
     return tag("svg", *parts, viewBox=box, role="img", aria_label=told, class_=wide)
@@ -253,7 +253,7 @@ def _axes(x: Scale, y: Scale, x_label: str) -> Markup:
 
 
 def _dot(x: float, y: float, kind: str, tooltip: str | None) -> Markup:
-    inside: list[Any] = [tag("title", tooltip)] if tooltip else []
+    inside = [tag("title", tooltip)] if tooltip else []
     return tag("circle", *inside, cx=x, cy=y, r=3.5, class_=f"dot {kind}")
 
 

@@ -11,15 +11,15 @@ from dae.report.run_folder import RunFolder
 CAPTIONS = {
     "dae/reconstructions.png": "Validation images, the same under the reference noise, and as stage 1 "
     "reconstructs them. The same images and the same noise in every epoch and every run.",
-    "dae/best_and_worst.png": "The validation images that stage 1 reconstructs best and worst, by their loss.",
-    "dae/robustness.png": "How denoising holds at other noise: PSNR and SSIM of the reconstruction, beside those "
-    "of the noisy image itself, which is what doing nothing gives.",
+    "dae/best_and_worst.png": "The validation images of the lowest and of the highest loss.",
+    "dae/robustness.png": "How denoising holds at other noise: PSNR and SSIM of the reconstruction, beside "
+    "those of the noisy image itself, which is what doing nothing gives.",
     "dae/latent.png": "Test images in the latent, projected on two dimensions.",
     "dae/interpolation.png": "From one image to another in a straight line through the latent.",
     "dae/filters.png": "The filters of the first convolution.",
     "dae/activations.png": "What each layer makes of one image.",
     "classifier/confusion.png": "True classes against predicted ones.",
-    "classifier/calibration.png": "How often the classifier is right when it is so sure, and ECE, the mean gap.",
+    "classifier/calibration.png": "How often it is right when it is so sure; ECE is the mean gap.",
     "classifier/mistakes.png": "The mistakes that the classifier was surest of.",
 }
 # Of all pictures of a page, which is to stay below 3 MB.

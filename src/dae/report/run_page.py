@@ -124,7 +124,7 @@ def notes(run: RunFolder) -> Iterator[str]:
     """What is special about the run, a sentence each."""
     config, result = run.config, run.result
     if run.status == "running":
-        yield "The run has not ended, or its process has died without a word: figures and curves are as far as they go."
+        yield "The run has not ended, or its process has died without a word: this is as far as it has come."
     if run.status == "pruned":
         yield "A search has given this run up as not worth going on with, so there is no test."
     stages = _stages(run)
@@ -140,7 +140,7 @@ def notes(run: RunFolder) -> Iterator[str]:
         if run.stage_folder(stage) != run.folder / stage:
             yield f"{stage} was trained once for several jobs of the sweep, in {result['shared_from']}."
         elif result.get("shared_from") and stage == "dae":
-            yield f"{stage} was trained in {result['shared_from']}, which is not there any more: no curves, no pictures."
+            yield f"{stage} was trained in {result['shared_from']}, which is gone, and its curves with it."
         missing = [m for m in METRICS[stage] if run.metrics.get(f"{stage}/test/{m}", 0) is None]
         if missing:
             yield f"{stage}: {', '.join(missing)} on the test set came out as no number."
@@ -150,10 +150,10 @@ def notes(run: RunFolder) -> Iterator[str]:
     if data.get("channels") == 3:
         yield "Colour images: PSNR, SSIM and losses are over all three channels."
     if data.get("validation") == "test":
-        yield "Validation is on the test set (data.validation=test), so nothing was chosen: the last epoch counts."
+        yield "data.validation=test: nothing was chosen on the test set, so the last epoch counts."
     for key in ("limit", "labels"):
         if data.get(key) is not None:
-            yield f"data.{key}={data[key]}: only a part of the training {'images' if key == 'limit' else 'labels'} was used."
+            yield f"data.{key}={data[key]}: not all there is to train on was used."
     cut = [key for key in trainer if key.startswith("limit_") and trainer[key] not in (None, 1.0)]
     if cut:
         settings = ", ".join(f"trainer.{key}={trainer[key]}" for key in cut)

@@ -89,9 +89,7 @@ def _spread(board: Leaderboard) -> Chart | None:
     ranked = [group for group in board.groups if group.scored]
     shown = [_dots(_name(group, board), group.scored, group is ranked[0]) for group in ranked[:MOST_ROWS]]
     more = f" The best {MOST_ROWS} of {len(ranked)}." if len(ranked) > MOST_ROWS else ""
-    caption = (
-        f"A dot a seed, the bar their mean, the line one sample standard deviation to each side.{more}"
-    )
+    caption = f"A dot a seed, the bar their mean, the line one sample standard deviation to each side.{more}"
     title = "Mean and spread over seeds"
     return Chart(title, caption, dot_chart(title, shown, board.objective.name))
 
@@ -154,7 +152,9 @@ def _together(board: Leaderboard) -> list[Chart]:
     title = "All numeric keys together"
     lacking = len(ranked) - len(rows)
     left_out = f" {lacking} without all of these keys are left out." if lacking else ""
-    caption = f"A line a row of the leaderboard; the better its {board.objective.name}, the stronger.{left_out}"
+    caption = (
+        f"A line a row of the leaderboard; the better its {board.objective.name}, the stronger.{left_out}"
+    )
     axes = [_short(key, keys) for key in keys] + [board.objective.name.rpartition("/")[2]]
     return [Chart(title, caption, parallel_coordinates(title, axes, rows))]
 

@@ -46,11 +46,14 @@ def console(board: Leaderboard) -> str:
     lines += [f"  Caution: {sentence}" for sentence in cautions(board)]
     lines += [f"  {label:<18}  {command}" for label, command in commands(board).items()]
     folder = near(board.folder.absolute())
-    lines.append(f"  {'where it stands':<18}  {folder}  (report.html, leaderboard.md, leaderboard.csv, jobs.csv)")
+    lines.append(
+        f"  {'where it stands':<18}  {folder}  (report.html, leaderboard.md, leaderboard.csv, jobs.csv)"
+    )
     return "\n".join(lines)
 
 
 def headline(board: Leaderboard) -> str:
+    """What the ranking is by."""
     if board.objective is None:
         return "Leaderboard: no job has been measured yet"
     name, better = board.objective.name, BETTER[board.objective.mode]
@@ -58,6 +61,7 @@ def headline(board: Leaderboard) -> str:
 
 
 def count_by_status(board: Leaderboard) -> str:
+    """How many jobs there are, and how they have ended."""
     counts = Counter(job.status for job in board.jobs)
     jobs = "1 job" if len(board.jobs) == 1 else f"{len(board.jobs)} jobs"
     return f"{jobs}: {', '.join(f'{count} {status}' for status, count in sorted(counts.items()))}"
