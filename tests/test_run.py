@@ -43,16 +43,19 @@ def test_a_run_leaves_what_it_promises(train: Train):
         "run.json",
         "result.json",
         "train.log",
+        "report.html",
         ".hydra/config.yaml",
         ".hydra/hydra.yaml",
         ".hydra/overrides.yaml",
         "dae/best.ckpt",
         "dae/last.ckpt",
         "dae/stage.json",
+        "dae/test.json",
         "dae/reconstructions.png",
         "classifier/best.ckpt",
         "classifier/last.ckpt",
         "classifier/stage.json",
+        "classifier/test.json",
     }
     result = done.result
     assert list(result) == [

@@ -1,4 +1,4 @@
-"""``run.json``, what was run; ``result.json``, how it ended; ``report.html``, both for people."""
+"""``run.json``, what was run; ``result.json``, how it ended."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from typing import Any
 
 import torch
 
-from dae.errors import ConfigError, UserError, near
+from dae.errors import UserError, near
 from dae.files import read_json, write_json
 from dae.metrics import Metric
-from dae.report.write import run_report, write_or_warn
 from dae.stage import StageResult
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy")
@@ -81,8 +80,6 @@ class RunRecord:
             "error": _text(error) if error is not None else None,
         }
         write_json(self.folder / "result.json", result)
-        if not isinstance(error, ConfigError):  # what is refused leaves nothing but that
-            write_or_warn(run_report, self.folder)
 
 
 def _text(error: BaseException) -> str:

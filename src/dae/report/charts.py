@@ -132,7 +132,7 @@ def dot_chart(title: str, rows: Sequence[Dots], x_label: str) -> Markup:
     extremes += [row.mean + side * row.std for row in rows if row.std for side in (-1, 1)]
     height = 40 * len(rows)
     x = Scale(*_range(extremes), 10.0, WIDTH - 10.0)
-    parts = []
+    parts: list[str] = []
     for value in x.ticks():
         parts.append(tag("line", x1=x(value), x2=x(value), y1=4, y2=height, class_="grid"))
         parts.append(tag("text", f"{value:g}", x=x(value), y=height + 14, text_anchor="middle"))
@@ -143,8 +143,8 @@ def dot_chart(title: str, rows: Sequence[Dots], x_label: str) -> Markup:
         kind = "s0" if row.best else "s1"
         spread = f" ± {figure(row.std)}" if row.std is not None else ""
         name = tag("text", _clip(row.label, 44), x=10, y=top + 15, class_="row best" if row.best else "row")
-        told = tag("text", figure(row.mean) + spread, x=WIDTH - 10, y=top + 15, text_anchor="end")
-        parts += [tag("g", tag("title", row.label), name), told]
+        mean = tag("text", figure(row.mean) + spread, x=WIDTH - 10, y=top + 15, text_anchor="end")
+        parts += [tag("g", tag("title", row.label), name), mean]
         if row.std is not None:
             ends = {"x1": x(row.mean - row.std), "x2": x(row.mean + row.std)}
             parts.append(tag("line", **ends, y1=middle, y2=middle, class_=f"error {kind}"))

@@ -51,7 +51,8 @@ def rows(file: Path) -> list[Row]:
     for key in {**given, **resolved}:
         value, default = given.get(key, ABSENT), resolved.get(key, ABSENT)
         follows = origins.get(key)
-        moved_along = follows is not None and value == given.get(follows)
+        # A run that did not come so far as to write its own config has Hydra's, with the links in it.
+        moved_along = follows is not None and value in (given.get(follows), f"${{{follows}}}")
         differs = value != default and not moved_along
         found.append(Row(key, _typed(value), _typed(default), follows, differs))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,7 @@ def run_page(folder: Path) -> dict[str, Any]:
         "chosen": [row for row in config if row.differs],
         "diff": ((run.run.get("git") or {}).get("diff") or "")[:MOST_OF_DIFF],
         "most_of_diff": MOST_OF_DIFF,
+        "apply_diff": _apply_diff(folder),
         "next": next_commands(run),
     }
 
@@ -196,6 +198,11 @@ def next_commands(run: RunFolder) -> list[tuple[str, str]]:
         found.append(("Does pretraining help? The same with an untrained encoder", words))
     found.append(("How much is luck? More seeds", run.variant("seed=0,1,2", sweep=True)))
     return found
+
+
+def _apply_diff(folder: Path) -> str:
+    code = f"import json; print(json.load(open({near(folder / 'run.json')!r}))['git']['diff'], end='')"
+    return f"{shlex.join(['python', '-c', code])} | git apply"
 
 
 def _quoted(override: str) -> str:

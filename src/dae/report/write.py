@@ -34,6 +34,13 @@ def sweep_report(folder: Path) -> Path:
     return _write(folder, "sweep.html.jinja", sweep_page(folder))
 
 
+def outdated(folder: Path) -> bool:
+    """Whether a run has ended since its page was made."""
+    result, page = folder / "result.json", folder / "report.html"
+    made = page.stat().st_mtime_ns if page.is_file() else 0
+    return result.is_file() and result.stat().st_mtime_ns > made
+
+
 def write_or_warn(write: Callable[[Path], Path], folder: Path) -> None:
     """Write a page if it can be done: what is told about a run is not worth the run."""
     try:
