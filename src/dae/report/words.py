@@ -24,7 +24,7 @@ def figure(value: float | None) -> str:
     """Four digits behind the point, or four that count where those would hide it."""
     if value is None:
         return "–"  # noqa: RUF001
-    return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.3g}"
+    return f"{value:.4f}" if value == 0 or abs(value) >= 1e-4 else f"{value:.3g}"
 
 
 def seconds(value: float | None) -> str:
