@@ -5,27 +5,31 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dae.data.features import FeatureDataModule
 from dae.groups import conf_folder
-from dae.launch import register_resolvers
+from dae.launch import job_folder, register_resolvers
 
 REPOSITORY = Path(__file__).parents[1]
 MNIST = Path(os.environ.get("DAE_MNIST", REPOSITORY.parent / "shared" / "mnist"))
 HAS_MNIST = (MNIST / "MNIST" / "raw" / "train-images-idx3-ubyte.gz").is_file()
 # Both stages, in a second.
 SMOKE = ("data=digits", "debug=smoke", "logger=none", "callbacks=none")
+ACCURACY = ("classifier/val/accuracy", "max")
+LOSS = ("dae/val/loss", "min")
 
 
 @dataclass(frozen=True)
@@ -96,3 +100,104 @@ def composed(*overrides: str) -> DictConfig:
     register_resolvers()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         return compose("train", overrides=list(overrides))
+
+
+def add_job(
+    sweep: Path,
+    *overrides: str,
+    value: float | None = None,
+    objective: tuple[str | None, str | None] = ACCURACY,
+    status: str = "completed",
+    error: str | None = None,
+    **metrics: float,
+) -> Path:
+    """A job's folder; ``metrics`` are named with ``__`` for ``/``."""
+    folder = begin_job(sweep, *overrides)
+    name, mode = objective
+    measured: dict[str | None, float] = {key.replace("__", "/"): number for key, number in metrics.items()}
+    if value is not None:
+        measured[name] = value
+    result = {
+        "status": status,
+        "objective": {"name": name, "mode": mode, "value": value},
+        "metrics": measured,
+        "checkpoints": {"dae": "dae/best.ckpt", "classifier": "classifier/best.ckpt"} if value else {},
+        "shared_from": None,
+        "seconds": {"total": 1.5},
+        "error": error,
+    }
+    (folder / "result.json").write_text(json.dumps(result))
+    return folder
+
+
+def begin_job(sweep: Path, *overrides: str) -> Path:
+    folder = sweep / job_folder([text for text in overrides if not text.startswith("hydra.")])
+    (folder / ".hydra").mkdir(parents=True)
+    OmegaConf.save(OmegaConf.create(list(overrides)), folder / ".hydra" / "overrides.yaml")
+    return folder
+
+
+def write_multirun(sweep: Path, task: Sequence[str], hydra: Sequence[str] = ("hydra.mode=MULTIRUN",)) -> None:
+    sweep.mkdir(parents=True, exist_ok=True)
+    content = {"hydra": {"overrides": {"task": list(task), "hydra": list(hydra)}}}
+    (sweep / "multirun.yaml").write_text(yaml.safe_dump(content))
+
+
+class Page(HTMLParser):
+    """A ``report.html``: its text, its elements, and what it would load or lead to."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.source = (folder / "report.html").read_text()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.style = ""
+        self.open: list[str] = []
+        self.feed(self.source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open and self.open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] == ["style"]:
+            self.style += data
+        elif self.open[-1:] != ["script"]:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    @property
+    def figures(self) -> list[float]:
+        return [float(str(each["value"])) for each in self.all("data")]
+
+    @property
+    def references(self) -> set[str]:
+        """All that a browser would load, or go to; in style sheets too."""
+        names = ("src", "srcset", "href", "xlink:href", "action", "data", "poster", "background")
+        found = {str(each[name]) for _, each in self.elements for name in names if name in each}
+        styles = [self.style, *(str(each.get("style")) for _, each in self.elements)]
+        return found | set(re.findall(r"url\(|@import", " ".join(styles)))
+
+    def assert_well_formed(self, leads_to: Iterable[str] = ()) -> None:
+        """Self-contained, small, with what a reader needs who does not see it."""
+        outside = {name for name in self.references if not name.startswith(("#", "data:image/png;base64,"))}
+        assert outside == set(leads_to)
+        assert {f"#{each['id']}" for _, each in self.elements if "id" in each} >= {
+            name for name in self.references if name.startswith("#")
+        }
+        assert len(self.source.encode()) < 3_000_000
+        assert all(each["alt"] for each in self.all("img"))
+        assert all("aria-label" in each or "aria-hidden" in each for each in self.all("svg"))
+        assert all("scope" in each for each in self.all("th"))
+        assert len(self.all("h1")) == len(self.all("script")) == len(self.all("style")) == 1
+        assert "default-src 'none'" in self.source

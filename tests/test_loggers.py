@@ -82,6 +82,7 @@ def test_no_logger_at_all(train: Train):
         "last.ckpt",
         "reconstructions.png",
         "stage.json",
+        "test.json",
     }
 
 

@@ -6,7 +6,7 @@ import sys
 import zipfile
 
 from dae.groups import choices, conf_folder, groups
-from helpers import REPOSITORY
+from helpers import REPOSITORY, Page, add_job
 
 
 def test_the_wheel_holds_the_package_and_its_configs(tmp_path):
@@ -16,7 +16,10 @@ def test_the_wheel_holds_the_package_and_its_configs(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         archive.extractall(tmp_path / "site")
-    modules = {file.relative_to(REPOSITORY / "src").as_posix() for file in (REPOSITORY / "src").rglob("*.py")}
+    # The modules, and the templates of the report.
+    sources = (file for file in (REPOSITORY / "src").rglob("*.*") if file.suffix != ".pyc")
+    modules = {file.relative_to(REPOSITORY / "src").as_posix() for file in sources}
+    assert "dae/report/run.html.jinja" in modules
     configs = {
         f"dae/conf/{file.relative_to(conf_folder()).as_posix()}" for file in conf_folder().rglob("*.yaml")
     }
@@ -29,6 +32,12 @@ def test_the_wheel_holds_the_package_and_its_configs(tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=60
     )
     assert done.stdout.startswith("stage: both")
+    code = f"{site}; from dae.cli import main; sys.exit(main(['report', sys.argv[1]]))"
+    folder = add_job(tmp_path, "seed=0", value=0.5)
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True, cwd=tmp_path, timeout=60)
+    Page(folder).assert_well_formed()
+    (entry_points,) = tmp_path.glob("site/*.dist-info/entry_points.txt")
+    assert "dae = dae.cli:main" in entry_points.read_text()
 
 
 def test_groups_are_read_from_the_files():
@@ -43,6 +52,7 @@ def test_imports_point_one_way():
         "models": r"dae\.(data|callbacks|stage|run|launch|settings|checkpoint|record)",
         "data": r"dae\.(models|callbacks|stage|run|launch|settings|checkpoint|record)",
         "callbacks": r"dae\.(stage|run|launch|settings|record)",
+        "report": r"dae\.(data|models|callbacks|checkpoint|stage|run|launch|settings|record)\b",
         ".": r"dae\.launch",
     }
     for folder, pattern in forbidden.items():

@@ -43,6 +43,7 @@ def test_a_run_leaves_what_it_promises(train: Train):
         "run.json",
         "result.json",
         "train.log",
+        "report.html",
         ".hydra/config.yaml",
         ".hydra/hydra.yaml",
         ".hydra/overrides.yaml",
@@ -51,9 +52,11 @@ def test_a_run_leaves_what_it_promises(train: Train):
         "dae/stage.json",
         *(f"dae/{name}.png" for name in ("reconstructions", "best_and_worst", "robustness")),
         *(f"classifier/{name}.png" for name in ("confusion", "calibration", "mistakes")),
+        "dae/test.json",
         "classifier/best.ckpt",
         "classifier/last.ckpt",
         "classifier/stage.json",
+        "classifier/test.json",
     }
     result = done.result
     assert list(result) == [

@@ -20,6 +20,7 @@ from torch import nn
 from dae.describe import describe
 from dae.errors import Problem, assign, nearest
 from dae.groups import choices
+from dae.keys import leaves
 
 # Scalars strictly: no "1" and no 1.0 for an integer. Containers leniently: a list is a tuple.
 _STRICT = ConfigDict(arbitrary_types_allowed=True, strict=True, allow_inf_nan=False)
@@ -221,12 +222,3 @@ def _choose(path: str) -> str:
     group = path.replace(".", "/")
     offered = choices(group) or choices(group.rpartition("/")[0])
     return f"choose one of the group: {', '.join(offered)}" if offered else ""
-
-
-def leaves(node: Any, path: str = "") -> list[tuple[str, Any]]:
-    """Full key path and value of everything that is no mapping, or an empty one."""
-    if not isinstance(node, dict) or not node:
-        return [(path, node)]
-    return [
-        leaf for key, value in node.items() for leaf in leaves(value, f"{path}.{key}" if path else str(key))
-    ]

@@ -18,7 +18,7 @@ def closing_summary(record: RunRecord, stages: list[str]) -> str:
     times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in record.seconds.items())
     checkpoints = ", ".join(record.checkpoints.values())
     lines += [f"  took         {times}", f"  run folder   {folder}  ({checkpoints})"]
-    lines.append(f"  look inside  tensorboard --logdir {near(record.folder.parent)}")
+    lines.append(f"  look inside  {folder}/report.html; tensorboard --logdir {near(record.folder.parent)}")
     if "dae" in stages:
         place = assign("classifier.encoder_checkpoint", folder)
         lines.append(f"  go on        python train.py stage=classifier classifier=linear {place}")

@@ -28,6 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from dae.allocator import keep_freed_memory
 from dae.errors import ConfigError, JobError, UserError
 from dae.groups import conf_folder
+from dae.report.write import outdated, run_report, write_or_warn
 from dae.sweeps.hook import SweepFolder, close_sweep, refresh
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ class _Jobs:
         if threads:  # submitit gives a job so many cores, and leaves the rest to it
             torch.set_num_threads(threads)
 
+        refused = False
         try:
             return run(
                 self.reopened or cfg,
@@ -143,6 +145,7 @@ class _Jobs:
         except UserError as error:
             log.error("%s", error)
             self.failed[folder.name] = error.exit_code
+            refused = error.exit_code == ConfigError.exit_code
         except Exception:
             log.exception("The run failed: an error of the code, or of something below it")
             self.failed[folder.name] = 1
@@ -150,6 +153,8 @@ class _Jobs:
             # Lightning turns Ctrl-C into an exit of its own.
             raise exit_ if isinstance(exit_, Terminated) else KeyboardInterrupt from exit_
         finally:
+            if not refused and outdated(folder):  # what is refused leaves its result alone
+                write_or_warn(run_report, folder)
             if sweep:
                 refresh(sweep)
         if sweep:

@@ -86,7 +86,7 @@ def _text(error: BaseException) -> str:
     return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 
 
-def write_run(folder: Path, command: str, data_checksum: str) -> None:
+def write_run(folder: Path, command: str, data: str, data_checksum: str) -> None:
     """Write ``run.json``: all that the config does not say and a repetition needs.
 
     A run that goes on keeps what was written at its beginning and adds to ``resumed``.
@@ -102,6 +102,7 @@ def write_run(folder: Path, command: str, data_checksum: str) -> None:
         "device": device_name(),
         "threads": torch.get_num_threads(),
         "platform": platform.platform(),
+        "data": data,
         "data_checksum": data_checksum,
     }
     file = folder / "run.json"

@@ -11,9 +11,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from dae.binding import leaves
 from dae.errors import ConfigError, Problem, assign, near
 from dae.files import read_json
+from dae.keys import leaves
 
 log = logging.getLogger(__name__)
 

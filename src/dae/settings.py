@@ -19,9 +19,10 @@ from pytorch_lightning.loggers import Logger
 from torch import nn
 
 from dae import rules
-from dae.binding import Binding, leaves
+from dae.binding import Binding
 from dae.data.images import ImageDataModule
 from dae.errors import ConfigError, Problem
+from dae.keys import leaves
 from dae.models.noise import Noise
 from dae.models.optimization import OptimizerFactory, ScheduleFactory
 

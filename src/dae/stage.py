@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from omegaconf import OmegaConf
@@ -136,6 +136,8 @@ def run_stage(
             measured = [*trainer.validate(module, datamodule=data, ckpt_path=str(best), verbose=False)]
         if not pruned:
             measured += trainer.test(module, datamodule=data, ckpt_path=str(best), verbose=False)
+            if trainer.is_global_zero:
+                write_json(folder / "test.json", cast(dict[str, Any], module.tested))
         metrics = {name: value for part in measured for name, value in part.items() if name != "step"}
         for logger in all_loggers:
             logger.log_metrics(

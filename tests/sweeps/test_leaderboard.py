@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import re
 import shlex
@@ -14,61 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from omegaconf import OmegaConf
 
 from dae.launch import job_folder
 from dae.sweeps.commands import commands
 from dae.sweeps.hook import close_sweep, count_jobs, duration, refresh
 from dae.sweeps.leaderboard import rebuild
 from dae.sweeps.page import console
-from helpers import SMOKE
-
-ACCURACY = ("classifier/val/accuracy", "max")
-LOSS = ("dae/val/loss", "min")
-
-
-def add_job(
-    sweep: Path,
-    *overrides: str,
-    value: float | None = None,
-    objective: tuple[str | None, str | None] = ACCURACY,
-    status: str = "completed",
-    error: str | None = None,
-    **metrics: float,
-) -> Path:
-    """A job's folder; ``metrics`` are named with ``__`` for ``/``."""
-    folder = begin_job(sweep, *overrides)
-    name, mode = objective
-    measured: dict[str | None, float] = {key.replace("__", "/"): number for key, number in metrics.items()}
-    if value is not None:
-        measured[name] = value
-    result = {
-        "status": status,
-        "objective": {"name": name, "mode": mode, "value": value},
-        "metrics": measured,
-        "checkpoints": {"dae": "dae/best.ckpt", "classifier": "classifier/best.ckpt"} if value else {},
-        "shared_from": None,
-        "seconds": {"total": 1.5},
-        "error": error,
-    }
-    (folder / "result.json").write_text(json.dumps(result))
-    return folder
-
-
-def begin_job(sweep: Path, *overrides: str) -> Path:
-    folder = sweep / job_folder([text for text in overrides if not text.startswith("hydra.")])
-    (folder / ".hydra").mkdir(parents=True)
-    OmegaConf.save(OmegaConf.create(list(overrides)), folder / ".hydra" / "overrides.yaml")
-    return folder
-
-
-def write_multirun(sweep: Path, task: Sequence[str], hydra: Sequence[str] = ("hydra.mode=MULTIRUN",)) -> None:
-    sweep.mkdir(parents=True, exist_ok=True)
-    content = {"hydra": {"overrides": {"task": list(task), "hydra": list(hydra)}}}
-    (sweep / "multirun.yaml").write_text(yaml.safe_dump(content))
+from helpers import ACCURACY, LOSS, SMOKE, add_job, begin_job, write_multirun
 
 
 def table(file: Path) -> list[dict[str, str]]:

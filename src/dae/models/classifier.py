@@ -69,6 +69,7 @@ class EncoderClassifier(LightningModule):
         self.schedule_factory = scheduler
         self.trained = collect(loss=Mean(), accuracy=Mean())
         self.evaluated = collect(loss=Mean(), accuracy=Mean())
+        self.tested: dict[str, Any] = {}
         self.train()
 
     def train(self, mode: bool = True) -> EncoderClassifier:
@@ -131,7 +132,9 @@ class EncoderClassifier(LightningModule):
     test_step = validation_step
 
     def on_test_epoch_end(self) -> None:
-        """Log what was measured."""
+        """Log what was measured, and keep what says how sure it is: of how many images."""
+        measured: Any = self.evaluated["accuracy"]
+        self.tested = {"images": int(measured.count)}
         log_epoch(self, "test", self.evaluated)
 
     def configure_optimizers(self) -> Any:

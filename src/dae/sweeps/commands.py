@@ -16,7 +16,7 @@ TRAIN = ("python", "train.py")
 
 def commands(board: Leaderboard) -> dict[str, str]:
     """What it does, and the command; only those that there is a reason for."""
-    hydra = _multirun(board.folder)
+    hydra = hydra_of(board.folder / "multirun.yaml")
     found = {}
     if board.winner:
         found["the winner again"] = again(board.winner.scored[0], hydra)
@@ -36,7 +36,7 @@ def again(job: Job, hydra: dict[str, Any]) -> str:
     """
     # An experiment that is a sweep would be one again.
     alone = [] if _typed_as_sweep(hydra) else ["hydra.mode=RUN"]
-    return shlex.join([*TRAIN, *_options(hydra), *alone, *job.overrides])
+    return shlex.join([*TRAIN, *options(hydra), *alone, *job.overrides])
 
 
 def all_seeds(jobs: Sequence[Job], hydra: dict[str, Any]) -> str:
@@ -44,7 +44,7 @@ def all_seeds(jobs: Sequence[Job], hydra: dict[str, Any]) -> str:
     shared = [text for text in jobs[0].overrides if text.lstrip("+").partition("=")[0] != "seed"]
     # A job without the override has the default, 0.
     seeds = sorted({job.values.get("seed", "0") for job in jobs}, key=lambda seed: (len(seed), seed))
-    return shlex.join([*TRAIN, *_options(hydra), "-m", *shared, f"seed={','.join(seeds)}"])
+    return shlex.join([*TRAIN, *options(hydra), "-m", *shared, f"seed={','.join(seeds)}"])
 
 
 def go_on(folder: Path, hydra: dict[str, Any]) -> str:
@@ -55,13 +55,15 @@ def go_on(folder: Path, hydra: dict[str, Any]) -> str:
         if not text.startswith(("hydra.mode=", "hydra.sweep.dir="))
     ]
     typed += _overrides(hydra, "task")
-    begin = shlex.join([*TRAIN, *_options(hydra), "-m"])
+    begin = shlex.join([*TRAIN, *options(hydra), "-m"])
     return f"{begin} {assign('hydra.sweep.dir', near(folder.absolute()))} {shlex.join(typed)}".rstrip()
 
 
-def _multirun(folder: Path) -> dict[str, Any]:
-    """Hydra's own config, which its sweepers write before the first job; empty if there is none."""
-    found = read_yaml(folder / "multirun.yaml")
+def hydra_of(file: Path) -> dict[str, Any]:
+    """Hydra's own config: of a sweep ``multirun.yaml``, written before its first job, of a run
+    ``.hydra/hydra.yaml``; empty if there is none.
+    """
+    found = read_yaml(file)
     return found.get("hydra", {}) if isinstance(found, dict) else {}
 
 
@@ -74,10 +76,10 @@ def _typed_as_sweep(hydra: dict[str, Any]) -> bool:
     return not hydra or "hydra.mode=MULTIRUN" in _overrides(hydra, "hydra")
 
 
-def _options(hydra: dict[str, Any]) -> list[str]:
+def options(hydra: dict[str, Any]) -> list[str]:
     """The flags that the configs came from."""
     sources = hydra.get("runtime", {}).get("config_sources", [])
     folders = [source["path"] for source in sources if source["provider"] == "command-line"]
-    options = [word for folder in folders for word in ("--config-dir", near(Path(folder)))]
+    words = [word for folder in folders for word in ("--config-dir", near(Path(folder)))]
     name = hydra.get("job", {}).get("config_name", "train")
-    return options if name == "train" else [*options, "--config-name", name]
+    return words if name == "train" else [*words, "--config-name", name]

@@ -15,6 +15,7 @@ from hydra.core.override_parser.types import Glob
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from dae.report.write import sweep_report, write_or_warn
 from dae.sweeps.jobs import Job
 from dae.sweeps.leaderboard import rebuild
 from dae.sweeps.page import console
@@ -98,6 +99,8 @@ def close_sweep(sweep_folder: Path, heard: Iterable[str], ended: bool) -> int:
         1 if a job of this sweep has failed, else 0.
     """
     board = refresh(sweep_folder)
+    if board and board.jobs:
+        write_or_warn(sweep_report, sweep_folder)
     jobs = _launched(board) if board else []
     searched = (sweep_folder / "search.md").is_file()  # and has said who is the best
     if board and board.jobs and not searched:

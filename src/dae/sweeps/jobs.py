@@ -57,12 +57,14 @@ def read_jobs(sweep_folder: Path) -> list[Job]:
     """All jobs that have begun, ordered by the names of their folders; other folders are passed over."""
     if not sweep_folder.is_dir():
         return []
-    jobs = []
-    for folder in sorted(sweep_folder.iterdir()):
-        overrides = _overrides(folder / ".hydra" / "overrides.yaml")
-        if overrides is not None:
-            jobs.append(_with_result(Job(folder, overrides)))
-    return jobs
+    found = (read_job(folder) for folder in sorted(sweep_folder.iterdir()))
+    return [job for job in found if job is not None]
+
+
+def read_job(folder: Path) -> Job | None:
+    """A job, or a run of its own, that has begun in ``folder``; None if none has."""
+    overrides = _overrides(folder / ".hydra" / "overrides.yaml")
+    return None if overrides is None else _with_result(Job(folder, overrides))
 
 
 def read_yaml(path: Path) -> Any:

@@ -17,7 +17,7 @@ BETTER = {"min": "lower is better", "max": "higher is better"}
 def markdown(board: Leaderboard) -> str:
     """The whole page."""
     head, *rows = _table(board)
-    lines = [f"# {board.folder.name}", "", f"{_what(board)}. {_count(board)}.", ""]
+    lines = [f"# {board.folder.name}", "", f"{headline(board)}. {count_by_status(board)}.", ""]
     lines += [_row(head), _row(["---"] * len(head)), *map(_row, rows)]
     if words := list(cautions(board)):
         lines += ["", "## Caution", "", *(f"* {sentence}." for sentence in words)]
@@ -37,7 +37,7 @@ def console(board: Leaderboard) -> str:
     head, *rows = [[_clip(cell) for cell in row] for row in _table(board)]
     shown = [head, *rows[:ROWS_ON_THE_CONSOLE]]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    lines = [f"{_what(board)}. {_count(board)}."]
+    lines = [f"{headline(board)}. {count_by_status(board)}."]
     for row in shown:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         lines.append("  " + "  ".join(cells).rstrip())
@@ -46,18 +46,22 @@ def console(board: Leaderboard) -> str:
     lines += [f"  Caution: {sentence}" for sentence in cautions(board)]
     lines += [f"  {label:<18}  {command}" for label, command in commands(board).items()]
     folder = near(board.folder.absolute())
-    lines.append(f"  {'where it stands':<18}  {folder}  (leaderboard.md, leaderboard.csv, jobs.csv)")
+    lines.append(
+        f"  {'where it stands':<18}  {folder}  (report.html, leaderboard.md, leaderboard.csv, jobs.csv)"
+    )
     return "\n".join(lines)
 
 
-def _what(board: Leaderboard) -> str:
+def headline(board: Leaderboard) -> str:
+    """What the ranking is by."""
     if board.objective is None:
         return "Leaderboard: no job has been measured yet"
     name, better = board.objective.name, BETTER[board.objective.mode]
     return f"Leaderboard by {name} of the best checkpoint ({better}), mean over seeds"
 
 
-def _count(board: Leaderboard) -> str:
+def count_by_status(board: Leaderboard) -> str:
+    """How many jobs there are, and how they have ended."""
     counts = Counter(job.status for job in board.jobs)
     jobs = "1 job" if len(board.jobs) == 1 else f"{len(board.jobs)} jobs"
     return f"{jobs}: {', '.join(f'{count} {status}' for status, count in sorted(counts.items()))}"

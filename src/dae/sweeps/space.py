@@ -19,8 +19,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from dae.binding import leaves
 from dae.errors import Problem, nearest, raise_all
+from dae.keys import leaves
 
 Point = dict[str, Any]
 

@@ -1,0 +1,5 @@
+"""``python -m dae``: the same as ``dae``."""
+
+from dae.cli import main
+
+raise SystemExit(main())

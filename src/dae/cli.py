@@ -1,0 +1,95 @@
+"""``dae report`` and ``dae leaderboard``: what can be told of folders that are there already."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dae.errors import ConfigError, Problem, UserError, near
+from dae.sweeps.jobs import read_jobs
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    Args:
+        arguments: What follows ``dae``; None takes them from ``sys.argv``.
+
+    Returns:
+        The exit code: 0; 2 the command is refused; 1 anything else went wrong.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        for folder in options.folders:
+            options.command(folder)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("dae", description="Looks at what python train.py has left behind.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    for command, name, what, folders in (
+        (report, "report", "write report.html: one file that can be sent to a colleague", "run or sweep"),
+        (leaderboard, "leaderboard", "rank the jobs of a sweep: the table, and its three files", "sweep"),
+    ):
+        own = commands.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
+        own.add_argument("folders", nargs="+", type=Path, metavar="folder", help=f"of a {folders}")
+        own.set_defaults(command=command)
+    return parser
+
+
+def report(folder: Path) -> None:
+    """Write the page of a run, or those of a sweep and of all its jobs.
+
+    Raises:
+        ConfigError: The folder is neither.
+    """
+    from dae.report.write import run_report, sweep_report
+
+    if _is_run(folder):
+        print(near(run_report(folder.resolve())))
+        return
+    _require_sweep(folder, "a run or a sweep")
+    for job in read_jobs(folder.resolve()):
+        run_report(job.folder)
+    print(near(sweep_report(folder.resolve())))
+
+
+def leaderboard(folder: Path) -> None:
+    """Write the leaderboard of a sweep and show it.
+
+    Raises:
+        ConfigError: The folder is no sweep's.
+    """
+    from dae.sweeps.leaderboard import rebuild
+    from dae.sweeps.page import console
+
+    _require_sweep(folder, "a sweep")
+    print(console(rebuild(folder.resolve())))
+
+
+def _is_run(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (".hydra/overrides.yaml", "result.json", "config.yaml"))
+
+
+def _require_sweep(folder: Path, expected: str) -> None:
+    if read_jobs(folder):
+        return
+    if _is_run(folder):
+        found, hint = "is the folder of a run", f"try dae report {folder}"
+    elif _is_run(folder.parent):
+        found, hint = "lies in the folder of a run", f"try dae report {folder.parent}"
+    else:
+        found = "holds no run and no jobs" if folder.is_dir() else "is not a folder"
+        runs = sorted(Path().glob("outputs/*/result.json")) + sorted(Path().glob("multirun/*/multirun.yaml"))
+        newest = sorted((file.parent for file in runs), key=lambda run: run.stat().st_mtime)[-3:]
+        hint = f"the newest here: {', '.join(map(str, newest))}" if newest else ""
+    raise ConfigError([Problem(str(folder), f"{found}, expected that of {expected}", hint)])

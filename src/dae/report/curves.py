@@ -1,0 +1,70 @@
+"""The scalars that a stage has logged, read from its TensorBoard event files or ``metrics.csv``."""
+
+from __future__ import annotations
+
+import csv
+import math
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+Points = list[tuple[float, float]]
+Series = dict[str, Points]
+
+# A scalar takes a hundred bytes; pictures, histograms and embeddings are passed over unread.
+LARGEST_SCALAR = 4096
+
+
+def read_series(folder: Path) -> Series:
+    """The points of each scalar by their x (epochs, or images seen), ascending; empty if nothing was logged.
+
+    What is no number is left out. Of two values for one x the later counts: a run that has been resumed has
+    done some epochs twice.
+
+    Args:
+        folder: Of the stage.
+    """
+    events = sorted(folder.glob("events.out.tfevents.*"))  # named after the time
+    found: dict[str, dict[float, float]] = {}
+    for tag, x, y in _from_events(events) if events else _from_csv(folder / "metrics.csv"):
+        if math.isfinite(y):
+            found.setdefault(tag, {})[x] = y
+    return {tag: sorted(points.items()) for tag, points in found.items()}
+
+
+def _from_events(files: list[Path]) -> Iterator[tuple[str, float, float]]:
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    for file in files:
+        for record in _records(file):
+            event = Event.FromString(record)
+            for value in event.summary.value:
+                if value.HasField("simple_value"):
+                    yield value.tag, float(event.step), value.simple_value
+
+
+def _records(file: Path) -> Iterator[bytes]:
+    """The small records of a TFRecord file: length (8 bytes), its CRC (4), the record, its CRC (4).
+
+    TensorBoard's own reader computes each CRC in Python, seconds for some pictures. The end of a file that is
+    being written may be half a record.
+    """
+    with file.open("rb") as stream:
+        while len(head := stream.read(12)) == 12:
+            (length,) = struct.unpack("<Q", head[:8])
+            if length > LARGEST_SCALAR:
+                stream.seek(length + 4, 1)
+                continue
+            record = stream.read(length)
+            if len(stream.read(4)) == 4:
+                yield record
+
+
+def _from_csv(file: Path) -> Iterator[tuple[str, float, float]]:
+    if not file.is_file():
+        return
+    with file.open(newline="") as lines:
+        for row in csv.DictReader(lines):
+            for tag, value in row.items():
+                if value and tag not in ("step", "epoch"):
+                    yield tag, float(row["step"]), float(value)

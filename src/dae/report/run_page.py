@@ -1,0 +1,226 @@
+"""The page of a run: what was run, how it went, what it learned, how sure one can be, what comes next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from dae.errors import assign, near
+from dae.metrics import METRICS, Metric, monitor
+from dae.report import configuration
+from dae.report.charts import Line, line_chart
+from dae.report.curves import Series
+from dae.report.intervals import bootstrap_mean, wilson
+from dae.report.pictures import pictures
+from dae.report.run_folder import RunFolder
+from dae.report.words import STAGES, counted, meaning
+
+# Of the uncommitted changes; all of them are in run.json.
+MOST_OF_DIFF = 20_000
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A metric of the checkpoint that counts.
+
+    Attributes:
+        name: ``stage/split/metric``.
+        interval: 95 % confidence over the test images; None where none can be given.
+        how: Where the interval is from, or why there is none.
+    """
+
+    name: str
+    value: float | None
+    meaning: str
+    interval: tuple[float, float] | None
+    how: str
+    is_objective: bool
+
+
+def run_page(folder: Path) -> dict[str, Any]:
+    """Everything that ``run.html.jinja`` shows.
+
+    Args:
+        folder: Of the run; nothing in it has to be there.
+    """
+    run = RunFolder(folder)
+    config = configuration.rows(run.config_file)
+    sweep = folder.parent / "report.html"
+    return {
+        "run": run,
+        "title": f"{folder.name}: {run.status}",
+        "home": "../report.html" if run.in_sweep and sweep.is_file() else None,
+        "reason": run.result.get("error"),
+        "notes": list(notes(run)),
+        "tests": list(figures(run, "test")),
+        "validations": list(figures(run, "val")),
+        "charts": {STAGES[stage]: list(charts(run, stage)) for stage in run.series},
+        "pictures": list(pictures(run)),
+        "config": config,
+        "chosen": [row for row in config if row.differs],
+        "diff": ((run.run.get("git") or {}).get("diff") or "")[:MOST_OF_DIFF],
+        "most_of_diff": MOST_OF_DIFF,
+        "apply_diff": _apply_diff(folder),
+        "next": next_commands(run),
+    }
+
+
+def figures(run: RunFolder, split: str) -> Iterator[Figure]:
+    """The metrics of ``result.json`` on a split, each as it stands there."""
+    objective = run.result.get("objective", {}).get("name")
+    for name, value in run.metrics.items():
+        stage, part, metric = name.split("/")
+        if part == split:
+            interval, how = _interval(metric, value, run.tested(stage)) if split == "test" else (None, "")
+            yield Figure(name, value, meaning(name), interval, how, name == objective)
+
+
+def _interval(
+    metric: str, value: float | None, tested: dict[str, Any]
+) -> tuple[tuple[float, float] | None, str]:
+    images = tested.get("images")
+    if value is None:
+        return None, "it is no number"
+    if not images:
+        return None, "how many images were tested is not known"
+    if metric == "accuracy":
+        return wilson(round(value * images), images), f"Wilson, {counted(images, 'image')}"
+    each = [psnr for psnr in tested.get(metric, []) if psnr is not None]
+    if each:
+        return bootstrap_mean(each), f"bootstrap, {counted(len(each), 'image')}"
+    return None, f"mean over {counted(images, 'image')}; the single values are not kept"
+
+
+def charts(run: RunFolder, stage: str) -> Iterator[tuple[str, list[str], Markup]]:
+    """A title, the names of the lines and the chart, for each metric of a stage that was logged."""
+    series = run.series[stage]
+    counts = _counted_epoch(series)
+    for metric in METRICS[stage]:
+        found = {split: series.get(f"{stage}/{split}/{metric}") for split in ("train", "val")}
+        lines = [Line(split, points) for split, points in found.items() if points]
+        if lines:
+            title = f"{stage}/{metric}"
+            chart = line_chart(title, lines, "epochs done", counts)
+            yield title, [line.name for line in lines], chart
+    for name, title in (("step_loss", "loss of single batches"), ("learning_rate", "learning rate")):
+        points = series.get(f"{stage}/train/{name}", [])
+        if len(points) > 1 and (name == "step_loss" or len({y for _, y in points}) > 1):
+            title = f"{stage}: {title}"
+            yield title, ["train"], line_chart(title, [Line("train", points)], "images seen")
+
+
+def _counted_epoch(series: Series) -> float | None:
+    """The epoch that the result is of: the results are logged at its x."""
+    for name, points in series.items():
+        if name.startswith("result/"):
+            return points[-1][0]
+    return None
+
+
+def notes(run: RunFolder) -> Iterator[str]:
+    """What is special about the run, a sentence each."""
+    config, result = run.config, run.result
+    if run.status == "running":
+        yield "The run has not ended, or its process has died without a word: this is as far as it has come."
+    if run.status == "pruned":
+        yield "A search has given this run up as not worth going on with, so there is no test."
+    stages = _stages(run)
+    for stage in stages:
+        epochs = config.get(stage, {}).get("epochs")
+        if epochs == 0:
+            yield f"{stage}.epochs=0: nothing was trained in it, so its figures are of an untrained network."
+        elif epochs == 1:
+            yield f"{stage}.epochs=1: a single epoch is a point, not a curve."
+        if stage in run.series and not run.series[stage]:
+            loggers = "logger=none" if not config.get("logger") else f"logger={','.join(config['logger'])}"
+            yield f"{stage}: no curves, since {loggers} leaves no file that they could be read from."
+        if run.stage_folder(stage) != run.folder / stage:
+            yield f"{stage} was trained once for several jobs of the sweep, in {result['shared_from']}."
+        elif result.get("shared_from") and stage == "dae":
+            yield f"{stage} was trained in {result['shared_from']}, which is gone, and its curves with it."
+        missing = [m for m in METRICS[stage] if run.metrics.get(f"{stage}/test/{m}", 0) is None]
+        if missing:
+            yield f"{stage}: {', '.join(missing)} on the test set came out as no number."
+    if config.get("stage") == "both" and stages == ["classifier"]:
+        yield "Stage 1 was skipped: this classifier does not use it."
+    data, trainer = config.get("data", {}), config.get("trainer", {})
+    if data.get("channels") == 3:
+        yield "Colour images: PSNR, SSIM and losses are over all three channels."
+    if data.get("validation") == "test":
+        yield "data.validation=test: nothing was chosen on the test set, so the last epoch counts."
+    for key in ("limit", "labels"):
+        if data.get(key) is not None:
+            yield f"data.{key}={data[key]}: not all there is to train on was used."
+    cut = [key for key in trainer if key.startswith("limit_") and trainer[key] not in (None, 1.0)]
+    if cut:
+        settings = ", ".join(f"trainer.{key}={trainer[key]}" for key in cut)
+        yield f"Cut short, so the figures mean little: {settings}."
+    if resumed := run.run.get("resumed"):
+        yield f"It was interrupted and went on {counted(len(resumed), 'time')}."
+    if (run.run.get("git") or {}).get("diff"):
+        yield "The code had uncommitted changes: the commit alone is not what was run."
+
+
+def _stages(run: RunFolder) -> list[str]:
+    """The stages that have begun or were asked for, in their order."""
+    asked = [run.config["stage"]] if run.config.get("stage") in METRICS else list(METRICS)
+    begun = [stage for stage in METRICS if stage in run.series]
+    return begun if begun else asked if run.config else []
+
+
+def next_commands(run: RunFolder) -> list[tuple[str, str]]:
+    """What it is for, and the command."""
+    found, folder, config = [], near(run.folder), run.config
+    ended = run.status in ("completed", "pruned")
+    if not ended and run.advice:
+        found.append(("With what the error proposes", run.variant(run.advice)))
+    if not ended and (run.folder / "config.yaml").is_file():
+        found.append(("Go on where it stopped", run.resume()))
+    if ended and (longer := _longer(run)):
+        found.append(("The last epoch is the best: go on", run.resume(*longer)))
+    found.append(("Curves, pictures and HPARAMS", f"tensorboard --logdir {near(run.folder.parent)}"))
+    if not ended or not config:
+        return found
+    if "dae" in run.result.get("checkpoints", {}):
+        place = assign("classifier.encoder_checkpoint", folder)
+        probe = f"python train.py stage=classifier classifier=linear {place}"
+        data = [text for text in run.job.overrides if text.startswith(("data=", "data."))]
+        found.append(("What the frozen latent holds: a linear probe", " ".join([probe, *map(_quoted, data)])))
+    chosen = config.get("classifier", {})
+    if config.get("stage") != "dae" and chosen.get("encoder") == "pretrained":
+        without = ("dae.warm_start", "objective", "classifier.encoder_checkpoint")
+        words = run.variant("classifier.encoder=random", without=without)
+        found.append(("Does pretraining help? The same with an untrained encoder", words))
+    found.append(("How much is luck? More seeds", run.variant("seed=0,1,2", sweep=True)))
+    return found
+
+
+def _apply_diff(folder: Path) -> str:
+    code = f"import json; print(json.load(open({near(folder / 'run.json')!r}))['git']['diff'], end='')"
+    return f"{shlex.join(['python', '-c', code])} | git apply"
+
+
+def _quoted(override: str) -> str:
+    return assign(*override.split("=", 1))
+
+
+def _longer(run: RunFolder) -> list[str]:
+    """Twice the epochs of the stages whose last epoch is the best, where their schedule admits it."""
+    if run.config.get("data", {}).get("validation") == "test":
+        return []
+    objective = run.result.get("objective", {})
+    longer = []
+    for stage, series in run.series.items():
+        planned = run.config.get(stage, {}).get("epochs", 0)
+        schedule = str(run.config.get(stage, {}).get("scheduler", {}).get("_target_"))
+        judged_by = Metric(str(objective.get("name")), objective.get("mode") or "min")
+        points = series.get(monitor(stage, judged_by).name, [])
+        last = len(points) > 1 and _counted_epoch(series) == planned == points[-1][0]
+        if last and schedule.endswith(".constant") and run.stage_folder(stage) == run.folder / stage:
+            longer.append(f"{stage}.epochs={2 * planned}")
+    return longer

@@ -1,0 +1,183 @@
+"""The page of a sweep: who leads and by how much, what each key did, the jobs, what to type next."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from markupsafe import Markup
+
+from dae.report.charts import Dots, bars, dot_chart, parallel_coordinates, scatter
+from dae.sweeps.cautions import cautions
+from dae.sweeps.commands import commands
+from dae.sweeps.jobs import Job, read_jobs
+from dae.sweeps.page import count_by_status, headline
+from dae.sweeps.ranking import Group, Leaderboard, mean_std, rank
+
+# More would make a chart that nobody reads; the table has them all.
+MOST_ROWS = 30
+MOST_AXES = 8
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure with its heading."""
+
+    title: str
+    caption: str
+    svg: Markup
+
+
+def sweep_page(folder: Path) -> dict[str, Any]:
+    """Everything that ``sweep.html.jinja`` shows.
+
+    Args:
+        folder: Of the sweep.
+    """
+    board = rank(folder, read_jobs(folder))
+    return {
+        "board": board,
+        "title": f"Sweep {folder.name}",
+        "headline": headline(board),
+        "count": count_by_status(board),
+        "tests": _tests(board),
+        "places": list(zip(board.ranks, board.groups, strict=True)),
+        "cautions": list(cautions(board)),
+        "spread": _spread(board),
+        "charts": [*_keys(board), *_together(board)],
+        "importance": importance(folder),
+        "search": (folder / "search.md").is_file(),
+        "jobs": [(job, _link(job)) for job in board.jobs],
+        "failed": [job for job in board.jobs if job.failed],
+        "commands": commands(board),
+    }
+
+
+def _tests(board: Leaderboard) -> list[str]:
+    """The test metrics of the stage that decides."""
+    stage = board.objective.name.partition("/")[0] if board.objective else ""
+    own = board.objective.name if board.objective else None
+    return [name for name in board.metrics if name.startswith(f"{stage}/test/") and name != own]
+
+
+def _link(job: Job) -> str | None:
+    """The page of a job, from that of the sweep; None for a job that is refused or runs."""
+    there = (job.folder / "report.html").is_file()
+    return f"{quote(job.folder.name)}/report.html" if there else None
+
+
+def _name(group: Group, board: Leaderboard) -> str:
+    values = group.jobs[0].values
+    told = [f"{_short(key, board.keys)}={values[key]}" for key in board.keys if key in values]
+    return ", ".join(told) or "the defaults"
+
+
+def _short(key: str, keys: list[str]) -> str:
+    """The last word of a key, if no other key ends on it."""
+    words = [re.split(r"[./]", other)[-1] for other in keys]
+    word = re.split(r"[./]", key)[-1]
+    return word if words.count(word) == 1 else key
+
+
+def _spread(board: Leaderboard) -> Chart | None:
+    """The groups below each other, their seeds as dots."""
+    if board.winner is None or board.objective is None:
+        return None
+    ranked = [group for group in board.groups if group.scored]
+    shown = [_dots(_name(group, board), group.scored, group is ranked[0]) for group in ranked[:MOST_ROWS]]
+    more = f" The best {MOST_ROWS} of {len(ranked)}." if len(ranked) > MOST_ROWS else ""
+    caption = f"A dot a seed, the bar their mean, the line one sample standard deviation to each side.{more}"
+    title = "Mean and spread over seeds"
+    return Chart(title, caption, dot_chart(title, shown, board.objective.name))
+
+
+def _dots(label: str, jobs: list[Job], best: bool = False) -> Dots:
+    values = [job.value for job in jobs if job.value is not None]
+    mean, std = mean_std(values)
+    assert mean is not None
+    return Dots(label, values, mean, std, best)
+
+
+def _scored(board: Leaderboard) -> list[Job]:
+    return [job for group in board.groups for job in group.scored]
+
+
+def _keys(board: Leaderboard) -> list[Chart]:
+    """The objective against each swept key."""
+    found: list[Chart] = []
+    jobs = _scored(board)
+    if board.objective is None or not jobs:
+        return found
+    for key in board.keys:
+        by_value: dict[str, list[Job]] = {}
+        for job in jobs:
+            by_value.setdefault(job.values.get(key, "(default)"), []).append(job)
+        title = f"{board.objective.name} against {key}"
+        others = "; the other keys vary, too" if len(board.keys) > 1 else ""
+        numbers = {value: _number(value) for value in by_value}
+        if len(by_value) < 2:
+            continue
+        if all(number is not None for number in numbers.values()):
+            points = [(numbers[value], job.value) for value, members in by_value.items() for job in members]
+            svg = scatter(title, points, key, board.objective.name)  # type: ignore[arg-type]
+            found.append(Chart(title, f"A dot a job, a line through the means{others}.", svg))
+        else:
+            rows = [_dots(value, members) for value, members in by_value.items()]
+            rows.sort(key=lambda row: row.mean, reverse=board.objective.mode == "max")
+            rows = rows[:MOST_ROWS]
+            caption = f"A dot a job, the bar their mean, the line one standard deviation{others}."
+            found.append(Chart(title, caption, dot_chart(title, rows, board.objective.name)))
+    return found
+
+
+def _together(board: Leaderboard) -> list[Chart]:
+    """All numeric keys at once, if there are more than one."""
+    ranked = [group for group in board.groups if group.scored]
+    keys = [
+        key
+        for key in board.keys
+        if len({_number(group.jobs[0].values.get(key, "")) for group in ranked} - {None}) > 1
+    ][:MOST_AXES]
+    rows = []
+    for group in ranked:
+        values = [_number(group.jobs[0].values.get(key, "")) for key in keys]
+        numbers = [value for value in [*values, group.mean] if value is not None]
+        if len(numbers) == len(keys) + 1:  # a key that some jobs lack has no place for them
+            rows.append((numbers, _name(group, board)))
+    if board.objective is None or len(keys) < 2 or len(rows) < 2:
+        return []
+    title = "All numeric keys together"
+    lacking = len(ranked) - len(rows)
+    left_out = f" {lacking} without all of these keys are left out." if lacking else ""
+    caption = (
+        f"A line a row of the leaderboard; the better its {board.objective.name}, the stronger.{left_out}"
+    )
+    axes = [_short(key, keys) for key in keys] + [board.objective.name.rpartition("/")[2]]
+    return [Chart(title, caption, parallel_coordinates(title, axes, rows))]
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def importance(folder: Path) -> Chart | str | None:
+    """How much each key mattered, as the search itself has told in ``search.md``.
+
+    Returns:
+        Its words where they hold no figures; None for a sweep that is no search.
+    """
+    file = folder / "search.md"
+    line = re.search(r"^Importance: (.*)$", file.read_text(), re.MULTILINE) if file.is_file() else None
+    if line is None:
+        return None
+    shares = [(key, float(share)) for key, share in re.findall(r"`([^`]+)` ([\d.]+\d)", line.group(1))]
+    if not shares:
+        return f"Importance: {line.group(1)}"
+    caption = "Share of what separates the best trials from the others (PED-ANOVA)."
+    return Chart("Importance", caption, bars("Importance of each key", shares))

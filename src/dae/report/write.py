@@ -1,0 +1,75 @@
+"""Writes ``report.html`` into the folder of a run or of a sweep, from what lies there alone.
+
+Jinja2 and what fills the pages are imported when the first page is written: ``train.py --help`` is without.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dae.errors import near
+from dae.files import write_whole
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+log = logging.getLogger(__name__)
+
+
+def run_report(folder: Path) -> Path:
+    """Write the page of a run, however it has ended; one that still runs has one, too."""
+    from dae.report.run_page import run_page
+
+    return _write(folder, "run.html.jinja", run_page(folder))
+
+
+def sweep_report(folder: Path) -> Path:
+    """Write the page of a sweep, as far as it has come."""
+    from dae.report.sweep_page import sweep_page
+
+    return _write(folder, "sweep.html.jinja", sweep_page(folder))
+
+
+def outdated(folder: Path) -> bool:
+    """Whether a run has ended since its page was made."""
+    result, page = folder / "result.json", folder / "report.html"
+    made = page.stat().st_mtime_ns if page.is_file() else 0
+    return result.is_file() and result.stat().st_mtime_ns > made
+
+
+def write_or_warn(write: Callable[[Path], Path], folder: Path) -> None:
+    """Write a page if it can be done: what is told about a run is not worth the run."""
+    try:
+        write(folder)
+    except Exception as error:
+        words = f"{type(error).__name__}: {error}"
+        log.warning("%s could not be written: %s", near(folder / "report.html"), words)
+        log.debug("Because of", exc_info=error)
+
+
+def _write(folder: Path, template: str, content: dict[str, Any]) -> Path:
+    page = folder / "report.html"
+    write_whole(page, templates().get_template(template).render(content))
+    return page
+
+
+@cache
+def templates() -> Environment:
+    """The templates beside this file; whatever is put into them is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    from dae.report.words import figure, seconds
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent, encoding="utf-8"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(figure=figure, seconds=seconds)
+    return environment

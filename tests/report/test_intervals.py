@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+
+from dae.report.intervals import bootstrap_mean, wilson
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "expected"),
+    [
+        (95, 100, (0.8882, 0.9785)),
+        (10, 20, (0.2993, 0.7007)),
+        (0, 10, (0.0, 0.2775)),
+        (10, 10, (0.7225, 1.0)),
+    ],
+)
+def test_wilson(successes, trials, expected):
+    assert wilson(successes, trials) == pytest.approx(expected, abs=5e-5)
+
+
+def test_bootstrap_of_ones_and_zeros_is_the_binomial_distribution():
+    # The mean of a resample is binomial(100, 0.5) / 100, whose 2.5 % and 97.5 % quantiles are 0.40 and 0.60.
+    assert bootstrap_mean([0.0] * 50 + [1.0] * 50) == pytest.approx((0.40, 0.60), abs=0.011)
+
+
+def test_bootstrap_narrows_with_the_root_of_the_number():
+    few, many = ([20.0, 24.0] * count for count in (50, 5000))
+    low, high = bootstrap_mean(few)
+    less, more = bootstrap_mean(many)
+    assert (high - low) / (more - less) == pytest.approx(10, rel=0.1)
+    assert low < less < 22 < more < high
+
+
+def test_bootstrap_is_the_same_each_time():
+    assert bootstrap_mean([1.0, 2.0, 5.0]) == bootstrap_mean([1.0, 2.0, 5.0])
+    assert bootstrap_mean([3.0, 3.0]) == (3.0, 3.0)

@@ -1,0 +1,191 @@
+"""Real runs, short ones, and their pages; folders made by hand where nothing needs to be trained."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+from PIL import Image
+
+from dae.report import pictures, write
+from dae.report.intervals import bootstrap_mean, wilson
+from dae.report.words import figure
+from dae.report.write import run_report
+from helpers import SMOKE, Page, Train, add_job
+
+
+def read(file: Path) -> dict:
+    return json.loads(file.read_text())
+
+
+def test_the_page_of_a_run(train: Train):
+    done = train("data=digits", "debug=smoke", "dae.noise.p=0.35", "name=mine")
+    page = Page(done.folder)
+    page.assert_well_formed()
+    assert done.folder.name in page.text
+    assert "python train.py data=digits debug=smoke dae.noise.p=0.35 name=mine" in page.text
+    run = read(done.folder / "run.json")
+    for told in (run["data"], run["data_checksum"], run["device"], run["started"], run["versions"]["torch"]):
+        assert told in page.text
+    # Numbers: those of result.json, all of them, and no others.
+    metrics = done.result["metrics"]
+    assert sorted(page.figures) == sorted(metrics.values())
+    assert all(name in page.text and figure(value) in page.text for name, value in metrics.items())
+    # How sure one can be.
+    tested = read(done.folder / "classifier" / "test.json")
+    assert tested == {"images": 256}, "debug=smoke tests two batches"
+    low, high = wilson(round(256 * metrics["classifier/test/accuracy"]), 256)
+    assert f"{figure(low)} to {figure(high)} Wilson, 256 images" in page.text
+    each = read(done.folder / "dae" / "test.json")["psnr"]
+    assert len(each) == 256
+    assert np.mean(each) == pytest.approx(metrics["dae/test/psnr"], abs=1e-3)
+    low, high = bootstrap_mean(each)
+    assert f"{figure(low)} to {figure(high)} bootstrap, 256 images" in page.text
+    # Curves and pictures.
+    for title in ("dae/loss", "dae/psnr", "classifier/accuracy", "dae: loss of single batches"):
+        assert title in page.text
+    assert any("dae/loss. train " in str(svg.get("aria-label")) for svg in page.all("svg"))
+    content = (done.folder / "dae" / "reconstructions.png").read_bytes()
+    (image,) = page.all("img")
+    assert image["src"] == f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    # What is special, and what comes next.
+    assert "Cut short, so the figures mean little: trainer.limit_train_batches=3" in page.text
+    assert "dae.epochs=1: a single epoch is a point, not a curve" in page.text
+    baseline = "data=digits debug=smoke dae.noise.p=0.35 name=mine classifier.encoder=random"
+    assert f"python train.py {baseline}" in page.text
+    assert "-m data=digits debug=smoke dae.noise.p=0.35 name=mine seed=0,1,2" in page.text
+
+
+def test_the_config_marks_what_differs_from_the_defaults(train: Train):
+    done = train("data=digits", "dae/noise=gaussian", "data.image_size=16", "stage=dae", *SMOKE[1:])
+    source = Page(done.folder).source
+    rows = re.findall(r"<tr( class=\"chosen\")?><th scope=\"row\"><code>([\w.]+)</code></th>", source)
+    marked = {key for chosen, key in rows if chosen}
+    assert {"dae.noise._target_", "dae.noise.std", "dae.noise.p", "data.source", "stage"} <= marked
+    assert "dae.encoder.image_size" not in marked, "it follows data.image_size"
+    assert "dae.reference_noise.p" not in marked
+    keys = {key for _, key in rows}
+    assert keys >= {"seed", "dae.optimizer.lr", "trainer.precision"}, "all of them are there to be searched"
+
+
+def test_colour_images_nothing_trained_nothing_logged(train: Train):
+    done = train("data.channels=3", "dae.epochs=0", *SMOKE)
+    page = Page(done.folder)
+    page.assert_well_formed()
+    for words in (
+        "dae.epochs=0: nothing was trained in it",
+        "Colour images",
+        "dae: no curves, since logger=none",
+        "classifier: no curves, since logger=none",
+        "There are no curves to show",
+    ):
+        assert words in page.text
+    assert sorted(page.figures) == sorted(done.result["metrics"].values())
+    # With a logger, an untrained stage is a point.
+    page = Page(train("dae.epochs=0", "stage=dae", "logger=csv", *SMOKE[:2], SMOKE[3], place="b").folder)
+    assert "dae/psnr" in page.text
+    assert "no curves" not in page.text
+
+
+def test_a_diverged_run_says_why(train: Train):
+    done = train(*SMOKE, "stage=dae", "dae/optimizer=sgd", "dae.optimizer.lr=1e30")
+    assert done.exit_code == 1
+    page = Page(done.folder)
+    page.assert_well_formed()
+    assert "Why it failed dae diverged: its loss is nan at step" in page.text
+    assert "There is no test: the run has not come so far" in page.text
+    assert (
+        "debug=smoke logger=none callbacks=none stage=dae dae/optimizer=sgd dae.optimizer.lr=1e+29"
+        in page.text
+    )
+    assert f"resume={done.folder.relative_to(done.place)}" in page.text
+    assert "ERROR dae diverged" in page.text, "the end of the log"
+
+
+def test_what_is_refused_has_a_page_when_it_is_asked_for(train: Train):
+    folder = train("classifier.epochs=ten").folder
+    assert not (folder / "report.html").exists()
+    page = Page(run_report(folder).parent)
+    page.assert_well_formed()
+    assert "classifier.epochs: found 'ten', expected an integer >= 0" in page.text
+    assert "python train.py classifier.epochs=ten" in page.text
+    assert "did not come so far as to write run.json" in page.text
+
+
+def test_what_is_written_is_escaped(tmp_path):
+    nasty = "<script>alert('&')</script><img src=https://example.org/a.png>"
+    folder = add_job(tmp_path, f"name={nasty}", status="failed", error=nasty)
+    (folder / "train.log").write_text(nasty)
+    OmegaConf.save({"name": nasty, "dae": {"epochs": 1}}, folder / "config.yaml")
+    (folder / "run.json").write_text(json.dumps({"command": nasty, "git": {"commit": nasty, "diff": nasty}}))
+    page = Page(run_report(folder).parent)
+    page.assert_well_formed()
+    assert page.text.count(nasty) >= 6, "as text"
+    assert not page.all("img")
+
+
+def test_an_interrupted_run_and_one_that_still_runs(tmp_path):
+    folder = add_job(tmp_path, "data=digits", status="interrupted", error="KeyboardInterrupt: ")
+    (folder / "config.yaml").write_text("stage: dae\n")
+    page = Page(run_report(folder).parent)
+    assert "Why it was interrupted KeyboardInterrupt" in page.text
+    assert "python train.py resume=" in page.text
+    (folder / "result.json").unlink()
+    assert "The run has not ended" in Page(run_report(folder).parent).text
+    (folder / "result.json").write_text("{")
+    assert "result.json cannot be read" in Page(run_report(folder).parent).text
+
+
+def test_an_empty_folder_has_a_page(tmp_path):
+    Page(run_report(tmp_path).parent).assert_well_formed()
+
+
+def test_pictures_come_in_order_and_large_ones_stay_outside(tmp_path, monkeypatch):
+    folder = add_job(tmp_path, "seed=0", value=0.5)
+    for name in ("classifier/mistakes.png", "dae/latent.png", "dae/reconstructions.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        noise = np.random.default_rng(0).integers(0, 256, (40, 40) if "latent" not in name else (90, 90))
+        Image.fromarray(noise.astype(np.uint8)).save(folder / name)
+    monkeypatch.setattr(pictures, "MOST_BYTES", 5000)
+    page = Page(run_report(folder).parent)
+    told = [str(image["alt"])[:10] for image in page.all("img")]
+    assert told == ["Validation", "The mistak"]
+    assert "Too large for this page: dae/latent.png in the run folder" in page.text
+
+
+def test_a_job_that_shared_stage_1_shows_its_curves_and_pictures(train: Train):
+    done = train("-m", "data=digits", "debug=smoke", "data.labels=20,50")
+    for folder in done.folders:
+        page = Page(folder)
+        # At the end of a job the sweep has no page yet.
+        page.assert_well_formed()
+        assert "dae was trained once for several jobs of the sweep, in ../stage1/" in page.text
+        assert "dae/psnr" in page.text
+        assert "bootstrap, 256 images" in page.text
+        assert len(page.all("img")) == 1
+        labels = "data.labels=20" if "labels-20" in folder.name else "data.labels=50"
+        assert f"python train.py data=digits debug=smoke {labels}" in page.text
+        assert Page(run_report(folder).parent).references >= {"../report.html"}
+
+
+def test_a_page_that_cannot_be_written_is_a_warning(train: Train, monkeypatch):
+    def fail() -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(write, "templates", fail)
+    done = train(*SMOKE)
+    assert done.exit_code == 0
+    assert done.result["status"] == "completed"
+    assert "report.html could not be written: OSError: the disk is full" in done.text
+    assert not (done.folder / "report.html").exists()
+
+
+def test_the_best_epoch_being_the_last_there_is_more_to_come(train: Train):
+    done = train("data=digits", "data.limit=300", "dae.epochs=2", "stage=dae", "callbacks=none")
+    page = Page(done.folder)
+    assert f"resume={done.folder.relative_to(done.place)} dae.epochs=4" in page.text

@@ -1,0 +1,158 @@
+"""Sweep folders made by hand, and a real sweep."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from dae.report.sweep_page import importance, sweep_page
+from dae.report.words import figure
+from dae.report.write import sweep_report
+from helpers import LOSS, SMOKE, Page, Train, add_job, begin_job, write_multirun
+
+
+def page_of(folder) -> Page:
+    return Page(sweep_report(folder).parent)
+
+
+def rows(page: Page) -> list[list[str]]:
+    """The cells of the leaderboard."""
+    table = page.source.split("<tbody>")[1].split("</tbody>")[0]
+    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in table.split("</tr>")]
+    return [[re.sub(r"<[^>]*>|\s", "", cell) for cell in row] for row in cells if row]
+
+
+def add_grid(sweep) -> None:
+    for p, values in {"0.1": (0.80, 0.90), "0.4": (0.70, 0.74)}.items():
+        for seed, value in enumerate(values):
+            add_job(
+                sweep, f"dae.noise.p={p}", f"seed={seed}", value=value, classifier__test__accuracy=value - 0.1
+            )
+
+
+def test_the_leaderboard_and_the_spread_over_seeds(tmp_path):
+    add_grid(tmp_path)
+    write_multirun(tmp_path, ["dae.noise.p=0.1,0.4", "seed=0,1"])
+    page = page_of(tmp_path)
+    page.assert_well_formed()
+    assert rows(page) == [
+        ["1", "0.1", "0.8500", "0.0707", "0.7500", "2", "0"],
+        ["2", "0.4", "0.7200", "0.0283", "0.6200", "2", "0"],
+    ]
+    spread, key = (svg for svg in page.source.split("<svg")[1:])
+    assert spread.count("<circle") == key.count("<circle") == 4
+    assert spread.count('class="error') == 2
+    assert "p=0.1: 0.8500; p=0.4: 0.7200" in spread
+    assert "classifier/val/accuracy against dae.noise.p" in page.text
+    assert "parallel" not in page.text
+    assert "All numeric keys" not in page.text, "there is one"
+    assert "python train.py dae.noise.p=0.1 seed=1" in page.text
+    assert "-m dae.noise.p=0.1 seed=0,1" in page.text
+
+
+def test_the_tables_can_be_sorted_and_are_whole_without_that(tmp_path):
+    add_grid(tmp_path)
+    page = page_of(tmp_path)
+    assert [each.get("class") for each in page.all("table")] == ["sortable", "sortable"]
+    assert not page.all("button"), "made by the script"
+    (tools,) = (each for each in page.all("p") if each.get("class") == "tools")
+    assert "hidden" in tools, "useless without the script"
+
+
+def test_links_lead_to_the_pages_that_are_there(tmp_path):
+    one = add_job(tmp_path, "seed=0", value=0.5)
+    add_job(tmp_path, "seed=1", value=0.5)
+    (one / "report.html").touch()
+    page_of(tmp_path).assert_well_formed(leads_to={f"{one.name}/report.html"})
+
+
+def test_several_numeric_keys_are_shown_together_and_words_as_rows(tmp_path):
+    for lr in ("1e-4", "1e-2"):
+        for p in ("0.1", "0.4"):
+            for noise in ("dropout", "mask"):
+                value = float(lr) + float(p)
+                add_job(
+                    tmp_path, f"dae.optimizer.lr={lr}", f"dae.noise.p={p}", f"dae/noise={noise}", value=value
+                )
+    charts = {chart.title: chart for chart in sweep_page(tmp_path)["charts"]}
+    name = "classifier/val/accuracy against"
+    assert list(charts) == [
+        f"{name} dae.optimizer.lr",
+        f"{name} dae.noise.p",
+        f"{name} dae/noise",
+        "All numeric keys together",
+    ]
+    assert charts["All numeric keys together"].svg.count("<polyline") == 8
+    assert charts["All numeric keys together"].svg.count('class="axis"') == 3
+    assert "(logarithmic)" in charts[f"{name} dae.optimizer.lr"].svg
+    assert "dropout" in charts[f"{name} dae/noise"].svg
+
+
+def test_a_loss_is_better_when_lower(tmp_path):
+    add_job(tmp_path, "dae.noise.p=0.1", value=0.2, objective=LOSS)
+    add_job(tmp_path, "dae.noise.p=0.4", value=0.1, objective=LOSS)
+    page = page_of(tmp_path)
+    assert [row[1] for row in rows(page)] == ["0.4", "0.1"]
+    assert "lower is better" in page.text
+    assert "favours little noise" in page.text, "a caution"
+
+
+def test_failed_running_and_broken_jobs(tmp_path):
+    add_job(tmp_path, "dae.noise.p=0.1", value=0.8)
+    failed = add_job(tmp_path, "dae.noise.p=7", status="failed", error="refused: <b>7</b>")
+    begin_job(tmp_path, "dae.noise.p=0.3")
+    page = page_of(tmp_path)
+    page.assert_well_formed()
+    assert f"{failed.name} refused: <b>7</b>" in page.text
+    assert not page.all("b")
+    assert "3 jobs: 1 completed, 1 failed, 1 running" in page.text
+    assert rows(page)[1] == ["–", "0.3", "–", "–", "0", "0"]  # noqa: RUF001
+
+
+@pytest.mark.parametrize("jobs", [0, 1])
+def test_a_sweep_in_which_nothing_was_measured(tmp_path, jobs):
+    for seed in range(jobs):
+        add_job(tmp_path, f"seed={seed}", status="failed", objective=(None, None), error="no data")
+    page = page_of(tmp_path)
+    page.assert_well_formed()
+    assert "no job has been measured yet" in page.text
+    assert not page.all("svg")
+
+
+def test_a_search_says_what_mattered(tmp_path):
+    assert importance(tmp_path) is None
+    add_grid(tmp_path)
+    (tmp_path / "search.md").write_text(
+        "# Search\n\nImportance: `dae.noise.p` 0.75, `lr` 0.25 (PED-ANOVA).\n"
+    )
+    page = page_of(tmp_path)
+    assert "Importance of each key. dae.noise.p 0.75, lr 0.25" in page.source
+    assert page.source.count("<rect") == 2
+    (tmp_path / "search.md").write_text("Importance: 3 completed trials are too few to tell (10 at least).\n")
+    assert "Importance: 3 completed trials are too few to tell (10 at least)." in page_of(tmp_path).text
+
+
+def test_a_thousand_jobs_stay_below_three_megabytes(tmp_path):
+    for number in range(1000):
+        add_job(
+            tmp_path, f"dae.noise.p={number / 1000}", f"dae.optimizer.lr={number + 1}", value=number / 1000
+        )
+    page_of(tmp_path).assert_well_formed()
+
+
+def test_a_real_sweep_has_its_page_and_its_jobs_theirs(train: Train):
+    done = train("-m", "dae.noise.p=0.1,0.3", *SMOKE)
+    sweep = done.folders[0].parent
+    page = Page(sweep)
+    page.assert_well_formed(leads_to={f"{folder.name}/report.html" for folder in done.folders})
+    mean = max(Page(folder).figures[-2] for folder in done.folders)
+    assert figure(mean) in page.text
+
+
+def test_a_stopped_sweep_with_a_failed_job_has_its_page(train: Train):
+    done = train("-m", "dae.noise.p=0.1,7", *SMOKE)
+    assert done.exit_code == 1
+    page = Page(done.folders[0].parent)
+    assert "Failed jobs" in page.text
+    assert "dae.noise.p: found 7" in page.text

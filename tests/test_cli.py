@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from dae.cli import main
+from helpers import Page, add_job, write_multirun
+
+
+def test_report_of_a_run_and_of_a_sweep(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sweep = tmp_path / "sweep"
+    folders = [add_job(sweep, f"seed={seed}", value=0.5) for seed in (0, 1)]
+    assert main(["report", str(folders[0])]) == 0
+    assert capsys.readouterr().out == f"sweep/{folders[0].name}/report.html\n"
+    assert not (folders[1] / "report.html").exists()
+    assert main(["report", "sweep"]) == 0
+    assert capsys.readouterr().out == "sweep/report.html\n"
+    Page(sweep).assert_well_formed(leads_to={f"{folder.name}/report.html" for folder in folders})
+
+
+def test_leaderboard(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    add_job(tmp_path / "sweep", "dae.noise.p=0.1", value=0.8)
+    add_job(tmp_path / "sweep", "dae.noise.p=0.3", value=0.9)
+    write_multirun(tmp_path / "sweep", ["dae.noise.p=0.1,0.3"])
+    assert main(["leaderboard", "sweep"]) == 0
+    told = capsys.readouterr().out
+    assert told.splitlines()[2].split()[:2] == ["1", "0.3"]
+    assert "hydra.sweep.dir=sweep dae.noise.p=0.1,0.3" in told
+    assert {file.name for file in (tmp_path / "sweep").glob("*.*")} >= {"leaderboard.md", "jobs.csv"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["report", "nowhere"], "nowhere: is not a folder, expected that of a run or a sweep"),
+        (["report", "empty"], "empty: holds no run and no jobs"),
+        (["report", "nowhere"], "the newest here: outputs/run"),
+        (["report", "outputs/run/dae"], "try dae report outputs/run"),
+        (["leaderboard", "outputs/run"], "is the folder of a run, expected that of a sweep"),
+    ],
+)
+def test_what_is_refused(tmp_path, capsys, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (add_job(tmp_path / "outputs", "seed=0").rename(tmp_path / "outputs" / "run") / "dae").mkdir()
+    assert main(arguments) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_misspelt_command(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["reprot"])
+    assert "invalid choice: 'reprot'" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path, capsys, monkeypatch):
+    folder = add_job(tmp_path, "seed=0")
+    (folder / "report.html").mkdir()
+    assert main(["report", str(folder)]) == 1
+    assert "report.html" in capsys.readouterr().err
+
+
+def test_python_m_dae_is_quick_since_it_needs_no_torch(tmp_path):
+    folder = add_job(tmp_path, "seed=0", value=0.5)
+    code = (
+        "import sys, runpy; sys.argv = ['dae', 'report', sys.argv[1]]\n"
+        "try: runpy.run_module('dae', run_name='__main__')\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True, timeout=60)
+    Page(folder).assert_well_formed()
