@@ -16,8 +16,8 @@ README = (REPOSITORY / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 SHELL = [line for language, block in BLOCKS if language == "bash" for line in block.splitlines()]
 COMMANDS = [shlex.split(line, comments=True)[2:] for line in SHELL if line.startswith("python train.py")]
-# Installing, pytest, TensorBoard itself and dae, which test_cli.py has; the rest of a shell block must be commands of ours.
-OTHERS = ("pip install", "pytest", "tensorboard", "dae ", "git clone", "cd ", "eval", "#")
+# Installing, pytest and TensorBoard itself; the rest of a shell block must be commands of ours.
+OTHERS = ("pip install", "pytest", "tensorboard", "git clone", "cd ", "eval", "#")
 
 
 def make_images(root: Path) -> None:

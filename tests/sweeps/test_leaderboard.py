@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
+from omegaconf import OmegaConf
 
 from dae.launch import job_folder
 from dae.sweeps.commands import commands
