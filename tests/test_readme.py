@@ -16,7 +16,7 @@ README = (REPOSITORY / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 SHELL = [line for language, block in BLOCKS if language == "bash" for line in block.splitlines()]
 COMMANDS = [shlex.split(line, comments=True)[2:] for line in SHELL if line.startswith("python train.py")]
-# Installing, pytest, TensorBoard itself and dae, which test_cli.py has; the rest of a shell block must be commands of ours.
+# Installing, pytest, TensorBoard itself, dae (see test_cli.py); the rest of a shell block must be ours, too.
 OTHERS = ("pip install", "pytest", "tensorboard", "dae ", "git clone", "cd ", "eval", "#")
 
 
