@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from dae.data.images import ImageDataModule
 from dae.errors import UserError, near
 from dae.files import read_json, write_json
 from dae.metrics import Metric
@@ -86,7 +87,7 @@ def _text(error: BaseException) -> str:
     return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 
 
-def write_run(folder: Path, command: str, data: str, data_checksum: str) -> None:
+def write_run(folder: Path, command: str, data: ImageDataModule) -> None:
     """Write ``run.json``: all that the config does not say and a repetition needs.
 
     A run that goes on keeps what was written at its beginning and adds to ``resumed``.
@@ -94,6 +95,7 @@ def write_run(folder: Path, command: str, data: str, data_checksum: str) -> None
     Raises:
         UserError: It goes on with other data.
     """
+    data_checksum = data.checksum()
     now = {
         "command": command,
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -102,7 +104,8 @@ def write_run(folder: Path, command: str, data: str, data_checksum: str) -> None
         "device": device_name(),
         "threads": torch.get_num_threads(),
         "platform": platform.platform(),
-        "data": data,
+        "data": str(data),
+        "absent_classes": data.absent(),
         "data_checksum": data_checksum,
     }
     file = folder / "run.json"

@@ -83,7 +83,7 @@ def run(
         data.setup()
         log.info("Run folder: %s", near(folder))
         log.info("Data: %s", data)
-        write_run(folder, command, str(data), data.checksum())
+        write_run(folder, command, data)
         (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
 
         plan = Plan(cfg, data, objective, watchers)

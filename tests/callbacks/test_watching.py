@@ -11,7 +11,7 @@ from dae.checkpoint import content_hash, read
 from helpers import Train
 
 QUICK = ("data=digits", "data.limit=96", "dae.epochs=2", "classifier.epochs=2", "callbacks=all")
-STAGE_1 = {
+STAGE_1 = tuple(
     f"dae/{name}.png"
     for name in (
         "reconstructions",
@@ -22,8 +22,8 @@ STAGE_1 = {
         "filters",
         "activations",
     )
-}
-STAGE_2 = {f"classifier/{name}.png" for name in ("confusion", "calibration", "mistakes")}
+)
+STAGE_2 = tuple(f"classifier/{name}.png" for name in ("confusion", "calibration", "mistakes"))
 
 
 def pictures(folder: Path) -> set[str]:
@@ -43,21 +43,18 @@ def test_a_watched_run_is_the_same_run_bit_for_bit(train: Train):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ((), STAGE_1 | STAGE_2),
-        (("dae.epochs=0", "classifier.epochs=0"), STAGE_1 | STAGE_2),
-        (("dae.epochs=1", "classifier.epochs=1", "logger=none"), STAGE_1 | STAGE_2),
-        (("logger=csv", "data.channels=3", "data.image_size=32", "dae/noise=none"), STAGE_1 | STAGE_2),
-        (("classifier=linear", "classifier.encoder=random"), STAGE_2),
+        (("logger=none",), STAGE_1 + STAGE_2),
+        (("dae.epochs=0", "classifier.epochs=0"), STAGE_1 + STAGE_2),
+        (("logger=csv", "data.channels=3", "data.image_size=32", "dae/noise=none"), STAGE_1 + STAGE_2),
         (("classifier=mlp",), STAGE_2),
-        (("classifier=finetune", "trainer.check_val_every_n_epoch=2"), STAGE_1 | STAGE_2),
-        (("data.augment=2", "trainer.accumulate_grad_batches=2", "data.validation=test"), STAGE_1 | STAGE_2),
+        (("data.augment=2", "trainer.accumulate_grad_batches=2", "data.validation=test"), STAGE_1 + STAGE_2),
     ],
     ids=" ".join,
 )
-def test_pictures_of_every_run(train: Train, arguments: tuple[str, ...], expected: set[str]):
+def test_pictures_of_every_run(train: Train, arguments: tuple[str, ...], expected: tuple[str, ...]):
     done = train(*QUICK, *arguments)
     assert done.exit_code == 0, done.text
-    assert pictures(done.folder) == expected
+    assert pictures(done.folder) == set(expected)
 
 
 def test_images_that_stay_in_their_files(train: Train, tmp_path: Path):
@@ -74,7 +71,7 @@ def test_images_that_stay_in_their_files(train: Train, tmp_path: Path):
     )
     done = train(*QUICK, *folder, "data.channels=3", "data.image_size=32")
     assert done.exit_code == 0, done.text
-    assert pictures(done.folder) == STAGE_1 | STAGE_2
+    assert pictures(done.folder) == STAGE_1 + STAGE_2
 
 
 def test_weights_that_are_no_numbers(train: Train):
@@ -89,4 +86,4 @@ def test_weights_that_are_no_numbers(train: Train):
     for stage in (("stage=dae",), ("stage=classifier", "classifier=mlp")):
         done = train(*QUICK, *one_step, *wild, *stage, "trainer.log_every_n_steps=1", place=stage[0])
         assert done.exit_code == 0, done.text
-        assert pictures(done.folder) == {name for name in STAGE_1 | STAGE_2 if name.startswith(stage[0][6:])}
+        assert pictures(done.folder) == {name for name in STAGE_1 + STAGE_2 if name.startswith(stage[0][6:])}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 import time
 
 import numpy as np
@@ -15,6 +16,15 @@ def test_scalars_are_read_and_large_records_passed_over(tmp_path):
             writer.add_scalar("dae/val/loss", 0.5 / step, step)
         writer.add_scalar("dae/val/loss", float("nan"), 4)
     assert read_series(tmp_path) == {"dae/val/loss": [(1, 0.5), (2, 0.25), (3, np.float32(0.5 / 3))]}
+
+
+def test_a_large_record_is_not_even_looked_at(tmp_path):
+    with SummaryWriter(str(tmp_path)) as writer:
+        writer.add_scalar("x", 1.0, 1)
+    (file,) = tmp_path.iterdir()
+    garbage = struct.pack("<Q", 9000) + b"crc!" + b"\xff" * 9000 + b"crc!"
+    file.write_bytes(garbage + file.read_bytes())
+    assert read_series(tmp_path) == {"x": [(1, 1.0)]}
 
 
 def test_a_file_that_is_being_written_ends_in_half_a_record(tmp_path):

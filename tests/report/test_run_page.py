@@ -92,6 +92,19 @@ def test_colour_images_nothing_trained_nothing_logged(train: Train):
     assert "no curves" not in page.text
 
 
+def test_a_class_that_a_split_lacks(train: Train, tmp_path: Path):
+    for split, counts in (("train", {"cat": 1, "dog": 40}), ("test", {"cat": 3, "dog": 3})):
+        for name, count in counts.items():
+            (tmp_path / "images" / split / name).mkdir(parents=True)
+            for number in range(count):
+                Image.new("L", (28, 28), 5 * number).save(
+                    tmp_path / "images" / split / name / f"{number}.png"
+                )
+    done = train("data=image_folder", f"data.root={tmp_path / 'images'}", "data.validation=2", *SMOKE[1:])
+    told = "No training image is of class cat, so no training figure tells anything of it"
+    assert told in Page(done.folder).text, "the only cat was held out"
+
+
 def test_a_diverged_run_says_why(train: Train):
     done = train(*SMOKE, "stage=dae", "dae/optimizer=sgd", "dae.optimizer.lr=1e30")
     assert done.exit_code == 1

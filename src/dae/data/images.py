@@ -179,6 +179,15 @@ class ImageDataModule(LightningDataModule):
         tested = f"{len(self.test.labels):,} to test"
         return f"{self.source}, {shape}, {len(self.classes)} classes: {counts}, {tested}"
 
+    def absent(self) -> dict[str, list[str]]:
+        """The classes that a split has no image of, where there are any."""
+        splits = {"training": self.train, "validation": self.val, "test": self.test}
+        found = {}
+        for name, split in splits.items():
+            present = set(split.labels.unique().tolist())
+            found[name] = [str(word) for label, word in enumerate(self.classes) if label not in present]
+        return {name: words for name, words in found.items() if words}
+
     def checksum(self) -> str:
         """SHA-256 of all images and labels, before any split."""
         assert self.images is not None

@@ -38,4 +38,4 @@ for (const tools of document.querySelectorAll(".tools[hidden]")) {
     tools.querySelector("output").textContent = `${shown} of ${rows.length}`;
   });
 }
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => (part.open = true)));
+addEventListener("beforeprint", () => document.querySelectorAll("details:not(.long)").forEach((part) => (part.open = true)));

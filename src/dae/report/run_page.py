@@ -93,7 +93,7 @@ def _interval(
     each = [psnr for psnr in tested.get(metric, []) if psnr is not None]
     if each:
         return bootstrap_mean(each), f"bootstrap, {counted(len(each), 'image')}"
-    return None, f"mean over {counted(images, 'image')}; the single values are not kept"
+    return None, f"{counted(images, 'image')}, no single values kept"
 
 
 def charts(run: RunFolder, stage: str) -> Iterator[tuple[str, list[str], Markup]]:
@@ -160,6 +160,8 @@ def notes(run: RunFolder) -> Iterator[str]:
     if cut:
         settings = ", ".join(f"trainer.{key}={trainer[key]}" for key in cut)
         yield f"Cut short, so the figures mean little: {settings}."
+    for split, absent in run.run.get("absent_classes", {}).items():
+        yield f"No {split} image is of class {', '.join(absent)}, so no {split} figure tells anything of it."
     if resumed := run.run.get("resumed"):
         yield f"It was interrupted and went on {counted(len(resumed), 'time')}."
     if (run.run.get("git") or {}).get("diff"):
