@@ -71,7 +71,7 @@ def test_images_that_stay_in_their_files(train: Train, tmp_path: Path):
     )
     done = train(*QUICK, *folder, "data.channels=3", "data.image_size=32")
     assert done.exit_code == 0, done.text
-    assert pictures(done.folder) == STAGE_1 + STAGE_2
+    assert pictures(done.folder) == {*STAGE_1, *STAGE_2}
 
 
 def test_weights_that_are_no_numbers(train: Train):
