@@ -26,11 +26,11 @@ def without_3(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_matrix_by_hand():
-    labels, predicted = torch.tensor([0, 0, 0, 1, 1, 3]), torch.tensor([0, 0, 1, 1, 0, 3])
+    labels, predicted = torch.tensor([0, 0, 0, 1, 1, 3]), torch.tensor([0, 0, 1, 1, 1, 3])
     matrix = confusion_matrix(predicted, labels, 4)
-    assert matrix.tolist() == [[2, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]]
+    assert matrix.tolist() == [[2, 1, 0, 0], [0, 2, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]]
     first, second, absent, last = class_accuracy(matrix).tolist()
-    assert (first, second, last) == (pytest.approx(2 / 3), 0.5, 1.0)
+    assert (first, second, last) == (pytest.approx(2 / 3), 1.0, 1.0)
     assert math.isnan(absent)
 
 

@@ -21,7 +21,7 @@ class Layout(Watcher):
 
 def charts(stage: str) -> dict[str, list[str | list[str]]]:
     """Title to kind and tags of each chart; a tag is a regular expression."""
-    found = {name: f"^{stage}/(train|val)/{name}$" for name in METRICS[stage]}
+    found = {name: f"^{stage}/(train|val)/{name}$" for name in METRICS[stage] if name != "noisy_loss"}
     found["loss"] = f"^{stage}/(train|val)/(noisy_)?loss$"
     found["loss within epochs"] = f"^{stage}/train/step_loss$"
     found["learning rate"] = f"^{stage}/train/learning_rate$"
