@@ -50,7 +50,7 @@ def run_page(folder: Path) -> dict[str, Any]:
     """
     run = RunFolder(folder)
     config = configuration.rows(run.config_file)
-    sweep = folder.parent / "report.html"
+    sweep = folder.parent / "multirun.yaml"  # its page is made at the end of the sweep
     return {
         "run": run,
         "title": f"{folder.name}: {run.status}",
