@@ -50,9 +50,10 @@ def test_the_page_of_a_run(train: Train):
     for title in ("dae/loss", "dae/psnr", "classifier/accuracy", "dae: loss of single batches"):
         assert title in page.text
     assert any("dae/loss. train " in str(svg.get("aria-label")) for svg in page.all("svg"))
-    content = (done.folder / "dae" / "reconstructions.png").read_bytes()
-    (image,) = page.all("img")
-    assert image["src"] == f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    files = sorted(done.folder.glob("*/*.png"))
+    sources = [f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}" for file in files]
+    assert len(files) == 6
+    assert sorted(str(image["src"]) for image in page.all("img")) == sorted(sources)
     # What is special, and what comes next.
     assert "Cut short, so the figures mean little: trainer.limit_train_batches=3" in page.text
     assert "dae.epochs=1: a single epoch is a point, not a curve" in page.text
@@ -179,7 +180,7 @@ def test_a_job_that_shared_stage_1_shows_its_curves_and_pictures(train: Train):
         assert "dae was trained once for several jobs of the sweep, in ../stage1/" in page.text
         assert "dae/psnr" in page.text
         assert "bootstrap, 256 images" in page.text
-        assert len(page.all("img")) == 1
+        assert len(page.all("img")) == 6
         labels = "data.labels=20" if "labels-20" in folder.name else "data.labels=50"
         assert f"python train.py data=digits debug=smoke {labels}" in page.text
 
