@@ -170,14 +170,23 @@ def test_nothing_but_our_own_lines_on_the_console(tmp_path):
 def test_a_run_that_is_stopped_says_so(tmp_path, number, exit_code):
     command = [sys.executable, str(REPOSITORY / "train.py"), "data=digits", "dae.epochs=500", "logger=none"]
     process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell has its background jobs ignore SIGINT, and so all that they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
-    for line in process.stdout:
-        if "epoch 2/500" in line:
-            break
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    try:
+        for line in process.stdout:
+            if "epoch 2/500" in line:
+                break
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == exit_code
     assert "Traceback" not in errors
     (result,) = tmp_path.glob("outputs/*/result.json")
