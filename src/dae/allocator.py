@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import platform
 
 log = logging.getLogger(__name__)
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
+
+
+def give_back_memory() -> None:
+    """Return what has been kept, between two stages: the next one has tensors of other sizes."""
+    gc.collect()  # a Trainer and its module hold each other
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def keep_freed_memory() -> None:

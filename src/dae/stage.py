@@ -14,6 +14,7 @@ import torch
 from omegaconf import OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer, loggers
 
+from dae.allocator import give_back_memory
 from dae.callbacks.checkpointing import StageCheckpoint
 from dae.callbacks.divergence import StopOnDivergence
 from dae.callbacks.frozen import FrozenGuard
@@ -104,6 +105,7 @@ def run_stage(
         config: The run's hyperparameters.
     """
     quiet_lightning()
+    give_back_memory()
     folder.mkdir(parents=True, exist_ok=True)
     last = read(folder / "last.ckpt") if (folder / "last.ckpt").is_file() else None
     started = time.perf_counter() - (last.seconds if last else 0)
