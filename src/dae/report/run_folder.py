@@ -12,11 +12,11 @@ from typing import Any
 
 from dae.errors import assign, near
 from dae.files import read_json
+from dae.metrics import METRICS
 from dae.report.curves import Series, read_series
 from dae.sweeps.commands import TRAIN, again, hydra_of, options
 from dae.sweeps.jobs import Job, read_job, read_yaml
 
-STAGES = ("dae", "classifier")
 # Enough for a traceback.
 LAST_LINES = 40
 
@@ -45,7 +45,7 @@ class RunFolder:
     def metrics(self) -> dict[str, float | None]:
         """Of the checkpoint that counts; those of the stages that are through while the run goes on."""
         found = {}
-        for stage in STAGES:
+        for stage in METRICS:
             found.update(read_json(self.folder / stage / "stage.json").get("metrics", {}))
         return self.result.get("metrics", {}) or found
 
@@ -91,7 +91,7 @@ class RunFolder:
     @cached_property
     def series(self) -> dict[str, Series]:
         """What each stage that has begun has logged."""
-        folders = {stage: self.stage_folder(stage) for stage in STAGES}
+        folders = {stage: self.stage_folder(stage) for stage in METRICS}
         return {stage: read_series(folder) for stage, folder in folders.items() if folder.is_dir()}
 
     def tested(self, stage: str) -> dict[str, Any]:
