@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -78,6 +79,9 @@ def build_trainer(
     chosen, why = device_type(accelerator)
     computed, reason = best_precision(chosen) if precision == "auto" else (precision, "asked for")
     log.info("Device: %s (%s), precision: %s (%s)", chosen, why, computed, reason)
+    if not torch.cuda.is_available():
+        # Torch looks for the driver in each step of Adam, a tenth of a step of stage 2, unless told not to.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     # Lightning takes a precision or a plugin that stands for one.
     own = [Bf16Mixed("bf16-mixed", chosen)] if computed == "bf16-mixed" else []
     several = device_count({"devices": devices}) > 1
