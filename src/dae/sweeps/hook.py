@@ -15,6 +15,7 @@ from hydra.core.override_parser.types import Glob
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from dae.report.words import seconds
 from dae.report.write import sweep_report, write_or_warn
 from dae.sweeps.jobs import Job
 from dae.sweeps.leaderboard import rebuild
@@ -49,7 +50,7 @@ class SweepFolder(Callback):
         left = ""
         if self.begun:
             each = (time.perf_counter() - self.started) / self.begun
-            left = f", about {duration(each * (self.jobs - self.begun))} left"
+            left = f", about {seconds(each * (self.jobs - self.begun))} left"
         self.begun += 1
         log.info("Job %d of %d%s", self.begun, self.jobs, left)
 
@@ -69,13 +70,6 @@ def count_jobs(config: DictConfig) -> int:
     if any(isinstance(override.value(), Glob) for override in typed):
         return 0  # only the sweeper knows what is there
     return math.prod(len(list(o.sweep_iterator())) for o in by_key.values() if o.is_sweep_override())
-
-
-def duration(seconds: float) -> str:
-    """In the unit that fits: ``40 s``, ``12 min``, ``3.5 h``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def refresh(sweep_folder: Path) -> Leaderboard | None:
