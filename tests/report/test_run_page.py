@@ -50,6 +50,8 @@ def test_the_page_of_a_run(train: Train):
     for title in ("dae/loss", "dae/psnr", "classifier/accuracy", "dae: loss of single batches"):
         assert title in page.text
     assert any("dae/loss. train " in str(svg.get("aria-label")) for svg in page.all("svg"))
+    marks = [line for line in page.all("line") if line.get("class") == "mark"]
+    assert len(marks) == len(metrics) / 2, "the epoch that counts, in the chart of each metric"
     files = sorted(done.folder.glob("*/*.png"))
     sources = [f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}" for file in files]
     assert len(files) == 6

@@ -156,6 +156,7 @@ def principal_axes(points: Tensor) -> tuple[Tensor, float]:
 def flattened(points: Tensor, umap: bool) -> tuple[Tensor, str]:
     """Points (N, D) in two dimensions, and how they came there."""
     if umap and importlib.util.find_spec("umap") and len(points) > 15:
+        log.info("UMAP of %d latents, which may take a minute", len(points))
         module: Any = importlib.import_module("umap")
         # With a random state of its own, and on one thread, so that the picture comes again.
         return torch.as_tensor(module.UMAP(random_state=0, n_jobs=1).fit_transform(points.numpy())), "UMAP"

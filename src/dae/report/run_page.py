@@ -99,7 +99,7 @@ def _interval(
 def charts(run: RunFolder, stage: str) -> Iterator[tuple[str, list[str], Markup]]:
     """A title, the names of the lines and the chart, for each metric of a stage that was logged."""
     series = run.series[stage]
-    counts = _counted_epoch(series)
+    counts = _counted_epoch(series, stage)
     for metric in METRICS[stage]:
         found = {split: series.get(f"{stage}/{split}/{metric}") for split in ("train", "val")}
         lines = [Line(split, points) for split, points in found.items() if points]
@@ -114,10 +114,10 @@ def charts(run: RunFolder, stage: str) -> Iterator[tuple[str, list[str], Markup]
             yield title, ["train"], line_chart(title, [Line("train", points)], "images seen")
 
 
-def _counted_epoch(series: Series) -> float | None:
-    """The epoch that the result is of: the results are logged at its x."""
+def _counted_epoch(series: Series, stage: str) -> float | None:
+    """The epoch that the result is of: its metrics are logged at its x."""
     for name, points in series.items():
-        if name.startswith("result/"):
+        if name.startswith(f"result/{stage}/val/"):
             return points[-1][0]
     return None
 
@@ -222,7 +222,7 @@ def _longer(run: RunFolder) -> list[str]:
         schedule = str(run.config.get(stage, {}).get("scheduler", {}).get("_target_"))
         judged_by = Metric(str(objective.get("name")), objective.get("mode") or "min")
         points = series.get(monitor(stage, judged_by).name, [])
-        last = len(points) > 1 and _counted_epoch(series) == planned == points[-1][0]
+        last = len(points) > 1 and _counted_epoch(series, stage) == planned == points[-1][0]
         if last and schedule.endswith(".constant") and run.stage_folder(stage) == run.folder / stage:
             longer.append(f"{stage}.epochs={2 * planned}")
     return longer
