@@ -89,6 +89,18 @@ def test_several_numeric_keys_are_shown_together_and_words_as_rows(tmp_path):
     assert "dropout" in charts[f"{name} dae/noise"].svg
 
 
+def test_a_number_that_only_some_jobs_have_is_shown_against_those(tmp_path):
+    """In a search the kind of noise decides which keys there are."""
+    for number, std in enumerate(("0.1", "0.2", "0.4")):
+        add_job(tmp_path, "dae/noise=gaussian", f"dae.noise.std={std}", value=0.5 + number / 10)
+    add_job(tmp_path, "dae/noise=block", "dae.noise.size=4", value=0.9)
+    charts = {chart.title.rpartition(" ")[2]: chart for chart in sweep_page(tmp_path)["charts"]}
+    assert charts["dae.noise.std"].svg.count("<circle") == 3
+    assert "dae.noise.std 0.2" in charts["dae.noise.std"].svg
+    assert charts["dae.noise.std"].caption.endswith("without it, and left out: 1 job.")
+    assert "(default)" in charts["dae.noise.size"].svg, "one number is no axis"
+
+
 def test_a_loss_is_better_when_lower(tmp_path):
     add_job(tmp_path, "dae.noise.p=0.1", value=0.2, objective=LOSS)
     add_job(tmp_path, "dae.noise.p=0.4", value=0.1, objective=LOSS)

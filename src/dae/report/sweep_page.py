@@ -11,6 +11,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from dae.report.charts import Dots, bars, dot_chart, parallel_coordinates, scatter
+from dae.report.words import counted
 from dae.sweeps.cautions import cautions
 from dae.sweeps.commands import commands
 from dae.sweeps.jobs import Job, read_jobs
@@ -20,6 +21,7 @@ from dae.sweeps.ranking import Group, Leaderboard, mean_std, rank
 # More would make a chart that nobody reads; the table has them all.
 MOST_ROWS = 30
 MOST_AXES = 8
+NOT_GIVEN = "(default)"
 
 
 @dataclass(frozen=True)
@@ -114,16 +116,18 @@ def _keys(board: Leaderboard) -> list[Chart]:
     for key in board.keys:
         by_value: dict[str, list[Job]] = {}
         for job in jobs:
-            by_value.setdefault(job.values.get(key, "(default)"), []).append(job)
+            by_value.setdefault(job.values.get(key, NOT_GIVEN), []).append(job)
         title = f"{board.objective.name} against {key}"
         others = "; the other keys vary, too" if len(board.keys) > 1 else ""
-        numbers = {value: _number(value) for value in by_value}
+        numbers = {value: _number(value) for value in by_value if value != NOT_GIVEN}
         if len(by_value) < 2:
             continue
-        if all(number is not None for number in numbers.values()):
-            points = [(numbers[value], job.value) for value, members in by_value.items() for job in members]
+        if len(numbers) > 1 and None not in numbers.values():
+            points = [(number, job.value) for value, number in numbers.items() for job in by_value[value]]
             svg = scatter(title, points, key, board.objective.name)  # type: ignore[arg-type]
-            found.append(Chart(title, f"A dot a job, a line through the means{others}.", svg))
+            lacking = len(jobs) - len(points)
+            left_out = f"; without it, and left out: {counted(lacking, 'job')}" if lacking else ""
+            found.append(Chart(title, f"A dot a job, a line through the means{others}{left_out}.", svg))
         else:
             rows = [_dots(value, members) for value, members in by_value.items()]
             rows.sort(key=lambda row: row.mean, reverse=board.objective.mode == "max")
