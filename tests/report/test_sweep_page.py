@@ -98,7 +98,7 @@ def test_a_number_that_only_some_jobs_have_is_shown_against_those(tmp_path):
     assert charts["dae.noise.std"].svg.count("<circle") == 3
     assert "dae.noise.std 0.2" in charts["dae.noise.std"].svg
     assert charts["dae.noise.std"].caption.endswith("without it, and left out: 1 job.")
-    assert "(default)" in charts["dae.noise.size"].svg, "one number is no axis"
+    assert "(not given)" in charts["dae.noise.size"].svg, "one number is no axis"
 
 
 def test_a_loss_is_better_when_lower(tmp_path):

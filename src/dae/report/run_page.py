@@ -137,8 +137,12 @@ def notes(run: RunFolder) -> Iterator[str]:
         elif epochs == 1:
             yield f"{stage}.epochs=1: a single epoch is a point, not a curve."
         if stage in run.series and not run.series[stage]:
-            loggers = "logger=none" if not config.get("logger") else f"logger={','.join(config['logger'])}"
-            yield f"{stage}: no curves, since {loggers} leaves no file that they could be read from."
+            folder = run.stage_folder(stage)
+            if any(folder.glob("events.out.tfevents.*")) or (folder / "metrics.csv").is_file():
+                yield f"{stage}: no curves, since it ended before there was a point to log."
+            else:
+                loggers = f"logger={','.join(config.get('logger') or ['none'])}"
+                yield f"{stage}: no curves, since {loggers} leaves no file that they could be read from."
         if run.stage_folder(stage) != run.folder / stage:
             yield f"{stage} was trained once for several jobs of the sweep, in {result['shared_from']}."
         elif result.get("shared_from") and stage == "dae":

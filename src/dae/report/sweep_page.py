@@ -21,7 +21,7 @@ from dae.sweeps.ranking import Group, Leaderboard, mean_std, rank
 # More would make a chart that nobody reads; the table has them all.
 MOST_ROWS = 30
 MOST_AXES = 8
-NOT_GIVEN = "(default)"
+NOT_GIVEN = "(not given)"
 
 
 @dataclass(frozen=True)
