@@ -25,7 +25,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dae.allocator import keep_freed_memory
+from dae.allocator import keep_freed_memory, pass_over_imports
 from dae.errors import ConfigError, JobError, UserError
 from dae.groups import conf_folder
 from dae.report.write import outdated, run_report, write_or_warn
@@ -128,6 +128,7 @@ class _Jobs:
 
         from dae.run import run
 
+        pass_over_imports()
         threads = settings.launcher.get("cpus_per_task")
         if threads:  # submitit gives a job so many cores, and leaves the rest to it
             torch.set_num_threads(threads)
