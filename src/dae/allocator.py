@@ -15,7 +15,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
 
 @cache
 def pass_over_imports() -> None:
-    """Spare the garbage collector what is there now, once a process: Torch and Lightning are half a second."""
+    """Spare the garbage collector, once a process, what is there now: Torch alone takes it half a second."""
     gc.freeze()
 
 
