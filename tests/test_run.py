@@ -284,12 +284,12 @@ def test_early_stopping_stops_on_what_decides(train: Train):
 
 
 def test_a_profile_is_shown(train: Train):
-    done = train("data=digits", "data.limit=64", "stage=dae", "debug=profile", "logger=none")
+    done = train("data=digits", "data.limit=64", "stage=dae", "debug=profile", *SMOKE[2:])
     assert "run_training_batch" in done.out
 
 
 def test_a_batch_is_learnt_by_heart(train: Train):
-    done = train("data=digits", "debug=overfit", "stage=classifier", "classifier=random", "logger=none")
+    done = train("data=digits", "debug=overfit", "stage=classifier", "classifier=random", *SMOKE[2:])
     assert done.exit_code == 0
     last = next(line for line in done.out.splitlines() if line.startswith("classifier epoch 100/100"))
     assert "train: accuracy 1.0000" in last

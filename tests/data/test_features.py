@@ -7,13 +7,14 @@ from torch import nn
 from dae.checkpoint import content_hash, read
 from dae.data import features
 from dae.data.features import FeatureDataModule
-from helpers import Train, watch_frozen_blocks
+from helpers import SMOKE, Train, watch_frozen_blocks
 
 STAGE_2 = (
     "stage=classifier",
     "classifier.encoder=random",
     "data=digits",
     "classifier.epochs=2",
+    "callbacks=none",
     "logger=none",
     "trainer.precision=32-true",
 )
@@ -87,7 +88,4 @@ def test_looking_at_an_encoder_leaves_its_buffers_alone():
 def test_where_nothing_is_frozen_the_images_stay_bytes(train: Train, monkeypatch):
     monkeypatch.setattr(FeatureDataModule, "ready", None)
     for preset in ("supervised", "mlp"):
-        assert (
-            train("data=digits", "debug=smoke", "logger=none", f"classifier={preset}", place=preset).exit_code
-            == 0
-        )
+        assert train(*SMOKE, f"classifier={preset}", place=preset).exit_code == 0

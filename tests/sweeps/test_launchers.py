@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dae.checkpoint import content_hash, read
+from dae.launch import launch
 from helpers import REPOSITORY, SMOKE, Outcome, Train
 
 # One stage 1 for each of two seeds, four jobs; one thread a job wherever it runs.
@@ -30,17 +30,16 @@ def hashes(sweep: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def serial(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     place = tmp_path_factory.mktemp("serial")
-    run(place)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        assert launch(list(JOBS)) == 0
     (sweep,) = place.glob("multirun/*")
     return hashes(sweep)
 
 
 def run(place: Path, *arguments: str) -> str:
     command = [sys.executable, str(REPOSITORY / "train.py"), *JOBS, *arguments]
-    environment = {"OMP_NUM_THREADS": "1"} if not arguments else {}
-    done = subprocess.run(
-        command, cwd=place, env={**os.environ, **environment}, capture_output=True, text=True
-    )
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
