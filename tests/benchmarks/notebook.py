@@ -37,8 +37,8 @@ def measured(command: list[str], folder: Path) -> dict[str, Any]:
     text = (folder / "output").read_text()
     if status:
         raise SystemExit(f"{' '.join(command)} failed:\n{text[-3000:]}")
-    # Kilobytes on Linux.
-    found: dict[str, Any] = {"whole": seconds, "memory": usage.ru_maxrss / 1e6}
+    # Units of 1,024 bytes on Linux.
+    found: dict[str, Any] = {"whole": seconds, "memory": usage.ru_maxrss * 1024 / 1e9}
     results = list(folder.glob("outputs/*/result.json"))
     if results:
         result = json.loads(results[0].read_text())
