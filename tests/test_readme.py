@@ -45,6 +45,8 @@ def test_commands(train: Train, tmp_path: Path, arguments: list[str], capsys: py
         extra.append("callbacks=none")  # a picture of each job is the same code as one of one job
     if "data=" not in words:
         extra.append("data=digits")
+    if "trainer=ddp" in arguments:
+        extra.append("stage=dae")  # each stage starts processes of its own
     if "RUN_FOLDER" in words:
         first = train("stage=dae", *extra, place="first").folder
         arguments = [word.replace("RUN_FOLDER", str(first)) for word in arguments]
