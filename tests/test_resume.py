@@ -143,7 +143,8 @@ def test_a_completed_run_is_taken_as_it_is(train: Train):
     ("words", "told"),
     [
         (["resume=nowhere"], "nowhere is not a folder"),
-        (["resume=auto"], "found 1 runs in"),
+        (["resume=auto"], "found 1 run in"),
+        (["-m", "resume=auto"], "try -m hydra.sweep.dir=<sweep folder>"),
         (["resume={run}", "seed=3"], "only dae.epochs, classifier.epochs, data.root, trainer.accelerator"),
         (["resume={run}", "dae/noise=gaussian"], "a run that goes on keeps its config"),
         (["resume={run}", "dae.epochs=0"], "found 0, but the run was begun for 1"),
@@ -163,6 +164,13 @@ def test_refused(train: Train, words, told):
     assert "Traceback" not in done.text
     assert done.folders == [folder]
     assert (folder / "result.json").read_text() == before
+
+
+def test_nothing_to_go_on_with(train: Train):
+    done = train("resume=auto")
+    assert done.exit_code == 2
+    assert f"found no run in {done.place / 'outputs'}" in done.err
+    assert "start one: python train.py" in done.err
 
 
 def test_other_data_is_refused(train: Train, monkeypatch, stop_at):

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from dae.errors import ConfigError, Problem, assign, near
 from dae.files import read_json
 from dae.keys import leaves
+from dae.report.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,10 @@ def reopen(words: Sequence[str]) -> tuple[DictConfig, list[str]]:
     Raises:
         ConfigError: There is no such run, or more is asked of it than to go on.
     """
+    if {"-m", "--multirun"} & set(words):
+        what = "resume goes on with one run; a sweep goes on in its own folder"
+        advice = "try -m hydra.sweep.dir=<sweep folder> <its overrides>"
+        raise ConfigError([Problem("resume", what, advice)])
     parsed = [OverridesParser.create().parse_override(word) for word in words if not word.startswith("-")]
     place = next(str(override.value()) for override in reversed(parsed) if override.key_or_group == "resume")
     folder = _newest_unfinished() if place == "auto" else _run_folder(Path(place))
@@ -46,9 +51,6 @@ def reopen(words: Sequence[str]) -> tuple[DictConfig, list[str]]:
     others = [override for override in parsed if override.key_or_group != "resume"]
     own = [override for override in others if not override.key_or_group.startswith("hydra")]
     problems = [problem for override in own for problem in _refused(override, saved, folder)]
-    if {"-m", "--multirun"} & set(words):
-        what = "resume goes on with one run; a sweep goes on in its own folder"
-        problems.append(Problem("resume", what, "try -m hydra.sweep.dir=<sweep folder> <its overrides>"))
     if problems:
         raise ConfigError(problems)
     for override in own:
@@ -74,8 +76,14 @@ def _newest_unfinished() -> Path:
     runs = [file.parent for file in Path("outputs").glob("*/config.yaml")]
     unfinished = [folder for folder in runs if read_json(folder / "result.json").get("status") not in ENDED]
     if not unfinished:
-        what = f"found {len(runs)} runs in {Path('outputs').resolve()}, all of them completed"
-        raise ConfigError([Problem("resume=auto", what, "name one: resume=<run folder>")])
+        place = Path("outputs").resolve()
+        what = (
+            f"{counted(len(runs), 'run')} in {place}, none of them unfinished"
+            if runs
+            else f"no run in {place}"
+        )
+        advice = "name one: resume=<run folder>" if runs else "start one: python train.py"
+        raise ConfigError([Problem("resume=auto", f"found {what}", advice)])
     return max(unfinished, key=lambda folder: (folder / "config.yaml").stat().st_mtime)
 
 
