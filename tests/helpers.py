@@ -27,7 +27,8 @@ REPOSITORY = Path(__file__).parents[1]
 MNIST = Path(os.environ.get("DAE_MNIST", REPOSITORY.parent / "shared" / "mnist"))
 HAS_MNIST = (MNIST / "MNIST" / "raw" / "train-images-idx3-ubyte.gz").is_file()
 # Both stages, in a second.
-SMOKE = ("data=digits", "debug=smoke", "logger=none", "callbacks=none")
+QUIET = ("logger=none", "callbacks=none")
+SMOKE = ("data=digits", "debug=smoke", *QUIET)
 ACCURACY = ("classifier/val/accuracy", "max")
 LOSS = ("dae/val/loss", "min")
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dae.checkpoint import content_hash, read
-from helpers import SMOKE, Train
+from helpers import QUIET, SMOKE, Train
 
 QUICK = (
     "data=digits",
@@ -284,12 +284,12 @@ def test_early_stopping_stops_on_what_decides(train: Train):
 
 
 def test_a_profile_is_shown(train: Train):
-    done = train("data=digits", "data.limit=64", "stage=dae", "debug=profile", *SMOKE[2:])
+    done = train("data=digits", "data.limit=64", "stage=dae", "debug=profile", *QUIET)
     assert "run_training_batch" in done.out
 
 
 def test_a_batch_is_learnt_by_heart(train: Train):
-    done = train("data=digits", "debug=overfit", "stage=classifier", "classifier=random", *SMOKE[2:])
+    done = train("data=digits", "debug=overfit", "stage=classifier", "classifier=random", *QUIET)
     assert done.exit_code == 0
     last = next(line for line in done.out.splitlines() if line.startswith("classifier epoch 100/100"))
     assert "train: accuracy 1.0000" in last

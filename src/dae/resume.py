@@ -74,16 +74,13 @@ def _run_folder(place: Path) -> Path:
 
 def _newest_unfinished() -> Path:
     runs = [file.parent for file in Path("outputs").glob("*/config.yaml")]
+    place = Path("outputs").resolve()
+    if not runs:
+        raise ConfigError([Problem("resume=auto", f"found no run in {place}", "start one: python train.py")])
     unfinished = [folder for folder in runs if read_json(folder / "result.json").get("status") not in ENDED]
     if not unfinished:
-        place = Path("outputs").resolve()
-        what = (
-            f"{counted(len(runs), 'run')} in {place}, none of them unfinished"
-            if runs
-            else f"no run in {place}"
-        )
-        advice = "name one: resume=<run folder>" if runs else "start one: python train.py"
-        raise ConfigError([Problem("resume=auto", f"found {what}", advice)])
+        what = f"found {counted(len(runs), 'run')} in {place}, none of them unfinished"
+        raise ConfigError([Problem("resume=auto", what, "name one: resume=<run folder>")])
     return max(unfinished, key=lambda folder: (folder / "config.yaml").stat().st_mtime)
 
 

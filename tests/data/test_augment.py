@@ -5,7 +5,7 @@ import torch
 
 from dae.checkpoint import read
 from dae.data.augment import shifted
-from helpers import SMOKE, Train, watch_frozen_blocks
+from helpers import QUIET, Train, watch_frozen_blocks
 
 
 def test_each_image_is_moved_by_its_own_shift_and_zeros_come_in():
@@ -44,7 +44,7 @@ def test_torchs_state_decides():
     assert not torch.equal(drawn[0], drawn[2])
 
 
-QUICK = (*SMOKE[:1], *SMOKE[2:], "data.limit=200", "dae.epochs=1", "trainer.precision=32-true")
+QUICK = ("data=digits", *QUIET, "data.limit=200", "dae.epochs=1", "trainer.precision=32-true")
 
 
 @pytest.mark.parametrize("stage", ["dae", "classifier"])

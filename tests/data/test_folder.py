@@ -21,7 +21,7 @@ from dae.data.images import ImageDataModule
 from dae.data.sources import SOURCES, ImageSet, Split
 from dae.data.stored import StoredImages
 from dae.errors import UserError
-from helpers import SMOKE, Train
+from helpers import QUIET, Train
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_the_same_batches_from_memory_and_from_the_file(root):
 
 
 def test_the_same_run_from_memory_and_from_the_file(root, train: Train):
-    quick = ("data=image_folder", f"data.root={root}", "dae.epochs=2", "classifier.epochs=2", *SMOKE[2:])
+    quick = ("data=image_folder", f"data.root={root}", "dae.epochs=2", "classifier.epochs=2", *QUIET)
     memory, file = (
         train(*quick, f"data.in_memory={word}", "trainer.precision=32-true", place=word)
         for word in ("true", "false")

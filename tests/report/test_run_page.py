@@ -92,7 +92,7 @@ def test_colour_images_nothing_trained_nothing_logged(train: Train):
         assert words in page.text
     assert sorted(page.figures) == sorted(done.result["metrics"].values())
     # With a logger, an untrained stage is a point.
-    folder = train("dae.epochs=0", "stage=dae", "logger=csv", *SMOKE[:2], SMOKE[3], place="b").folder
+    folder = train("dae.epochs=0", "stage=dae", *SMOKE, "logger=csv", place="b").folder
     assert "dae/psnr" in Page(folder).text
     assert not any("no curves" in note for note in notes(RunFolder(folder)))
 
@@ -111,7 +111,14 @@ def test_a_class_that_a_split_lacks(train: Train, tmp_path: Path):
 
 
 def test_a_diverged_run_says_why(train: Train):
-    done = train(*SMOKE[:2], "callbacks=none", "stage=dae", "dae/optimizer=sgd", "dae.optimizer.lr=1e30")
+    done = train(
+        "data=digits",
+        "debug=smoke",
+        "callbacks=none",
+        "stage=dae",
+        "dae/optimizer=sgd",
+        "dae.optimizer.lr=1e30",
+    )
     assert done.exit_code == 1
     page = Page(done.folder)
     page.assert_well_formed()

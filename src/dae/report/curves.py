@@ -24,23 +24,29 @@ def read_series(folder: Path) -> Series:
     Args:
         folder: Of the stage.
     """
-    events = sorted(folder.glob("events.out.tfevents.*"))  # named after the time
     found: dict[str, dict[float, float]] = {}
-    for tag, x, y in _from_events(events) if events else _from_csv(folder / "metrics.csv"):
-        if math.isfinite(y):
-            found.setdefault(tag, {})[x] = y
+    for file in scalar_files(folder):
+        read = _from_csv if file.suffix == ".csv" else _from_events
+        for tag, x, y in read(file):
+            if math.isfinite(y):
+                found.setdefault(tag, {})[x] = y
     return {tag: sorted(points.items()) for tag, points in found.items()}
 
 
-def _from_events(files: list[Path]) -> Iterator[tuple[str, float, float]]:
+def scalar_files(folder: Path) -> list[Path]:
+    """Where a stage's scalars are: in TensorBoard's files, else in ``metrics.csv``; none without a logger."""
+    events = sorted(folder.glob("events.out.tfevents.*"))  # named after the time
+    return events or [*folder.glob("metrics.csv")]
+
+
+def _from_events(file: Path) -> Iterator[tuple[str, float, float]]:
     from tensorboard.compat.proto.event_pb2 import Event
 
-    for file in files:
-        for record in _records(file):
-            event = Event.FromString(record)
-            for value in event.summary.value:
-                if value.HasField("simple_value"):
-                    yield value.tag, float(event.step), value.simple_value
+    for record in _records(file):
+        event = Event.FromString(record)
+        for value in event.summary.value:
+            if value.HasField("simple_value"):
+                yield value.tag, float(event.step), value.simple_value
 
 
 def _records(file: Path) -> Iterator[bytes]:
@@ -61,8 +67,6 @@ def _records(file: Path) -> Iterator[bytes]:
 
 
 def _from_csv(file: Path) -> Iterator[tuple[str, float, float]]:
-    if not file.is_file():
-        return
     with file.open(newline="") as lines:
         for row in csv.DictReader(lines):
             for tag, value in row.items():

@@ -14,7 +14,7 @@ from dae.errors import assign, near
 from dae.metrics import METRICS, Metric, monitor
 from dae.report import configuration
 from dae.report.charts import Line, line_chart
-from dae.report.curves import Series
+from dae.report.curves import Series, scalar_files
 from dae.report.intervals import bootstrap_mean, wilson
 from dae.report.pictures import pictures
 from dae.report.run_folder import RunFolder
@@ -131,19 +131,19 @@ def notes(run: RunFolder) -> Iterator[str]:
         yield "A search has given this run up as not worth going on with, so there is no test."
     stages = _stages(run)
     for stage in stages:
+        folder = run.stage_folder(stage)
         epochs = config.get(stage, {}).get("epochs")
         if epochs == 0:
             yield f"{stage}.epochs=0: nothing was trained in it, so its figures are of an untrained network."
         elif epochs == 1:
             yield f"{stage}.epochs=1: a single epoch is a point, not a curve."
         if stage in run.series and not run.series[stage]:
-            folder = run.stage_folder(stage)
-            if any(folder.glob("events.out.tfevents.*")) or (folder / "metrics.csv").is_file():
+            if scalar_files(folder):
                 yield f"{stage}: no curves, since it ended before there was a point to log."
             else:
                 loggers = f"logger={','.join(config.get('logger') or ['none'])}"
                 yield f"{stage}: no curves, since {loggers} leaves no file that they could be read from."
-        if run.stage_folder(stage) != run.folder / stage:
+        if folder != run.folder / stage:
             yield f"{stage} was trained once for several jobs of the sweep, in {result['shared_from']}."
         elif result.get("shared_from") and stage == "dae":
             yield f"{stage} was trained in {result['shared_from']}, which is gone, and its curves with it."
