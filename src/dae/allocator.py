@@ -20,7 +20,7 @@ def pass_over_imports() -> None:
 
 
 def give_back_memory() -> None:
-    """Return what has been kept, between two stages: the next one has tensors of other sizes."""
+    """Return what has been kept, after a stage: what comes next has tensors of other sizes."""
     gc.collect()  # a Trainer and its module hold each other
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

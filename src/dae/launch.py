@@ -25,7 +25,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dae.allocator import keep_freed_memory, pass_over_imports
+from dae.allocator import give_back_memory, keep_freed_memory, pass_over_imports
 from dae.errors import ConfigError, JobError, UserError
 from dae.groups import conf_folder
 from dae.report.write import outdated, run_report, write_or_warn
@@ -154,6 +154,7 @@ class _Jobs:
             # Lightning turns Ctrl-C into an exit of its own.
             raise exit_ if isinstance(exit_, Terminated) else KeyboardInterrupt from exit_
         finally:
+            give_back_memory()  # what the page takes would come on top of what the stages took
             if not refused and outdated(folder):  # what is refused leaves its result alone
                 write_or_warn(run_report, folder)
             if sweep:

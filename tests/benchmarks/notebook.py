@@ -3,8 +3,10 @@
     python tests/benchmarks/notebook.py --data ../shared/mnist --keras-python ~/keras/bin/python
 
 ``--keras-python`` is an interpreter of an environment with TensorFlow and Keras 3; without it Keras is left
-out. Prints the median, smallest and largest seconds of the whole process and of both stages, the peak memory,
-and the ratios of ours to the others round by round. Nothing is asserted; leave the machine alone meanwhile.
+out, and with ``--no-plain`` the plain loop, which takes longest. Where ``trainer.precision=auto`` is not
+float32, ours runs with either. Prints the median, smallest and largest seconds of the whole process and of
+both stages, the peak memory, and the ratios of ours to the others round by round. Nothing is asserted; leave
+the machine alone meanwhile.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from dae.record import device_name
+from dae.trainer import best_precision, device_type
 
 HERE = Path(__file__).parent
 PARTS = ("whole", "dae", "classifier")
@@ -48,16 +51,17 @@ def measured(command: list[str], folder: Path) -> dict[str, Any]:
     return {**found, **json.loads(text.splitlines()[-1])}
 
 
-def contestants(data: Path, epochs: int, keras_python: str | None) -> dict[str, list[str]]:
+def contestants(data: Path, epochs: int, keras_python: str | None, plain: bool) -> dict[str, list[str]]:
     """Their commands by name, ours first."""
+    commands = {}
     here = [sys.executable, str(HERE.parents[1] / "train.py"), "experiment=notebook", f"data.root={data}"]
     here += [f"dae.epochs={epochs}", f"classifier.epochs={epochs}"]
-    plain = [sys.executable, str(HERE / "plain_pytorch.py"), str(data), str(epochs)]
-    commands = {
-        "ours, auto": [*here, "trainer.precision=auto"],
-        "ours, float32": here,
-        "plain PyTorch": plain,
-    }
+    if best_precision(device_type("auto")[0])[0] != "32-true":
+        commands["ours, auto"] = [*here, "trainer.precision=auto"]
+    commands["ours, float32"] = here
+    if plain:
+        loop = [sys.executable, str(HERE / "plain_pytorch.py"), str(data), str(epochs)]
+        commands["plain PyTorch"] = loop
     if keras_python:
         # Not resolved: an environment's interpreter is a link, and knows its environment by its own place.
         interpreter = str(Path(keras_python).expanduser().absolute())
@@ -83,6 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The whole notebook: this project, Keras, plain PyTorch.")
     parser.add_argument("--data", type=Path, required=True, help="folder that holds MNIST/raw/*.gz")
     parser.add_argument("--keras-python")
+    parser.add_argument("--plain", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--json", type=Path)
@@ -94,7 +99,8 @@ def main() -> None:
         data = Path(temporary) / "data"
         shutil.copytree(options.data, data, copy_function=shutil.copyfile)
         for number in range(options.rounds):
-            for name, command in contestants(data, options.epochs, options.keras_python).items():
+            commands = contestants(data, options.epochs, options.keras_python, options.plain)
+            for name, command in commands.items():
                 folder = Path(temporary) / f"{name} {number}"
                 folder.mkdir()
                 rounds.setdefault(name, []).append(measured(command, folder))

@@ -6,7 +6,8 @@ from torch import nn
 
 from dae.checkpoint import content_hash, read
 from dae.data import features
-from dae.data.features import FeatureDataModule
+from dae.data.features import FeatureDataModule, Layout
+from dae.models.networks import ConvEncoder
 from helpers import SMOKE, Train, watch_frozen_blocks
 
 STAGE_2 = (
@@ -42,6 +43,33 @@ def test_the_frozen_blocks_see_each_image_once(train: Train, monkeypatch):
     asked = [number for number in seen if number == 2]
     assert sum(seen) - sum(asked) == 1437 + 360
     assert len(asked) < 10
+
+
+@pytest.mark.parametrize(
+    ("features", "order"),
+    [
+        (torch.rand(3, 4, 5, 6), (0, 1, 2)),
+        (torch.rand(3, 4, 5, 6).contiguous(memory_format=torch.channels_last), (1, 2, 0)),
+        (torch.rand(3, 6, 4, 5).transpose(1, 2), (1, 0, 2)),
+        (torch.rand(3, 7), (0,)),
+        (torch.rand(6, 9)[::2, ::3], (0,)),
+        (torch.rand(3, 4, 1).expand(-1, -1, 5), (0, 1)),
+    ],
+)
+def test_features_become_rows_in_the_order_in_memory_and_back(features: torch.Tensor, order: tuple[int, ...]):
+    layout = Layout.of(features)
+    rows = layout.rows(features)
+    assert layout.order == order
+    assert rows.shape == (3, features[0].numel())
+    assert torch.equal(layout.features(rows.clone()), features)
+
+
+def test_the_rows_of_an_encoder_are_its_features_as_they_lie():
+    features = ConvEncoder().blocks[:2](torch.rand(8, 1, 28, 28))
+    layout = Layout.of(features)
+    rows = layout.rows(features)
+    assert rows.data_ptr() == features.data_ptr(), "copied"
+    assert layout.features(rows.clone()).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_free_memory():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,38 @@ from dae.data.images import EVALUATION_BATCH_SIZE, ImageDataModule
 from dae.data.sources import Split
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the features of one image lie in memory: channels last, as a rule.
+
+    Attributes:
+        shape: (C, H, W), or whatever the frozen blocks end in.
+        order: Its dimensions, the one with the longest stride first.
+        dtype: Of the numbers.
+    """
+
+    shape: torch.Size
+    order: tuple[int, ...]
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, features: Tensor) -> Layout:
+        """That of features (N, *shape)."""
+        strides = features.stride()[1:]
+        order = sorted(range(len(strides)), key=lambda dimension: -strides[dimension])
+        return cls(features.shape[1:], tuple(order), features.dtype)
+
+    def rows(self, features: Tensor) -> Tensor:
+        """(N, *shape) to (N, numbers): as they lie, so that nothing is moved, or copied into that order."""
+        return features.permute(0, *(dimension + 1 for dimension in self.order)).flatten(1)
+
+    def features(self, rows: Tensor) -> Tensor:
+        """The way back, a view."""
+        sides = [self.shape[dimension] for dimension in self.order]
+        places = sorted(range(len(self.order)), key=self.order.__getitem__)
+        return rows.unflatten(1, sides).permute(0, *(place + 1 for place in places))
 
 
 class FeatureDataModule(ImageDataModule):
@@ -40,17 +73,23 @@ class FeatureDataModule(ImageDataModule):
         if not self.in_memory:
             log.info("Features of the frozen blocks are computed anew for each batch: data.in_memory=false")
             return False
-        shape, dtype = self._shape()
         if self.augment:
             log.info("Features of training images are computed anew for each batch: data.augment moves them")
         splits = (self.val, self.test) if self.augment else (self.train, self.val, self.test)
         count = sum(len(split.labels) for split in splits)
-        needed, free = count * shape.numel() * dtype.itemsize, free_memory(self.device())
+        numbers = count * self.layout.shape.numel()
+        needed, free = numbers * self.layout.dtype.itemsize, free_memory(self.device())
         if needed < free / 2:
             return True
         sizes = f"{needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
         log.info("Features of the frozen blocks are computed anew for each batch: all take %s", sizes)
         return False
+
+    @cached_property
+    def layout(self) -> Layout:
+        """That of the features of two blank images."""
+        blank = torch.zeros(2, self.channels, self.image_size, self.image_size, device=self.device())
+        return Layout.of(self._features(blank))
 
     def ready(self, split: Split) -> Split:
         """The split with features for images, or as it is."""
@@ -65,32 +104,27 @@ class FeatureDataModule(ImageDataModule):
         return self.computed[id(split)]
 
     def on_after_batch_transfer(self, batch: Any, dataloader_index: int) -> Any:
-        """Nothing to do for features; bytes become floats, and floats features."""
+        """Kept rows, or bytes, to features."""
         inputs, labels = batch
         if inputs.dtype != torch.uint8:
-            return batch
+            return self.layout.features(inputs), labels
         images, _ = super().on_after_batch_transfer(batch, dataloader_index)
         return self._features(images), labels
 
     def _compute(self, images: Tensor) -> Tensor:
-        shape, dtype = self._shape()
-        features = torch.empty(len(images), *shape, dtype=dtype, device=images.device)
+        # One row an image: batches are drawn from them in half the time, and no layer has to reorder them.
+        numbers = self.layout.shape.numel()
+        rows = torch.empty(len(images), numbers, dtype=self.layout.dtype, device=images.device)
         # Larger batches would meet page faults on a CPU: 6 s instead of 1.5 for MNIST.
         size = EVALUATION_BATCH_SIZE
-        for piece, part in zip(images.split(size), features.split(size), strict=True):
-            part.copy_(self._features(piece.float().div_(255)))
-        return features
+        for piece, part in zip(images.split(size), rows.split(size), strict=True):
+            part.copy_(self.layout.rows(self._features(piece.float().div_(255))))
+        return rows
 
     def _features(self, images: Tensor) -> Tensor:
         assert self.trainer is not None
         with torch.no_grad(), self.trainer.precision_plugin.forward_context():
             return self.frozen(images)
-
-    def _shape(self) -> tuple[torch.Size, torch.dtype]:
-        """Of the features of one image."""
-        blank = torch.zeros(2, self.channels, self.image_size, self.image_size, device=self.device())
-        features = self._features(blank)
-        return features.shape[1:], features.dtype
 
 
 def free_memory(device: torch.device) -> int:

@@ -70,6 +70,11 @@ class StoredImages:
                 raise UserError(f"{self.path} was changed while it was read; start again to have it rebuilt")
         return torch.from_numpy(images)
 
+    def index_select(self, dim: int, index: Tensor) -> Tensor:
+        """Read those images; ``dim`` is 0."""
+        assert dim == 0
+        return self[index]
+
     def split(self, size: int) -> Iterator[Tensor]:
         """Read all images in their order, so many at a time."""
         for start in range(0, len(self), size):
