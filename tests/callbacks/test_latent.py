@@ -71,17 +71,21 @@ def test_umap_if_it_is_installed_and_else_said(monkeypatch: pytest.MonkeyPatch):
     assert flattened(points, umap=True)[1].endswith("(UMAP: pip install umap-learn)")
     assert "UMAP" not in flattened(points, umap=False)[1]
 
+    threads = torch.get_num_threads()
+
     class UMAP:
         def __init__(self, random_state: int, n_jobs: int) -> None:
             assert random_state == 0, "the picture comes again"
 
         def fit_transform(self, points):
+            torch.set_num_threads(threads + 1)  # as Numba does
             return points[:, 2:4]
 
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=UMAP))
     flat, how = flattened(points, umap=True)
     assert how == "UMAP"
+    assert torch.get_num_threads() == threads
     assert torch.equal(flat, points[:, 2:4])
 
 

@@ -159,7 +159,13 @@ def flattened(points: Tensor, umap: bool) -> tuple[Tensor, str]:
         log.info("UMAP of %d latents, which may take a minute", len(points))
         module: Any = importlib.import_module("umap")
         # With a random state of its own, and on one thread, so that the picture comes again.
-        return torch.as_tensor(module.UMAP(random_state=0, n_jobs=1).fit_transform(points.numpy())), "UMAP"
+        reducer = module.UMAP(random_state=0, n_jobs=1)
+        threads = torch.get_num_threads()
+        try:
+            return torch.as_tensor(reducer.fit_transform(points.numpy())), "UMAP"
+        finally:
+            # Numba, beneath it, has given Torch a thread a core; with other threads the fit goes on otherwise.
+            torch.set_num_threads(threads)
     flat, share = principal_axes(points)
     how = f"PCA, {share:.0%} of the variance"
     return flat, f"{how} (UMAP: pip install umap-learn)" if umap else how
