@@ -164,7 +164,7 @@ def flattened(points: Tensor, umap: bool) -> tuple[Tensor, str]:
         try:
             return torch.as_tensor(reducer.fit_transform(points.numpy())), "UMAP"
         finally:
-            # Numba, beneath it, has given Torch a thread a core; with other threads the fit goes on otherwise.
+            # Numba, beneath it, has given Torch a thread a core, with which a fit comes to other figures.
             torch.set_num_threads(threads)
     flat, share = principal_axes(points)
     how = f"PCA, {share:.0%} of the variance"
