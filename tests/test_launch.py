@@ -6,9 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
+from pathlib import Path
 
 import pytest
+import torch
 
+from dae.data.features import FeatureDataModule
 from dae.launch import job_folder
 from helpers import REPOSITORY, SMOKE
 
@@ -203,6 +207,27 @@ def test_an_error_of_the_code_is_shown_with_its_traceback(train, monkeypatch):
     assert "Traceback" in done.out
     assert done.result["status"] == "failed"
     assert done.result["error"] == "ZeroDivisionError: broken on purpose"
+
+
+def test_what_the_stages_have_kept_is_free_before_the_page_is_written(train, monkeypatch):
+    """The features of MNIST alone are a sixth of a run's memory."""
+    kept: list[weakref.ref[torch.Tensor]] = []
+    alive: list[weakref.ref[torch.Tensor]] = []
+    compute = FeatureDataModule._compute
+
+    def watched(self: FeatureDataModule, images: torch.Tensor) -> torch.Tensor:
+        rows = compute(self, images)
+        kept.append(weakref.ref(rows))
+        return rows
+
+    def write(function: object, folder: Path) -> None:
+        alive.extend(rows for rows in kept if rows() is not None)
+
+    monkeypatch.setattr(FeatureDataModule, "_compute", watched)
+    monkeypatch.setattr("dae.launch.write_or_warn", write)
+    assert train(*SMOKE).exit_code == 0
+    assert kept
+    assert not alive
 
 
 def test_a_failed_download_is_no_traceback(train, monkeypatch):
