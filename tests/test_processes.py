@@ -106,18 +106,18 @@ def test_two_processes_come_to_what_one_does(train: Train):
 
 
 def test_in_a_sweep_and_resumed(train: Train):
-    swept = train("-m", "seed=0", "stage=dae", *SMOKE, *TWO, place="sweep")
+    swept = train("-m", "seed=0,1", "stage=dae", *SMOKE, *TWO, place="sweep")
     assert swept.exit_code == 0, swept.text
-    assert len(swept.folders) == 1
+    assert len(swept.folders) == 2
     assert len(list(swept.place.glob("multirun/*"))) == 1
     assert not list(swept.place.glob("outputs/*"))
 
-    # The job goes on, and comes to what it would have without a stop.
+    # Its first job goes on, and comes to what it would have without a stop.
     whole = train("stage=dae", *SMOKE, *TWO, "dae.epochs=2", place="whole")
     assert whole.exit_code == 0, whole.text
-    resumed = train(f"resume={swept.folder}", "dae.epochs=2", place="sweep")
+    resumed = train(f"resume={swept.folders[0]}", "dae.epochs=2", place="sweep")
     assert resumed.exit_code == 0, resumed.text
-    folders = (whole.folder, swept.folder)
+    folders = (whole.folder, swept.folders[0])
     ends = [content_hash(read(folder / "dae" / "last.ckpt").tensors) for folder in folders]
     assert ends[0] == ends[1]
 

@@ -39,7 +39,7 @@ def reopen(words: Sequence[str]) -> tuple[DictConfig, list[str]]:
     Raises:
         ConfigError: There is no such run, or more is asked of it than to go on.
     """
-    if {"-m", "--multirun"} & set(words):
+    if "-m" in words:  # launch writes --multirun so
         what = "resume goes on with one run; a sweep goes on in its own folder"
         advice = "try -m hydra.sweep.dir=<sweep folder> <its overrides>"
         raise ConfigError([Problem("resume", what, advice)])

@@ -98,8 +98,8 @@ def main() -> None:
         # A copy, since torchvision unpacks the files where they lie.
         data = Path(temporary) / "data"
         shutil.copytree(options.data, data, copy_function=shutil.copyfile)
+        commands = contestants(data, options.epochs, options.keras_python, options.plain)
         for number in range(options.rounds):
-            commands = contestants(data, options.epochs, options.keras_python, options.plain)
             for name, command in commands.items():
                 folder = Path(temporary) / f"{name} {number}"
                 folder.mkdir()

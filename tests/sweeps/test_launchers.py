@@ -13,8 +13,8 @@ from dae.checkpoint import content_hash, read
 from dae.launch import launch
 from helpers import REPOSITORY, SMOKE, Outcome, Train
 
-# One stage 1 for all jobs, which may run at once, one thread each; the last asks for too many labels.
-JOBS = ("-m", "data.labels=100,200,5000", *SMOKE)
+# One stage 1 for each of two seeds, six jobs, one thread a job wherever it runs. There are no 5,000 labels.
+JOBS = ("-m", "seed=0,1", "data.labels=100,200,5000", *SMOKE)
 LAUNCHERS = {
     "joblib": ("hydra.launcher.n_jobs=2",),
     "submitit_local": (),
@@ -47,14 +47,14 @@ def test_results_equal_the_serial_ones_and_a_failure_is_named(
     command = [sys.executable, str(REPOSITORY / "train.py"), *JOBS, f"hydra/launcher={name}"]
     done = subprocess.run([*command, *LAUNCHERS[name]], cwd=tmp_path, capture_output=True, text=True)
     (sweep,) = tmp_path.glob("multirun/*")
-    assert len(serial) == 2
+    assert len(serial) == 4
     assert hashes(sweep) == serial
-    assert len(list((sweep / "stage1").iterdir())) == 1
+    assert len(list((sweep / "stage1").iterdir())) == 2
     assert (sweep / "leaderboard.md").is_file()
     # What a job says where it runs need not come here.
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "3 jobs: 2 completed, 1 failed" in done.stdout
-    assert "1 of 3 jobs failed" in done.stderr
+    assert "6 jobs: 4 completed, 2 failed" in done.stdout
+    assert "2 of 6 jobs failed" in done.stderr
     assert "data.labels: found 5000, but 1293 training images are left after validation" in done.stderr
 
 
