@@ -19,8 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from dae.config.groups import conf_folder
 from dae.data.features import FeatureDataModule
-from dae.groups import conf_folder
 from dae.launch import job_folder, register_resolvers
 
 REPOSITORY = Path(__file__).parents[1]

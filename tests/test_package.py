@@ -5,7 +5,7 @@ import subprocess
 import sys
 import zipfile
 
-from dae.groups import choices, conf_folder, groups
+from dae.config.groups import conf_folder, group_choices, group_names
 from helpers import REPOSITORY, Page, add_job
 
 
@@ -41,9 +41,9 @@ def test_the_wheel_holds_the_package_and_its_configs(tmp_path):
 
 
 def test_groups_are_read_from_the_files():
-    assert "dae/noise" in groups()
-    assert choices("dae/noise") == ["block", "dropout", "gaussian", "mask", "none", "salt_pepper"]
-    assert choices("nothing") == []
+    assert "dae/noise" in group_names()
+    assert group_choices("dae/noise") == ["block", "dropout", "gaussian", "mask", "none", "salt_pepper"]
+    assert group_choices("nothing") == []
 
 
 def test_imports_point_one_way():

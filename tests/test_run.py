@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from dae.checkpoint import content_hash, read
+from dae.runs.checkpoint import content_hash, read
 from helpers import QUIET, SMOKE, Train
 
 QUICK = (

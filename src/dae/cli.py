@@ -7,8 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dae.errors import ConfigError, Problem, UserError, near
+from dae.errors import ConfigError, Problem, UserError
 from dae.sweeps.jobs import read_jobs
+from dae.training.threads import settle_waiting
+from dae.words import path_from_here
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0; 2 the command is refused; 1 anything else went wrong.
     """
     options = _parser().parse_args(arguments)
+    settle_waiting()
     try:
         for folder in options.folders:
             options.command(folder)
@@ -52,15 +55,15 @@ def report(folder: Path) -> None:
     Raises:
         ConfigError: The folder is neither.
     """
-    from dae.report.write import run_report, sweep_report
+    from dae.report.write import write_run_report, write_sweep_report
 
     if _is_run(folder):
-        print(near(run_report(folder.resolve())))
+        print(path_from_here(write_run_report(folder.resolve())))
         return
     _require_sweep(folder, "a run or a sweep")
     for job in read_jobs(folder.resolve()):
-        run_report(job.folder)
-    print(near(sweep_report(folder.resolve())))
+        write_run_report(job.folder)
+    print(path_from_here(write_sweep_report(folder.resolve())))
 
 
 def leaderboard(folder: Path) -> None:
@@ -69,11 +72,11 @@ def leaderboard(folder: Path) -> None:
     Raises:
         ConfigError: The folder is no sweep's.
     """
-    from dae.sweeps.leaderboard import rebuild
-    from dae.sweeps.page import console
+    from dae.sweeps.leaderboard import rebuild_leaderboard
+    from dae.sweeps.leaderboard_text import console_text
 
     _require_sweep(folder, "a sweep")
-    print(console(rebuild(folder.resolve())))
+    print(console_text(rebuild_leaderboard(folder.resolve())))
 
 
 def _is_run(folder: Path) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """A path to write to, beside ``path``; it takes its place when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Processes of several machines may write into one folder, so a process id would not do.
@@ -24,19 +24,19 @@ def replaced(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_text_atomically(path: Path, text: str) -> None:
     """Write all of a file or none of it.
 
     Raises:
         OSError: The disk is full or write-protected; what was there before is still there.
     """
-    with replaced(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_text(text)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write ``content``; NaN and infinity, which JSON lacks, become null."""
-    write_whole(path, json.dumps(_finite(content), indent=2) + "\n")
+    write_text_atomically(path, json.dumps(_finite(content), indent=2) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -25,11 +25,16 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dae.allocator import give_back_memory, keep_freed_memory, pass_over_imports
+from dae.config.groups import conf_folder
+from dae.config.help import help_page
 from dae.errors import ConfigError, JobError, UserError
-from dae.groups import conf_folder
-from dae.report.write import outdated, run_report, write_or_warn
-from dae.sweeps.hook import SweepFolder, close_sweep, refresh
+from dae.files import read_json
+from dae.report.sweep_end import close_sweep
+from dae.report.write import page_is_outdated, write_or_warn, write_run_report
+from dae.sweeps.hook import SweepFolder
+from dae.sweeps.leaderboard import rebuild_or_warn
+from dae.training.memory import freeze_imports, keep_freed_memory, release_memory
+from dae.training.threads import settle_count, settle_waiting
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -54,6 +59,9 @@ def launch(arguments: Sequence[str] | None = None) -> int:
     if arguments is not None:
         sys.argv = ["train.py", *arguments]
     typed = sys.argv[1:]
+    if typed in (["--help"], ["-h"]):
+        print(help_page())
+        return 0
     sweep = {"-m", "--multirun"} & set(typed)
     # Hydra takes the flag before all overrides or after them, not between.
     sys.argv[1:] = ["-m", *(word for word in typed if word not in sweep)] if sweep else typed
@@ -64,6 +72,7 @@ def launch(arguments: Sequence[str] | None = None) -> int:
         "ignore", message=r"\s*'hydra/launcher/.*' is validated against ConfigStore schema"
     )
     register_resolvers()
+    settle_waiting()
     jobs = _Jobs(shlex.join(["python", "train.py", *typed]))
     SweepFolder.current = None
     previous = signal.signal(signal.SIGTERM, _terminate)
@@ -81,11 +90,11 @@ def _compose_and_run(jobs: _Jobs, sweep: bool) -> int:
     """The exit code; the jobs themselves know which of them have failed."""
     try:
         if any(word.startswith("resume=") for word in sys.argv[1:]):
-            from dae.resume import reopen
+            from dae.runs.resume import reopen_run
 
-            jobs.reopened, sys.argv[1:] = reopen(sys.argv[1:])
+            jobs.reopened, sys.argv[1:] = reopen_run(sys.argv[1:])
         elif sweep:
-            from dae.diagnosis import refuse_sweep
+            from dae.config.diagnosis import refuse_sweep
 
             refuse_sweep(sys.argv[1:])
         hydra.main(config_path=str(conf_folder()), config_name="train", version_base="1.3")(jobs)()
@@ -97,7 +106,7 @@ def _compose_and_run(jobs: _Jobs, sweep: bool) -> int:
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         if jobs.begun:
             raise
-        from dae.diagnosis import diagnose
+        from dae.config.diagnosis import diagnose
 
         refused = diagnose(sys.argv[1:], error)
         print(refused, file=sys.stderr)
@@ -124,14 +133,12 @@ class _Jobs:
         folder = Path(settings.runtime.output_dir)
         sweep = folder.parent.resolve() if settings.mode == RunMode.MULTIRUN else None
         keep_freed_memory()
-        import torch
-
+        settle_waiting()  # again: another process may run the job than the one that was launched
         from dae.run import run
 
-        pass_over_imports()
-        threads = settings.launcher.get("cpus_per_task")
-        if threads:  # submitit gives a job so many cores, and leaves the rest to it
-            torch.set_num_threads(threads)
+        freeze_imports()
+        begun = read_json(folder / "run.json")
+        settle_count(begun.get("threads"), settings.launcher.get("cpus_per_task"))
 
         refused = False
         try:
@@ -154,11 +161,11 @@ class _Jobs:
             # Lightning turns Ctrl-C into an exit of its own.
             raise exit_ if isinstance(exit_, Terminated) else KeyboardInterrupt from exit_
         finally:
-            give_back_memory()  # what the page takes would come on top of what the stages took
-            if not refused and outdated(folder):  # what is refused leaves its result alone
-                write_or_warn(run_report, folder)
+            release_memory()  # what the page takes would come on top of what the stages took
+            if not refused and page_is_outdated(folder):  # what is refused leaves its result alone
+                write_or_warn(write_run_report, folder)
             if sweep:
-                refresh(sweep)
+                rebuild_or_warn(sweep)
         if sweep:
             raise JobError  # Hydra goes on with the other jobs
         return None
@@ -178,9 +185,9 @@ def _trial(sweeper: DictConfig) -> Trial | None:
     """The trial of a search that this job is."""
     if sweeper.get("trial") is None:
         return None
-    from dae.sweeps.study import attach
+    from dae.search.study import attach_trial
 
-    return attach(sweeper)
+    return attach_trial(sweeper)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -11,6 +11,15 @@ METRICS: dict[str, dict[str, Mode]] = {
     "dae": {"loss": "min", "pixel_accuracy": "max", "noisy_loss": "min", "psnr": "max", "ssim": "max"},
     "classifier": {"accuracy": "max", "loss": "min"},
 }
+MEANING = {
+    "dae/loss": "cross-entropy per pixel in nats, of the clean input",
+    "dae/pixel_accuracy": "share of pixels with round(reconstruction) = target, of the clean input",
+    "dae/noisy_loss": "cross-entropy per pixel in nats, under the reference noise",
+    "dae/psnr": "peak signal-to-noise ratio in dB under the reference noise, mean over images",
+    "dae/ssim": "structural similarity under the reference noise, mean over images",
+    "classifier/accuracy": "share of the images that are classified right",
+    "classifier/loss": "cross-entropy in nats",
+}
 MONITORS = {"dae": "dae/val/loss", "classifier": "classifier/val/accuracy"}
 
 
@@ -22,7 +31,7 @@ class Metric:
     mode: Mode
 
 
-def known(stages: list[str]) -> dict[str, Metric]:
+def metrics_of(stages: list[str]) -> dict[str, Metric]:
     """All metrics that these stages measure on validation and test."""
     names = {
         f"{stage}/{split}/{name}": mode
@@ -39,10 +48,16 @@ def objective(name: str, stages: list[str]) -> Metric:
     Raises:
         KeyError: No stage that runs measures it.
     """
-    return known(stages)[MONITORS[stages[-1]] if name == "auto" else name]
+    return metrics_of(stages)[MONITORS[stages[-1]] if name == "auto" else name]
 
 
 def monitor(stage: str, judged_by: Metric) -> Metric:
     """What decides the stage's best epoch: the objective if it is its own, on validation."""
     own = judged_by.name.startswith(f"{stage}/val/")
-    return judged_by if own else known([stage])[MONITORS[stage]]
+    return judged_by if own else metrics_of([stage])[MONITORS[stage]]
+
+
+def meaning(metric: str) -> str:
+    """What ``stage/split/name`` measures; empty if it is none of ours."""
+    stage, _, rest = metric.partition("/")
+    return MEANING.get(f"{stage}/{rest.rpartition('/')[2]}", "")

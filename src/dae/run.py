@@ -15,20 +15,23 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback
 from torch import nn
 
-from dae import checkpoint, metrics, resume, rules, settings
-from dae.callbacks.pruning import Pruning
-from dae.callbacks.watcher import Watcher
-from dae.closing import closing_summary
+from dae import metrics
+from dae.config import rules, settings
 from dae.data.features import FeatureDataModule
 from dae.data.images import ImageDataModule
-from dae.errors import near
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.classifier import EncoderClassifier, classifier_head
-from dae.processes import followers, following
-from dae.record import RunRecord, git_state, write_run
+from dae.pictures.watcher import Watcher
+from dae.runs import checkpoint, resume
+from dae.runs.closing import closing_summary
+from dae.runs.record import RunRecord, git_state, write_run_json
+from dae.runs.stage_result import StageResult, discard_stage, finished_stage
 from dae.seeds import seed_all
-from dae.stage import StageResult, begin_anew, ended, run_stage
 from dae.sweeps import shared
+from dae.training.processes import followers, is_follower
+from dae.training.pruning import Pruning
+from dae.training.stage import run_stage
+from dae.words import path_from_here
 
 if TYPE_CHECKING:  # an extra
     from optuna.trial import Trial
@@ -70,20 +73,20 @@ def run(
     Raises:
         UserError: Something the user can mend; ``ConfigError`` if it is in ``cfg``.
     """
-    value = resume.earlier(cfg, folder, extended)
+    value = resume.finished_objective(cfg, folder, extended)
     if value is not None:
         return value
     with RunRecord(folder) as record:
-        settings.check(cfg)
-        stages = rules.stages(cfg)
+        settings.check_config(cfg)
+        stages = rules.stages_to_run(cfg)
         objective = record.objective = metrics.objective(cfg.objective, stages)
         watchers = [Pruning(trial, objective.name)] if trial else []
 
         data: ImageDataModule = build(cfg.data)
         data.setup()
-        log.info("Run folder: %s", near(folder))
+        log.info("Run folder: %s", path_from_here(folder))
         log.info("Data: %s", data)
-        write_run(folder, command, data)
+        write_run_json(folder, command, data)
         (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
 
         plan = Plan(cfg, data, objective, watchers)
@@ -91,13 +94,13 @@ def run(
             # What a search may give up is nobody else's.
             own = trial is not None and objective.name.startswith("dae/")
             if sweep and cfg.dae.share and "classifier" in stages and not own:
-                place = sweep / "stage1" / shared.digest(plain(cfg), git_state())
+                place = sweep / "stage1" / shared.stage1_digest(plain(cfg), git_state())
                 pretrained = shared.shared_stage(place, folder, partial(train_autoencoder, plan))
             else:
                 pretrained = train_autoencoder(plan, folder)
             record.add_stage("dae", pretrained)
             if not pretrained.taken:
-                begin_anew(folder / "classifier")
+                discard_stage(folder / "classifier")
         elif cfg.stage == "both":
             log.info("Stage 1 is skipped: this classifier does not use it")
         if "classifier" in stages and not record.pruned:
@@ -117,7 +120,7 @@ def follow(cfg: DictConfig, folder: Path, stage: str) -> None:
     """
     data: ImageDataModule = build(cfg.data)
     data.setup()
-    plan = Plan(cfg, data, metrics.objective(cfg.objective, rules.stages(cfg)), watchers=[])
+    plan = Plan(cfg, data, metrics.objective(cfg.objective, rules.stages_to_run(cfg)), watchers=[])
     train = train_autoencoder if stage == "dae" else train_classifier
     train(plan, folder)
 
@@ -125,7 +128,7 @@ def follow(cfg: DictConfig, folder: Path, stage: str) -> None:
 def train_autoencoder(plan: Plan, folder: Path) -> StageResult:
     """Stage 1: learn to reconstruct the clean image."""
     cfg, data = plan.cfg, plan.data
-    result = ended(folder / "dae", cfg.dae.epochs)
+    result = finished_stage(folder / "dae", cfg.dae.epochs)
     if result is not None:
         return result
     encoder = new_encoder(cfg)
@@ -148,7 +151,7 @@ def train_autoencoder(plan: Plan, folder: Path) -> StageResult:
 def train_classifier(plan: Plan, folder: Path) -> StageResult:
     """Stage 2: learn to classify what the encoder says, as much of it frozen as is asked for."""
     cfg, data = plan.cfg, plan.data
-    result = ended(folder / "classifier", cfg.classifier.epochs)
+    result = finished_stage(folder / "classifier", cfg.classifier.epochs)
     if result is not None:
         return result
     encoder, description = choose_encoder(cfg, folder)
@@ -213,9 +216,9 @@ def fit(
     cfg = plan.cfg
     callbacks = [build(node) for node in cfg.callbacks.values()]
     loggers = [build(node) for node in cfg.logger.values()]
-    if following():
+    if is_follower():
         callbacks, loggers = [callback for callback in callbacks if not isinstance(callback, Watcher)], []
-    with followers(cfg, folder, module.stage):
+    with followers(follow, cfg, folder, module.stage):
         return run_stage(
             module,
             data,

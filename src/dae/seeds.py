@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 
-def derive(*parts: int | str) -> int:
+def derive_seed(*parts: int | str) -> int:
     """A seed in [0, 2**63) that is the hash of ``parts``."""
     text = "/".join(map(str, parts)).encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
@@ -17,7 +17,7 @@ def derive(*parts: int | str) -> int:
 
 def seed_all(*parts: int | str) -> None:
     """Put torch (every device), numpy and random into the state of ``derive(*parts)``."""
-    seed = derive(*parts)
+    seed = derive_seed(*parts)
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)

@@ -19,7 +19,7 @@ from dae.errors import ConfigError, Problem
 
 
 class OptunaSweeper(Sweeper):
-    """Hands a search over to ``dae.sweeps.search``.
+    """Hands a search over to ``dae.search.engine``.
 
     Args:
         settings: ``conf/hydra/sweeper/optuna.yaml``.
@@ -50,7 +50,7 @@ class OptunaSweeper(Sweeper):
                 raise ConfigError(
                     [Problem("hydra/sweeper=optuna", what, "pip install -e '.[tune]'")]
                 ) from None
-        from dae.sweeps.search import search
+        from dae.search.engine import search
 
         search(arguments, self.config, self.launcher, self.loader)
         return []

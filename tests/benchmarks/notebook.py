@@ -23,8 +23,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dae.record import device_name
-from dae.trainer import best_precision, device_type
+from dae.runs.record import device_name
+from dae.training.trainer import best_precision, device_type
 
 HERE = Path(__file__).parent
 PARTS = ("whole", "dae", "classifier")

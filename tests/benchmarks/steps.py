@@ -20,12 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dae.allocator import keep_freed_memory
 from dae.models.cross_entropy import binary_cross_entropy
 from dae.models.networks import ConvBlock, ConvDecoder, ConvEncoder
 from dae.models.noise import Dropout
-from dae.record import device_name
-from dae.trainer import best_precision
+from dae.runs.record import device_name
+from dae.training.memory import keep_freed_memory
+from dae.training.trainer import best_precision
 
 BATCH = 128
 STEPS = 20  # a round and form, after three that are not counted

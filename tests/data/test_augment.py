@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dae.checkpoint import read
-from dae.data.augment import shifted
+from dae.data.augment import shift_at_random
+from dae.runs.checkpoint import read
 from helpers import QUIET, Train, watch_frozen_blocks
 
 
 def test_each_image_is_moved_by_its_own_shift_and_zeros_come_in():
     images = torch.randint(1, 256, (300, 3, 8, 6), dtype=torch.uint8)
-    moved = shifted(images, 2)
+    moved = shift_at_random(images, 2)
     assert moved.shape == images.shape
     assert moved.dtype == torch.uint8
     shifts = set()
@@ -39,7 +39,7 @@ def test_torchs_state_decides():
     drawn = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        drawn.append(shifted(images, 3))
+        drawn.append(shift_at_random(images, 3))
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
 
@@ -54,9 +54,9 @@ def test_training_images_move_and_those_that_are_measured_do_not(train: Train, m
     def count(images: torch.Tensor, most: int) -> torch.Tensor:
         assert most == 2
         seen.append(len(images))
-        return shifted(images, most)
+        return shift_at_random(images, most)
 
-    monkeypatch.setattr("dae.data.images.shifted", count)
+    monkeypatch.setattr("dae.data.images.shift_at_random", count)
     quick = (*QUICK, f"stage={stage}", "classifier=random", "classifier.epochs=2", "dae.epochs=2")
     still, moved, again = (
         train(*quick, f"data.augment={most}", place=f"{number}") for number, most in enumerate((0, 2, 2))

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from dae.checkpoint import content_hash, read
 from dae.data import features
 from dae.data.features import FeatureDataModule, Layout
 from dae.models.networks import ConvEncoder
+from dae.runs.checkpoint import content_hash, read
 from helpers import SMOKE, Train, watch_frozen_blocks
 
 STAGE_2 = (

@@ -15,12 +15,12 @@ import pytest
 import torch
 from PIL import Image
 
-from dae.checkpoint import content_hash, read
 from dae.data import folder
 from dae.data.images import ImageDataModule
 from dae.data.sources import SOURCES, ImageSet, Split
 from dae.data.stored import StoredImages
 from dae.errors import UserError
+from dae.runs.checkpoint import content_hash, read
 from helpers import QUIET, Train
 
 

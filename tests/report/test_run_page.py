@@ -12,12 +12,12 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from dae.report import pictures, write
-from dae.report.intervals import bootstrap_mean, wilson
+from dae.report import embedded_pictures, write
+from dae.report.intervals import bootstrap_interval, wilson_interval
 from dae.report.run_folder import RunFolder
-from dae.report.run_page import notes
-from dae.report.words import figure
-from dae.report.write import run_report
+from dae.report.run_page import run_notes
+from dae.report.write import write_run_report
+from dae.words import format_figure
 from helpers import SMOKE, Page, Train, add_job
 
 
@@ -37,17 +37,17 @@ def test_the_page_of_a_run(train: Train):
     # Numbers: those of result.json, all of them, and no others.
     metrics = done.result["metrics"]
     assert sorted(page.figures) == sorted(metrics.values())
-    assert all(name in page.text and figure(value) in page.text for name, value in metrics.items())
+    assert all(name in page.text and format_figure(value) in page.text for name, value in metrics.items())
     # How sure one can be.
     tested = read(done.folder / "classifier" / "test.json")
     assert tested == {"images": 256}, "debug=smoke tests two batches"
-    low, high = wilson(round(256 * metrics["classifier/test/accuracy"]), 256)
-    assert f"{figure(low)} to {figure(high)} Wilson, 256 images" in page.text
+    low, high = wilson_interval(round(256 * metrics["classifier/test/accuracy"]), 256)
+    assert f"{format_figure(low)} to {format_figure(high)} Wilson, 256 images" in page.text
     each = read(done.folder / "dae" / "test.json")["psnr"]
     assert len(each) == 256
     assert np.mean(each) == pytest.approx(metrics["dae/test/psnr"], abs=1e-3)
-    low, high = bootstrap_mean(each)
-    assert f"{figure(low)} to {figure(high)} bootstrap, 256 images" in page.text
+    low, high = bootstrap_interval(each)
+    assert f"{format_figure(low)} to {format_figure(high)} bootstrap, 256 images" in page.text
     # Curves and pictures.
     for title in ("dae/loss", "dae/psnr", "classifier/accuracy", "dae: loss of single batches"):
         assert title in page.text
@@ -94,7 +94,7 @@ def test_colour_images_nothing_trained_nothing_logged(train: Train):
     # With a logger, an untrained stage is a point.
     folder = train("dae.epochs=0", "stage=dae", *SMOKE, "logger=csv", place="b").folder
     assert "dae/psnr" in Page(folder).text
-    assert not any("no curves" in note for note in notes(RunFolder(folder)))
+    assert not any("no curves" in note for note in run_notes(RunFolder(folder)))
 
 
 def test_a_class_that_a_split_lacks(train: Train, tmp_path: Path):
@@ -133,7 +133,7 @@ def test_a_diverged_run_says_why(train: Train):
 def test_what_is_refused_has_a_page_when_it_is_asked_for(train: Train):
     folder = train("classifier.epochs=ten").folder
     assert not (folder / "report.html").exists()
-    page = Page(run_report(folder).parent)
+    page = Page(write_run_report(folder).parent)
     page.assert_well_formed()
     assert "classifier.epochs: found 'ten', expected an integer >= 0" in page.text
     assert "python train.py classifier.epochs=ten" in page.text
@@ -146,7 +146,7 @@ def test_what_is_written_is_escaped(tmp_path):
     (folder / "train.log").write_text(nasty)
     OmegaConf.save({"name": nasty, "dae": {"epochs": 1}}, folder / "config.yaml")
     (folder / "run.json").write_text(json.dumps({"command": nasty, "git": {"commit": nasty, "diff": nasty}}))
-    page = Page(run_report(folder).parent)
+    page = Page(write_run_report(folder).parent)
     page.assert_well_formed()
     assert page.text.count(nasty) >= 6, "as text"
     assert not page.all("img")
@@ -155,17 +155,17 @@ def test_what_is_written_is_escaped(tmp_path):
 def test_an_interrupted_run_and_one_that_still_runs(tmp_path):
     folder = add_job(tmp_path, "data=digits", status="interrupted", error="KeyboardInterrupt: ")
     (folder / "config.yaml").write_text("stage: dae\n")
-    page = Page(run_report(folder).parent)
+    page = Page(write_run_report(folder).parent)
     assert "Why it was interrupted KeyboardInterrupt" in page.text
     assert "python train.py resume=" in page.text
     (folder / "result.json").unlink()
-    assert "The run has not ended" in Page(run_report(folder).parent).text
+    assert "The run has not ended" in Page(write_run_report(folder).parent).text
     (folder / "result.json").write_text("{")
-    assert "result.json cannot be read" in Page(run_report(folder).parent).text
+    assert "result.json cannot be read" in Page(write_run_report(folder).parent).text
 
 
 def test_an_empty_folder_has_a_page(tmp_path):
-    Page(run_report(tmp_path).parent).assert_well_formed()
+    Page(write_run_report(tmp_path).parent).assert_well_formed()
 
 
 def test_pictures_come_in_order_and_large_ones_stay_outside(tmp_path, monkeypatch):
@@ -174,8 +174,8 @@ def test_pictures_come_in_order_and_large_ones_stay_outside(tmp_path, monkeypatc
         (folder / name).parent.mkdir(exist_ok=True)
         noise = np.random.default_rng(0).integers(0, 256, (40, 40) if "latent" not in name else (90, 90))
         Image.fromarray(noise.astype(np.uint8)).save(folder / name)
-    monkeypatch.setattr(pictures, "MOST_BYTES", 5000)
-    page = Page(run_report(folder).parent)
+    monkeypatch.setattr(embedded_pictures, "MOST_BYTES", 5000)
+    page = Page(write_run_report(folder).parent)
     told = [str(image["alt"])[:10] for image in page.all("img")]
     assert told == ["Validation", "The mistak"]
     assert "Too large for this page: dae/latent.png in the run folder" in page.text

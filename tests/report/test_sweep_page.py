@@ -7,13 +7,13 @@ import re
 import pytest
 
 from dae.report.sweep_page import importance, sweep_page
-from dae.report.words import figure
-from dae.report.write import sweep_report
+from dae.report.write import write_sweep_report
+from dae.words import format_figure
 from helpers import LOSS, SMOKE, Page, Train, add_job, begin_job, write_multirun
 
 
 def page_of(folder) -> Page:
-    return Page(sweep_report(folder).parent)
+    return Page(write_sweep_report(folder).parent)
 
 
 def rows(page: Page) -> list[list[str]]:
@@ -161,7 +161,7 @@ def test_a_real_sweep_has_its_page_and_its_jobs_theirs(train: Train):
     page = Page(sweep)
     page.assert_well_formed(leads_to={f"{folder.name}/report.html" for folder in done.folders})
     mean = max(Page(folder).figures[-2] for folder in done.folders)
-    assert figure(mean) in page.text
+    assert format_figure(mean) in page.text
 
 
 def test_a_stopped_sweep_with_a_failed_job_has_its_page(train: Train):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dae.checkpoint import content_hash, read
 from dae.launch import launch
+from dae.runs.checkpoint import content_hash, read
 from helpers import REPOSITORY, SMOKE, Outcome, Train
 
 # One stage 1 for each of two seeds, six jobs, one thread a job wherever it runs. There are no 5,000 labels.
@@ -62,7 +62,7 @@ def test_a_launcher_that_is_not_installed(train: Train, monkeypatch: pytest.Monk
     def without(name: str, package: str | None = None) -> object:
         return None if "launcher" in name else find_spec(name, package)
 
-    monkeypatch.setattr("dae.diagnosis.find_spec", without)
+    monkeypatch.setattr("dae.config.diagnosis.find_spec", without)
     done: Outcome = train("-m", "seed=0,1", "hydra/launcher=joblib", *SMOKE)
     assert done.exit_code == 2
     assert "hydra/launcher: needs the package hydra-joblib-launcher, which is not installed" in done.text

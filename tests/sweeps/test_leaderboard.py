@@ -18,10 +18,11 @@ from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
 from dae.launch import job_folder
-from dae.sweeps.commands import commands
-from dae.sweeps.hook import close_sweep, count_jobs, refresh
-from dae.sweeps.leaderboard import rebuild
-from dae.sweeps.page import console
+from dae.report.sweep_end import close_sweep
+from dae.sweeps.commands import next_commands
+from dae.sweeps.hook import count_jobs
+from dae.sweeps.leaderboard import rebuild_leaderboard, rebuild_or_warn
+from dae.sweeps.leaderboard_text import console_text
 from helpers import ACCURACY, LOSS, SMOKE, add_job, begin_job, write_multirun
 
 
@@ -31,7 +32,7 @@ def table(file: Path) -> list[dict[str, str]]:
 
 
 def board(sweep: Path) -> list[dict[str, str]]:
-    rebuild(sweep)
+    rebuild_leaderboard(sweep)
     return table(sweep / "leaderboard.csv")
 
 
@@ -111,7 +112,7 @@ def test_a_job_without_a_result_runs_and_other_folders_are_passed_over(tmp_path)
     half = tmp_path / "half" / ".hydra"
     half.mkdir(parents=True)
     (half / "overrides.yaml").write_text("- 'see")
-    rebuild(tmp_path)
+    rebuild_leaderboard(tmp_path)
     rows = table(tmp_path / "jobs.csv")
     assert {row["seed"]: row["status"] for row in rows} == {"0": "running", "1": "completed"}
     assert "chdir" not in (tmp_path / "jobs.csv").read_text()
@@ -134,7 +135,7 @@ def test_a_broken_result_is_a_status_with_words(tmp_path, text):
     folder = add_job(tmp_path, "seed=0")
     (folder / "result.json").write_text(text)
     add_job(tmp_path, "seed=1", value=0.5)
-    rebuild(tmp_path)
+    rebuild_leaderboard(tmp_path)
     job = next(row for row in table(tmp_path / "jobs.csv") if row["seed"] == "0")
     assert job["status"] == "broken"
     assert job["error"].startswith("result.json cannot be read (")
@@ -160,7 +161,7 @@ def test_only_what_shares_the_most_common_objective_is_ranked(tmp_path):
 
 def test_no_file_is_ever_half_written(tmp_path, monkeypatch):
     add_job(tmp_path, "seed=0", value=0.5)
-    rebuild(tmp_path)
+    rebuild_leaderboard(tmp_path)
     before = {file.name: file.read_text() for file in tmp_path.glob("*.*")}
     assert set(before) == {"jobs.csv", "leaderboard.csv", "leaderboard.md"}
     add_job(tmp_path, "seed=1", value=0.6)
@@ -171,7 +172,7 @@ def test_no_file_is_ever_half_written(tmp_path, monkeypatch):
         raise OSError("No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
-    assert refresh(tmp_path) is None, "a job is not lost by it"
+    assert rebuild_or_warn(tmp_path) is None, "a job is not lost by it"
     assert {file.name: file.read_text() for file in tmp_path.iterdir() if file.is_file()} == before
 
 
@@ -213,7 +214,7 @@ def test_cautions(tmp_path, keys, objective, words):
         for seed in range(2):
             values = [f"{key}={number}" for key in keys]
             add_job(tmp_path, *values, f"seed={seed}", value=0.5, objective=(objective, mode))
-    text = console(rebuild(tmp_path))
+    text = console_text(rebuild_leaderboard(tmp_path))
     page = (tmp_path / "leaderboard.md").read_text()
     if words is None:
         assert "Caution" not in text + page
@@ -225,10 +226,10 @@ def test_cautions(tmp_path, keys, objective, words):
 def test_one_seed_each_is_a_caution_of_its_own(tmp_path):
     for p in (0.1, 0.2):
         add_job(tmp_path, f"dae.noise.p={p}", "seed=0", value=p)
-    assert "one seed each" in console(rebuild(tmp_path))
-    assert "add seed=0,1,2" in console(rebuild(tmp_path))
+    assert "one seed each" in console_text(rebuild_leaderboard(tmp_path))
+    assert "add seed=0,1,2" in console_text(rebuild_leaderboard(tmp_path))
     add_job(tmp_path, "dae.noise.p=0.1", "seed=1", value=0.3)
-    assert "one seed each" not in console(rebuild(tmp_path))
+    assert "one seed each" not in console_text(rebuild_leaderboard(tmp_path))
 
 
 ODD = ["dae.encoder.widths=[16,8,8]", 'data.root="it\'s, a (place)"', "~callbacks=null", "seed=10"]
@@ -242,7 +243,9 @@ def test_commands_can_be_pasted(tmp_path, monkeypatch):
     add_job(sweep, *ODD, value=0.9)
     add_job(sweep, *ODD[:3], "seed=2", value=0.8)
     add_job(sweep, "dae.encoder.widths=[8,8,8]", *ODD[1:], value=0.1)
-    found = {label: shlex.split(command) for label, command in commands(rebuild(sweep)).items()}
+    found = {
+        label: shlex.split(command) for label, command in next_commands(rebuild_leaderboard(sweep)).items()
+    }
     assert found["the winner again"] == ["python", "train.py", *ODD]
     assert found["with all its seeds"] == ["python", "train.py", "-m", *ODD[:3], "seed=2,10"]
     python, train, flag, folder, *rest = found["continue or extend"]
@@ -254,7 +257,7 @@ def test_commands_can_be_pasted(tmp_path, monkeypatch):
 def test_an_experiment_that_is_a_sweep_is_not_one_again(tmp_path):
     write_multirun(tmp_path, ["experiment=study"], hydra=[])
     add_job(tmp_path, "experiment=study", "dae.noise.p=0.1", value=0.9)
-    assert commands(rebuild(tmp_path)) == {
+    assert next_commands(rebuild_leaderboard(tmp_path)) == {
         "the winner again": "python train.py hydra.mode=RUN experiment=study dae.noise.p=0.1",
         "continue or extend": f"python train.py -m hydra.sweep.dir={tmp_path} experiment=study",
     }
@@ -263,7 +266,7 @@ def test_an_experiment_that_is_a_sweep_is_not_one_again(tmp_path):
 def test_the_console_shows_ten_rows_and_where_the_rest_is(tmp_path):
     for number in range(12):
         add_job(tmp_path, f"dae.noise.p=0.{number + 10}", f"name={'x' * 60}{number}", value=number / 100)
-    text = console(rebuild(tmp_path))
+    text = console_text(rebuild_leaderboard(tmp_path))
     assert text.count(f"{'x' * 37}...") == 10
     assert "... 2 more in leaderboard.md" in text
     assert max(len(line) for line in text.splitlines() if line.startswith("  1 ")) < 110

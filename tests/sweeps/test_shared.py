@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from dae.checkpoint import content_hash, read
-from dae.stage import StageResult, ended
-from dae.sweeps.shared import digest, shared_stage
+from dae.runs.checkpoint import content_hash, read
+from dae.runs.stage_result import StageResult, finished_stage
+from dae.sweeps.shared import shared_stage, stage1_digest
 from helpers import Outcome, Train, composed
 
 QUICK = (
@@ -46,11 +46,11 @@ def plain(*overrides: str) -> Any:
     ],
 )
 def test_only_what_stage_1_depends_on_parts_jobs(override, same):
-    assert (digest(plain(), "code") == digest(plain(override), "code")) == same
+    assert (stage1_digest(plain(), "code") == stage1_digest(plain(override), "code")) == same
 
 
 def test_another_version_of_the_code_is_another_stage_1():
-    assert digest(plain(), {"commit": "a"}) != digest(plain(), {"commit": "b"})
+    assert stage1_digest(plain(), {"commit": "a"}) != stage1_digest(plain(), {"commit": "b"})
 
 
 def shared_folders(done: Outcome) -> list[Path]:
@@ -116,7 +116,7 @@ def test_a_continued_sweep_takes_what_is_there(train: Train):
 
 def _train(place: Path) -> StageResult:
     """Takes its time, and leaves a line for each time that it was needed."""
-    found = ended(place / "dae", 1)
+    found = finished_stage(place / "dae", 1)
     if found is None:
         time.sleep(0.3)
         with (place / "trained").open("a") as file:
@@ -143,6 +143,6 @@ def test_parallel_jobs_wait_for_each_other(tmp_path):
         assert process.exitcode == 0
     assert (place / "trained").read_text() == "once\n"
     assert all((folder / "dae" / "best.ckpt").read_text() == "weights" for folder in folders)
-    found = ended(folders[0] / "dae", 1)
+    found = finished_stage(folders[0] / "dae", 1)
     assert found is not None
     assert found.shared_from == "../stage1/a"

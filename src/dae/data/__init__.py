@@ -1,1 +1,1 @@
-"""Images: from a name to batches."""
+"""From a name to images and labels, and from those to batches."""

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def shifted(images: Tensor, most: int) -> Tensor:
+def shift_at_random(images: Tensor, most: int) -> Tensor:
     """Each image moved by its own whole number of pixels in -most .. most, down and to the right; drawn anew.
 
     What moves out is lost, what comes in is zero.

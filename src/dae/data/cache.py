@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from dae.data.stored import StoredImages
-from dae.errors import UserError, near
+from dae.errors import UserError
+from dae.words import path_from_here
 
 log = logging.getLogger(__name__)
 
@@ -100,4 +101,4 @@ class ImageCache:
         stale += [f for f in self.folder.glob(f".{self.name}_*.part") if f.stat().st_mtime < hour_ago]
         for file in stale:
             file.unlink(missing_ok=True)
-            log.info("Deleted %s: it was of other images", near(file))
+            log.info("Deleted %s: it was of other images", path_from_here(file))

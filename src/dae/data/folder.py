@@ -20,7 +20,8 @@ from torch import Tensor
 
 from dae.data.cache import ImageCache
 from dae.data.stored import StoredImages
-from dae.errors import UserError, near
+from dae.errors import UserError
+from dae.words import path_from_here
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ def read_images(
         else:
             stored = cache.write(pieces)
         seconds = time.perf_counter() - started
-        where = near(cache.path) if stored is not None else "memory"
+        where = path_from_here(cache.path) if stored is not None else "memory"
         log.info("Decoded %s images in %.1f s into %s", f"{len(listing.files):,}", seconds, where)
     if stored is None:
         return images

@@ -12,10 +12,10 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
-from dae.data.augment import shifted
+from dae.data.augment import shift_at_random
 from dae.data.sources import SOURCES, ImageSet, Split, known_source
 from dae.errors import ConfigError, Problem
-from dae.seeds import derive
+from dae.seeds import derive_seed
 
 # One size for every run, so that the reference noise is the same whatever ``data.batch_size`` is.
 EVALUATION_BATCH_SIZE = 128
@@ -52,7 +52,7 @@ class Batches:
             order = torch.randperm(len(labels))[: self.count]
             if self.rank:
                 # All processes drew the same order; the same noise on each share would be too little of it.
-                torch.manual_seed(derive("rank", self.rank, torch.initial_seed()))
+                torch.manual_seed(derive_seed("rank", self.rank, torch.initial_seed()))
             for batch in order.to(labels.device).split(self.batch_size):
                 chosen = batch[self.rank :: self.world_size]
                 # A fifth of the time that images[chosen] takes on a CPU.
@@ -158,7 +158,7 @@ class ImageDataModule(LightningDataModule):
             if not len(self.classes) <= held_out <= most:
                 what = f"{held_out} images held out of {total}, expected {len(self.classes)} to {most}"
                 raise ConfigError([Problem("data.validation", what, "try data.validation=0.1")])
-            chosen = class_balanced(train.labels, held_out, derive("validation", self.split_seed))
+            chosen = class_balanced(train.labels, held_out, derive_seed("validation", self.split_seed))
             kept = torch.ones(total, dtype=torch.bool)
             kept[chosen] = False
             val, train = train.chosen(chosen), train.chosen(kept.nonzero().squeeze(1))
@@ -170,7 +170,7 @@ class ImageDataModule(LightningDataModule):
         if count > len(split.labels):
             what = f"found {count}, but {len(split.labels)} training images are left after validation"
             raise ConfigError([Problem(f"data.{key}", what, f"try data.{key}=null for all of them")])
-        return split.chosen(class_balanced(split.labels, count, derive("subset", self.split_seed)))
+        return split.chosen(class_balanced(split.labels, count, derive_seed("subset", self.split_seed)))
 
     def __str__(self) -> str:
         counts = f"{len(self.train.labels):,} to train on, {len(self.val.labels):,} to validate"
@@ -232,5 +232,5 @@ class ImageDataModule(LightningDataModule):
         """Bytes to floats in [0, 1], on the device; training images moved."""
         images, labels = batch
         if self.augment and self.trainer is not None and self.trainer.training:
-            images = shifted(images, self.augment)
+            images = shift_at_random(images, self.augment)
         return images.float().div_(255), labels

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from dae.data.folder import list_images, read_images
 from dae.data.stored import StoredImages
-from dae.errors import UserError, nearest
+from dae.errors import UserError
+from dae.words import closest_name
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,7 @@ def known_source(name: str) -> str:
         ValueError: It is not.
     """
     if name not in SOURCES:
-        meant = nearest(name, SOURCES)
+        meant = closest_name(name, SOURCES)
         advice = f"; the nearest is {meant}" if meant else ""
         raise ValueError(f"expected one of {', '.join(SOURCES)}{advice}")
     return name

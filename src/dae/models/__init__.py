@@ -1,1 +1,1 @@
-"""Networks and noise as plain modules, and the two LightningModules that train them."""
+"""Networks and noise as plain modules; the two LightningModules."""

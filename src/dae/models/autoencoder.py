@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torchmetrics.image import PeakSignalNoiseRatio
 
 from dae.models.cross_entropy import binary_cross_entropy
-from dae.models.epochs import Mean, collect, log_epoch
+from dae.models.epoch_metrics import Mean, log_epoch, metric_collection
 from dae.models.noise import Noise
-from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure
+from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure_optimizer
 from dae.models.ssim import structural_similarity
-from dae.seeds import derive
+from dae.seeds import derive_seed
 
 Batch = tuple[Tensor, Tensor]
 
@@ -56,8 +56,8 @@ class DenoisingAutoencoder(LightningModule):
         self.noise_seed = noise_seed
         self.optimizer_factory = optimizer
         self.schedule_factory = scheduler
-        self.trained = collect(loss=Mean())
-        self.evaluated = collect(
+        self.trained = metric_collection(loss=Mean())
+        self.evaluated = metric_collection(
             loss=Mean(),
             pixel_accuracy=Mean(),
             noisy_loss=Mean(),
@@ -84,7 +84,9 @@ class DenoisingAutoencoder(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Begin the reference noise anew."""
-        self.generator = torch.Generator(self.device).manual_seed(derive("reference noise", self.noise_seed))
+        self.generator = torch.Generator(self.device).manual_seed(
+            derive_seed("reference noise", self.noise_seed)
+        )
 
     def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Measure one batch; callbacks get its ``noisy`` images and their reconstruction's ``logits``."""
@@ -120,4 +122,4 @@ class DenoisingAutoencoder(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """See ``optimization.configure``."""
-        return configure(self, self.optimizer_factory, self.schedule_factory)
+        return configure_optimizer(self, self.optimizer_factory, self.schedule_factory)

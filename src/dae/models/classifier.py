@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from dae.models.epochs import Mean, collect, log_epoch
+from dae.models.epoch_metrics import Mean, log_epoch, metric_collection
 from dae.models.networks import keras_init
-from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure
+from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure_optimizer
 
 Batch = tuple[Tensor, Tensor]
 
@@ -67,8 +67,8 @@ class EncoderClassifier(LightningModule):
             block.requires_grad_(True)
         self.optimizer_factory = optimizer
         self.schedule_factory = scheduler
-        self.trained = collect(loss=Mean(), accuracy=Mean())
-        self.evaluated = collect(loss=Mean(), accuracy=Mean())
+        self.trained = metric_collection(loss=Mean(), accuracy=Mean())
+        self.evaluated = metric_collection(loss=Mean(), accuracy=Mean())
         self.tested: dict[str, Any] = {}
         self.train()
 
@@ -139,4 +139,4 @@ class EncoderClassifier(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """See ``optimization.configure``."""
-        return configure(self, self.optimizer_factory, self.schedule_factory)
+        return configure_optimizer(self, self.optimizer_factory, self.schedule_factory)

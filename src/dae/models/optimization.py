@@ -55,7 +55,9 @@ def cosine(
     return CosineAnnealingLR(optimizer, T_max=max(total_steps, 1), eta_min=end)
 
 
-def configure(module: LightningModule, optimizer: OptimizerFactory, schedule: ScheduleFactory) -> Any:
+def configure_optimizer(
+    module: LightningModule, optimizer: OptimizerFactory, schedule: ScheduleFactory
+) -> Any:
     """What ``configure_optimizers`` returns: only what is trained gets an entry, one schedule step a step."""
     built = optimizer([parameter for parameter in module.parameters() if parameter.requires_grad])
     scheduler = schedule(built, int(module.trainer.estimated_stepping_batches))

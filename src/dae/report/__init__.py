@@ -1,1 +1,1 @@
-"""``report.html``: a run, or a sweep, as one file that can be sent to a colleague."""
+"""``report.html`` of a run and of a sweep."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from dae.report.curves import Points
-from dae.report.words import figure
+from dae.report.scalars import Points
+from dae.words import format_figure
 
 WIDTH = 420
 # More points than a chart has pixels would only make the page heavy.
@@ -113,7 +113,7 @@ def line_chart(title: str, lines: Sequence[Line], x_label: str, mark: float | No
             parts.append(tag("polyline", points=path, class_=f"line s{number}"))
         if len(thin) <= 30:
             parts += [
-                _dot(x(px), y(py), f"s{number}", f"{line.name}, {x_label} {px:g}: {figure(py)}")
+                _dot(x(px), y(py), f"s{number}", f"{line.name}, {x_label} {px:g}: {format_figure(py)}")
                 for px, py in thin
             ]
     told = "; ".join(f"{line.name} {_course(line.points)}" for line in lines)
@@ -141,9 +141,9 @@ def dot_chart(title: str, rows: Sequence[Dots], x_label: str) -> Markup:
     for number, row in enumerate(rows):
         top, middle = 40.0 * number, 40.0 * number + 28
         kind = "s0" if row.best else "s1"
-        spread = f" ± {figure(row.std)}" if row.std is not None else ""
+        spread = f" ± {format_figure(row.std)}" if row.std is not None else ""
         name = tag("text", _clip(row.label, 44), x=10, y=top + 15, class_="row best" if row.best else "row")
-        mean = tag("text", figure(row.mean) + spread, x=WIDTH - 10, y=top + 15, text_anchor="end")
+        mean = tag("text", format_figure(row.mean) + spread, x=WIDTH - 10, y=top + 15, text_anchor="end")
         parts += [tag("g", tag("title", row.label), name), mean]
         if row.std is not None:
             ends = {"x1": x(row.mean - row.std), "x2": x(row.mean + row.std)}
@@ -152,7 +152,7 @@ def dot_chart(title: str, rows: Sequence[Dots], x_label: str) -> Markup:
             tag("line", x1=x(row.mean), x2=x(row.mean), y1=middle - 7, y2=middle + 7, class_=f"mean {kind}")
         )
         parts += [_dot(x(v), middle, kind, f"{row.label}: {v:.5g}" if tooltips else None) for v in row.values]
-    told = "; ".join(f"{row.label}: {figure(row.mean)}" for row in rows[:10])
+    told = "; ".join(f"{row.label}: {format_figure(row.mean)}" for row in rows[:10])
     return _svg(f"{title}. {told}", height + 40, parts)
 
 
@@ -180,9 +180,10 @@ def scatter(title: str, points: Points, x_label: str, y_label: str) -> Markup:
         parts.append(tag("polyline", points=path, class_="line s0"))
     tooltips = len(points) <= MOST_TOOLTIPS
     parts += [
-        _dot(x(px), y(py), "s1", f"{x_label} {px:g}: {figure(py)}" if tooltips else None) for px, py in points
+        _dot(x(px), y(py), "s1", f"{x_label} {px:g}: {format_figure(py)}" if tooltips else None)
+        for px, py in points
     ]
-    told = ", ".join(f"{figure(py)} at {px:g}" for px, py in means[:10])
+    told = ", ".join(f"{format_figure(py)} at {px:g}" for px, py in means[:10])
     return _svg(f"{title}. Mean of {y_label}: {told}", 232, parts)
 
 
@@ -271,7 +272,9 @@ def _thinned(points: Points) -> Points:
 
 def _course(points: Points) -> str:
     (_, first), (_, last) = points[0], points[-1]
-    return figure(last) if len(points) == 1 else f"from {figure(first)} to {figure(last)}"
+    return (
+        format_figure(last) if len(points) == 1 else f"from {format_figure(first)} to {format_figure(last)}"
+    )
 
 
 def _short(value: float) -> str:

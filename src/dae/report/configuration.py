@@ -15,7 +15,7 @@ from hydra._internal.utils import create_config_search_path
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
-from dae.groups import conf_folder
+from dae.config.groups import conf_folder
 from dae.keys import leaves
 from dae.sweeps.jobs import read_yaml
 
@@ -40,13 +40,13 @@ class Row:
     differs: bool
 
 
-def rows(file: Path) -> list[Row]:
+def config_rows(file: Path) -> list[Row]:
     """All keys of a ``config.yaml``, then those that only the defaults have; none without a file."""
     config = read_yaml(file)
     if not isinstance(config, dict):
         return []
     given = dict(leaves(config))
-    resolved, origins = defaults()
+    resolved, origins = default_config()
     found = []
     for key in {**given, **resolved}:
         value, default = given.get(key, ABSENT), resolved.get(key, ABSENT)
@@ -59,7 +59,7 @@ def rows(file: Path) -> list[Row]:
 
 
 @cache
-def defaults() -> tuple[dict[str, Any], dict[str, str]]:
+def default_config() -> tuple[dict[str, Any], dict[str, str]]:
     """Each key of the config that no override has touched, and the keys that are taken from others.
 
     Composed by Hydra's loader itself: ``hydra.compose`` would take the place of the job that is running.

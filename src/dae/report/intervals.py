@@ -11,7 +11,7 @@ Z95 = 1.959964  # of the standard normal distribution: 97.5 % lie below it
 RESAMPLES = 1000
 
 
-def wilson(successes: int, trials: int) -> tuple[float, float]:
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     """Wilson's score interval of a share (Wilson 1927), which holds near 0 and 1 too.
 
     Args:
@@ -25,7 +25,7 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
-def bootstrap_mean(values: Sequence[float]) -> tuple[float, float]:
+def bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
     """Percentile bootstrap of a mean (Efron 1979), the same for the same values each time.
 
     Args:

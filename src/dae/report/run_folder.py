@@ -10,12 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dae.errors import assign, near
 from dae.files import read_json
 from dae.metrics import METRICS
-from dae.report.curves import Series, read_series
-from dae.sweeps.commands import TRAIN, again, hydra_of, options
+from dae.report.scalars import Series, read_series
+from dae.sweeps.commands import TRAIN, config_flags, read_hydra_config, rerun_command
 from dae.sweeps.jobs import Job, read_job, read_yaml
+from dae.words import path_from_here, quoted_override
 
 # Enough for a traceback.
 LAST_LINES = 40
@@ -68,7 +68,7 @@ class RunFolder:
     @cached_property
     def hydra(self) -> dict[str, Any]:
         """Hydra's own config of the run."""
-        return hydra_of(self.folder / ".hydra" / "hydra.yaml")
+        return read_hydra_config(self.folder / ".hydra" / "hydra.yaml")
 
     @cached_property
     def job(self) -> Job:
@@ -109,8 +109,8 @@ class RunFolder:
     def command(self) -> str:
         """What runs it again, alone."""
         if self.in_sweep:
-            return again(self.job, self.hydra)
-        return self.run.get("command") or shlex.join([*TRAIN, *options(self.hydra), *self.job.overrides])
+            return rerun_command(self.job, self.hydra)
+        return self.run.get("command") or shlex.join([*TRAIN, *config_flags(self.hydra), *self.job.overrides])
 
     def variant(self, *words: str, without: tuple[str, ...] = (), sweep: bool = False) -> str:
         """The command of a run that differs from this one.
@@ -124,11 +124,11 @@ class RunFolder:
         kept = [text for text in self.job.overrides if text.lstrip("+").partition("=")[0] not in replaced]
         alone = ["hydra.mode=RUN"] if any(text.startswith("experiment=") for text in kept) else []
         flags = ["-m"] if sweep else (alone if self.in_sweep else [])
-        return shlex.join([*TRAIN, *options(self.hydra), *flags, *kept, *words])
+        return shlex.join([*TRAIN, *config_flags(self.hydra), *flags, *kept, *words])
 
     def resume(self, *words: str) -> str:
         """The command that goes on with it."""
-        return " ".join([*TRAIN, assign("resume", near(self.folder)), *words])
+        return " ".join([*TRAIN, quoted_override("resume", path_from_here(self.folder)), *words])
 
     @property
     def advice(self) -> str | None:

@@ -10,16 +10,16 @@ from typing import Any
 
 from markupsafe import Markup
 
-from dae.errors import assign, near
-from dae.metrics import METRICS, Metric, monitor
+from dae.metrics import METRICS, Metric, meaning, monitor
 from dae.report import configuration
 from dae.report.charts import Line, line_chart
-from dae.report.curves import Series, scalar_files
-from dae.report.intervals import bootstrap_mean, wilson
-from dae.report.pictures import pictures
+from dae.report.embedded_pictures import embedded_pictures
+from dae.report.intervals import bootstrap_interval, wilson_interval
 from dae.report.run_folder import RunFolder
-from dae.report.words import STAGES, counted, meaning
+from dae.report.scalars import Series, scalar_files
+from dae.words import counted, path_from_here, quoted_override
 
+STAGES = {"dae": "Stage 1: the denoising autoencoder", "classifier": "Stage 2: the classifier"}
 # Of the uncommitted changes; all of them are in run.json.
 MOST_OF_DIFF = 20_000
 
@@ -49,18 +49,18 @@ def run_page(folder: Path) -> dict[str, Any]:
         folder: Of the run; nothing in it has to be there.
     """
     run = RunFolder(folder)
-    config = configuration.rows(run.config_file)
+    config = configuration.config_rows(run.config_file)
     sweep = folder.parent / "multirun.yaml"  # its page is made at the end of the sweep
     return {
         "run": run,
         "title": f"{folder.name}: {run.status}",
         "home": "../report.html" if run.in_sweep and sweep.is_file() else None,
         "reason": run.result.get("error"),
-        "notes": list(notes(run)),
-        "tests": list(figures(run, "test")),
-        "validations": list(figures(run, "val")),
-        "charts": {STAGES[stage]: list(charts(run, stage)) for stage in run.series},
-        "pictures": list(pictures(run)),
+        "notes": list(run_notes(run)),
+        "tests": list(metric_figures(run, "test")),
+        "validations": list(metric_figures(run, "val")),
+        "charts": {STAGES[stage]: list(stage_charts(run, stage)) for stage in run.series},
+        "pictures": list(embedded_pictures(run)),
         "config": config,
         "chosen": [row for row in config if row.differs],
         "diff": ((run.run.get("git") or {}).get("diff") or "")[:MOST_OF_DIFF],
@@ -70,7 +70,7 @@ def run_page(folder: Path) -> dict[str, Any]:
     }
 
 
-def figures(run: RunFolder, split: str) -> Iterator[Figure]:
+def metric_figures(run: RunFolder, split: str) -> Iterator[Figure]:
     """The metrics of ``result.json`` on a split, each as it stands there."""
     objective = run.result.get("objective", {}).get("name")
     for name, value in run.metrics.items():
@@ -89,14 +89,14 @@ def _interval(
     if not images:
         return None, "how many images were tested is not known"
     if metric == "accuracy":
-        return wilson(round(value * images), images), f"Wilson, {counted(images, 'image')}"
+        return wilson_interval(round(value * images), images), f"Wilson, {counted(images, 'image')}"
     each = [psnr for psnr in tested.get(metric, []) if psnr is not None]
     if each:
-        return bootstrap_mean(each), f"bootstrap, {counted(len(each), 'image')}"
+        return bootstrap_interval(each), f"bootstrap, {counted(len(each), 'image')}"
     return None, f"{counted(images, 'image')}, no single values kept"
 
 
-def charts(run: RunFolder, stage: str) -> Iterator[tuple[str, list[str], Markup]]:
+def stage_charts(run: RunFolder, stage: str) -> Iterator[tuple[str, list[str], Markup]]:
     """A title, the names of the lines and the chart, for each metric of a stage that was logged."""
     series = run.series[stage]
     counts = _counted_epoch(series, stage)
@@ -122,7 +122,7 @@ def _counted_epoch(series: Series, stage: str) -> float | None:
     return None
 
 
-def notes(run: RunFolder) -> Iterator[str]:
+def run_notes(run: RunFolder) -> Iterator[str]:
     """What is special about the run, a sentence each."""
     config, result = run.config, run.result
     if run.status == "running":
@@ -181,7 +181,7 @@ def _stages(run: RunFolder) -> list[str]:
 
 def next_commands(run: RunFolder) -> list[tuple[str, str]]:
     """What it is for, and the command."""
-    found, folder, config = [], near(run.folder), run.config
+    found, folder, config = [], path_from_here(run.folder), run.config
     ended = run.status in ("completed", "pruned")
     if not ended and run.advice:
         found.append(("With what the error proposes", run.variant(run.advice)))
@@ -189,11 +189,13 @@ def next_commands(run: RunFolder) -> list[tuple[str, str]]:
         found.append(("Go on where it stopped", run.resume()))
     if ended and (longer := _longer(run)):
         found.append(("The last epoch is the best: go on", run.resume(*longer)))
-    found.append(("Curves, pictures and HPARAMS", f"tensorboard --logdir {near(run.folder.parent)}"))
+    found.append(
+        ("Curves, pictures and HPARAMS", f"tensorboard --logdir {path_from_here(run.folder.parent)}")
+    )
     if not ended or not config:
         return found
     if "dae" in run.result.get("checkpoints", {}):
-        place = assign("classifier.encoder_checkpoint", folder)
+        place = quoted_override("classifier.encoder_checkpoint", folder)
         probe = f"python train.py stage=classifier classifier=linear {place}"
         data = [text for text in run.job.overrides if text.startswith(("data=", "data."))]
         found.append(("What the frozen latent holds: a linear probe", " ".join([probe, *map(_quoted, data)])))
@@ -207,12 +209,14 @@ def next_commands(run: RunFolder) -> list[tuple[str, str]]:
 
 
 def _apply_diff(folder: Path) -> str:
-    code = f"import json; print(json.load(open({near(folder / 'run.json')!r}))['git']['diff'], end='')"
+    code = (
+        f"import json; print(json.load(open({path_from_here(folder / 'run.json')!r}))['git']['diff'], end='')"
+    )
     return f"{shlex.join(['python', '-c', code])} | git apply"
 
 
 def _quoted(override: str) -> str:
-    return assign(*override.split("=", 1))
+    return quoted_override(*override.split("=", 1))
 
 
 def _longer(run: RunFolder) -> list[str]:

@@ -11,12 +11,12 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from dae.report.charts import Dots, bars, dot_chart, parallel_coordinates, scatter
-from dae.report.words import counted
 from dae.sweeps.cautions import cautions
-from dae.sweeps.commands import commands
+from dae.sweeps.commands import next_commands
 from dae.sweeps.jobs import Job, read_jobs
-from dae.sweeps.page import count_by_status, headline
-from dae.sweeps.ranking import Group, Leaderboard, mean_std, rank
+from dae.sweeps.leaderboard_text import count_by_status, headline
+from dae.sweeps.ranking import Group, Leaderboard, mean_std, rank_jobs
+from dae.words import counted
 
 # More would make a chart that nobody reads; the table has them all.
 MOST_ROWS = 30
@@ -39,7 +39,7 @@ def sweep_page(folder: Path) -> dict[str, Any]:
     Args:
         folder: Of the sweep.
     """
-    board = rank(folder, read_jobs(folder))
+    board = rank_jobs(folder, read_jobs(folder))
     return {
         "board": board,
         "title": f"Sweep {folder.name}",
@@ -54,7 +54,7 @@ def sweep_page(folder: Path) -> dict[str, Any]:
         "search": (folder / "search.md").is_file(),
         "jobs": [(job, _link(job)) for job in board.jobs],
         "failed": [job for job in board.jobs if job.failed],
-        "commands": commands(board),
+        "commands": next_commands(board),
     }
 
 

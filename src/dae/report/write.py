@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dae.errors import near
-from dae.files import write_whole
+from dae.files import write_text_atomically
+from dae.words import path_from_here
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def run_report(folder: Path) -> Path:
+def write_run_report(folder: Path) -> Path:
     """Write the page of a run, however it has ended; one that still runs has one, too."""
     from dae.report.run_page import run_page
 
     return _write(folder, "run.html.jinja", run_page(folder))
 
 
-def sweep_report(folder: Path) -> Path:
+def write_sweep_report(folder: Path) -> Path:
     """Write the page of a sweep, as far as it has come."""
     from dae.report.sweep_page import sweep_page
 
     return _write(folder, "sweep.html.jinja", sweep_page(folder))
 
 
-def outdated(folder: Path) -> bool:
+def page_is_outdated(folder: Path) -> bool:
     """Whether a run has ended since its page was made."""
     result, page = folder / "result.json", folder / "report.html"
     made = page.stat().st_mtime_ns if page.is_file() else 0
@@ -47,13 +47,13 @@ def write_or_warn(write: Callable[[Path], Path], folder: Path) -> None:
         write(folder)
     except Exception as error:
         words = f"{type(error).__name__}: {error}"
-        log.warning("%s could not be written: %s", near(folder / "report.html"), words)
+        log.warning("%s could not be written: %s", path_from_here(folder / "report.html"), words)
         log.debug("Because of", exc_info=error)
 
 
 def _write(folder: Path, template: str, content: dict[str, Any]) -> Path:
     page = folder / "report.html"
-    write_whole(page, templates().get_template(template).render(content))
+    write_text_atomically(page, templates().get_template(template).render(content))
     return page
 
 
@@ -62,7 +62,7 @@ def templates() -> Environment:
     """The templates beside this file; whatever is put into them is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    from dae.report.words import figure, seconds
+    from dae.words import format_duration, format_figure
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent, encoding="utf-8"),
@@ -71,5 +71,5 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(figure=figure, seconds=seconds)
+    environment.filters.update(figure=format_figure, seconds=format_duration)
     return environment

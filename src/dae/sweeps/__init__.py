@@ -1,1 +1,1 @@
-"""Many jobs, told as one: who won, who failed, how to go on."""
+"""Many jobs told as one: who leads, and the stage 1 that they share."""

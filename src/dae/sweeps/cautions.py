@@ -17,7 +17,7 @@ def cautions(board: Leaderboard) -> Iterator[str]:
         return
     yield from _other_objectives(board)
     stage, split, metric = board.objective.name.split("/")
-    noise = [key for key in board.keys if below(key, "dae.noise")]
+    noise = [key for key in board.keys if is_below(key, "dae.noise")]
     if noise and stage == "dae" and metric in ("loss", "pixel_accuracy"):
         better = ", ".join(f"objective=dae/{split}/{name}" for name in ("psnr", "noisy_loss", "ssim"))
         yield (
@@ -26,9 +26,9 @@ def cautions(board: Leaderboard) -> Iterator[str]:
         )
     moved = [key for key in board.keys if key in IMAGES]
     if metric in UNDER_REFERENCE_NOISE:
-        moved += [key for key in board.keys if below(key, "dae.reference_noise")]
+        moved += [key for key in board.keys if is_below(key, "dae.reference_noise")]
     if moved:
-        what = "noise" if all(below(key, "dae.reference_noise") for key in moved) else "images"
+        what = "noise" if all(is_below(key, "dae.reference_noise") for key in moved) else "images"
         yield (
             f"the values of {_list(moved)} are measured on different {what}, so their figures do not "
             "compare; give each value a sweep of its own"
@@ -53,7 +53,7 @@ def _other_objectives(board: Leaderboard) -> Iterator[str]:
         )
 
 
-def below(key: str, node: str) -> bool:
+def is_below(key: str, node: str) -> bool:
     """Whether an override is about a node of the config: a key in it, or its group (``dae/noise``)."""
     # A group may be placed elsewhere than its name says: dae/noise@dae.reference_noise.
     path = key.rpartition("@")[2].replace("/", ".").lstrip("~")

@@ -7,27 +7,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dae.errors import assign, near
 from dae.sweeps.jobs import Job, read_yaml
 from dae.sweeps.ranking import Leaderboard
+from dae.words import path_from_here, quoted_override
 
 TRAIN = ("python", "train.py")
 
 
-def commands(board: Leaderboard) -> dict[str, str]:
+def next_commands(board: Leaderboard) -> dict[str, str]:
     """What it does, and the command; only those that there is a reason for."""
-    hydra = hydra_of(board.folder / "multirun.yaml")
+    hydra = read_hydra_config(board.folder / "multirun.yaml")
     found = {}
     if board.winner:
-        found["the winner again"] = again(board.winner.scored[0], hydra)
+        found["the winner again"] = rerun_command(board.winner.scored[0], hydra)
         if len(board.winner.jobs) > 1:
-            found["with all its seeds"] = all_seeds(board.winner.jobs, hydra)
+            found["with all its seeds"] = all_seeds_command(board.winner.jobs, hydra)
     if hydra:
-        found["continue or extend"] = go_on(board.folder, hydra)
+        found["continue or extend"] = continue_command(board.folder, hydra)
     return found
 
 
-def again(job: Job, hydra: dict[str, Any]) -> str:
+def rerun_command(job: Job, hydra: dict[str, Any]) -> str:
     """The command that runs a job alone.
 
     Args:
@@ -36,18 +36,18 @@ def again(job: Job, hydra: dict[str, Any]) -> str:
     """
     # An experiment that is a sweep would be one again.
     alone = [] if _typed_as_sweep(hydra) else ["hydra.mode=RUN"]
-    return shlex.join([*TRAIN, *options(hydra), *alone, *job.overrides])
+    return shlex.join([*TRAIN, *config_flags(hydra), *alone, *job.overrides])
 
 
-def all_seeds(jobs: Sequence[Job], hydra: dict[str, Any]) -> str:
+def all_seeds_command(jobs: Sequence[Job], hydra: dict[str, Any]) -> str:
     """The command that runs jobs which differ in ``seed`` alone."""
     shared = [text for text in jobs[0].overrides if text.lstrip("+").partition("=")[0] != "seed"]
     # A job without the override has the default, 0.
     seeds = sorted({job.values.get("seed", "0") for job in jobs}, key=lambda seed: (len(seed), seed))
-    return shlex.join([*TRAIN, *options(hydra), "-m", *shared, f"seed={','.join(seeds)}"])
+    return shlex.join([*TRAIN, *config_flags(hydra), "-m", *shared, f"seed={','.join(seeds)}"])
 
 
-def go_on(folder: Path, hydra: dict[str, Any]) -> str:
+def continue_command(folder: Path, hydra: dict[str, Any]) -> str:
     """The command that runs what a sweep has not completed, in its own folder."""
     typed = [
         text
@@ -55,11 +55,12 @@ def go_on(folder: Path, hydra: dict[str, Any]) -> str:
         if not text.startswith(("hydra.mode=", "hydra.sweep.dir="))
     ]
     typed += _overrides(hydra, "task")
-    begin = shlex.join([*TRAIN, *options(hydra), "-m"])
-    return f"{begin} {assign('hydra.sweep.dir', near(folder.absolute()))} {shlex.join(typed)}".rstrip()
+    begin = shlex.join([*TRAIN, *config_flags(hydra), "-m"])
+    place = quoted_override("hydra.sweep.dir", path_from_here(folder.absolute()))
+    return f"{begin} {place} {shlex.join(typed)}".rstrip()
 
 
-def hydra_of(file: Path) -> dict[str, Any]:
+def read_hydra_config(file: Path) -> dict[str, Any]:
     """Hydra's own config: of a sweep ``multirun.yaml``, written before its first job, of a run
     ``.hydra/hydra.yaml``; empty if there is none.
     """
@@ -76,10 +77,10 @@ def _typed_as_sweep(hydra: dict[str, Any]) -> bool:
     return not hydra or "hydra.mode=MULTIRUN" in _overrides(hydra, "hydra")
 
 
-def options(hydra: dict[str, Any]) -> list[str]:
+def config_flags(hydra: dict[str, Any]) -> list[str]:
     """The flags that the configs came from."""
     sources = hydra.get("runtime", {}).get("config_sources", [])
     folders = [source["path"] for source in sources if source["provider"] == "command-line"]
-    words = [word for folder in folders for word in ("--config-dir", near(Path(folder)))]
+    words = [word for folder in folders for word in ("--config-dir", path_from_here(Path(folder)))]
     name = hydra.get("job", {}).get("config_name", "train")
     return words if name == "train" else [*words, "--config-name", name]

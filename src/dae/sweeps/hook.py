@@ -1,12 +1,10 @@
-"""Where a sweep meets its leaderboard: after each job, and at the end."""
+"""What Hydra tells of a sweep while it runs: where it lies, and which of how many jobs begins."""
 
 from __future__ import annotations
 
 import logging
 import math
-import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,12 +13,7 @@ from hydra.core.override_parser.types import Glob
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from dae.report.words import seconds
-from dae.report.write import sweep_report, write_or_warn
-from dae.sweeps.jobs import Job
-from dae.sweeps.leaderboard import rebuild
-from dae.sweeps.page import console
-from dae.sweeps.ranking import Leaderboard
+from dae.words import format_duration
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +43,7 @@ class SweepFolder(Callback):
         left = ""
         if self.begun:
             each = (time.perf_counter() - self.started) / self.begun
-            left = f", about {seconds(each * (self.jobs - self.begun))} left"
+            left = f", about {format_duration(each * (self.jobs - self.begun))} left"
         self.begun += 1
         log.info("Job %d of %d%s", self.begun, self.jobs, left)
 
@@ -70,53 +63,3 @@ def count_jobs(config: DictConfig) -> int:
     if any(isinstance(override.value(), Glob) for override in typed):
         return 0  # only the sweeper knows what is there
     return math.prod(len(list(o.sweep_iterator())) for o in by_key.values() if o.is_sweep_override())
-
-
-def refresh(sweep_folder: Path) -> Leaderboard | None:
-    """Rebuild the leaderboard; a folder that cannot be written to is no reason to lose a job."""
-    try:
-        return rebuild(sweep_folder)
-    except OSError as error:
-        log.warning("The leaderboard could not be written: %s", error)
-        return None
-
-
-def close_sweep(sweep_folder: Path, heard: Iterable[str], ended: bool) -> int:
-    """Print the leaderboard and name the failed jobs.
-
-    Args:
-        sweep_folder: Where the jobs lie, also those that other processes have run.
-        heard: Names of the jobs that failed in this process.
-        ended: Whether all jobs were run; else the sweep was stopped.
-
-    Returns:
-        1 if a job of this sweep has failed, else 0.
-    """
-    board = refresh(sweep_folder)
-    if board and board.jobs:
-        write_or_warn(sweep_report, sweep_folder)
-    jobs = _launched(board) if board else []
-    searched = (sweep_folder / "search.md").is_file()  # and has said who is the best
-    if board and board.jobs and not searched:
-        print(console(board))
-    failed = dict.fromkeys(heard, "see its train.log")
-    for job in jobs:
-        if job.failed:
-            failed[job.folder.name] = job.error
-        elif ended and job.status not in ("completed", "pruned"):
-            failed[job.folder.name] = f"{job.status}: its process has ended without a result"
-    if failed:
-        names = "".join(f"\n  {name}: {error}" for name, error in failed.items())
-        print(f"{len(failed)} of {max(len(jobs), len(failed))} jobs failed:{names}", file=sys.stderr)
-    return int(bool(failed))
-
-
-def _launched(board: Leaderboard) -> list[Job]:
-    """The jobs of the last command. A folder that is continued holds those of earlier ones, too."""
-    multirun = board.folder / "multirun.yaml"
-    begun = multirun.stat().st_mtime_ns if multirun.is_file() else 0  # its sweeper writes it first of all
-
-    def launched(job: Job) -> bool:
-        return (job.folder / ".hydra" / "overrides.yaml").stat().st_mtime_ns >= begun
-
-    return [job for job in board.jobs if launched(job)]

@@ -114,7 +114,7 @@ def _fields(result: dict[str, Any]) -> dict[str, Any]:
     checkpoints = result["checkpoints"]
     last = next(reversed(checkpoints.values()), None)
     status, value = str(result["status"]), _number(value)
-    error = one_line(result["error"] or "")
+    error = error_line(result["error"] or "")
     if status == "completed" and value is None:
         error = f"completed, but {name} is not a number"
     return {
@@ -133,7 +133,7 @@ def _number(value: Any) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-def one_line(error: str) -> str:
+def error_line(error: str) -> str:
     """The first line of an error, and the next one if the first only announces it."""
     lines = [line.strip() for line in error.splitlines() if line.strip()]
     announced = lines[:1] if not lines or not lines[0].endswith(":") else lines[:2]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from pathlib import Path
 from typing import Any
 
-from dae.files import write_whole
+from dae.files import write_text_atomically
 from dae.sweeps.jobs import read_jobs
-from dae.sweeps.page import markdown
-from dae.sweeps.ranking import Leaderboard, rank
+from dae.sweeps.leaderboard_text import markdown_text
+from dae.sweeps.ranking import Leaderboard, rank_jobs
+
+log = logging.getLogger(__name__)
 
 
-def rebuild(sweep_folder: Path) -> Leaderboard:
+def rebuild_leaderboard(sweep_folder: Path) -> Leaderboard:
     """Read all jobs and write ``jobs.csv``, ``leaderboard.csv`` and ``leaderboard.md`` beside them.
 
     Parallel jobs may do this at the same time: each file is replaced as a whole, the last writer wins, and
@@ -22,12 +25,21 @@ def rebuild(sweep_folder: Path) -> Leaderboard:
     Raises:
         OSError: The folder cannot be written to.
     """
-    board = rank(sweep_folder, read_jobs(sweep_folder))
+    board = rank_jobs(sweep_folder, read_jobs(sweep_folder))
     if board.jobs:
-        write_whole(sweep_folder / "jobs.csv", _csv(jobs_table(board)))
-        write_whole(sweep_folder / "leaderboard.csv", _csv(groups_table(board)))
-        write_whole(sweep_folder / "leaderboard.md", markdown(board))
+        write_text_atomically(sweep_folder / "jobs.csv", _csv(jobs_table(board)))
+        write_text_atomically(sweep_folder / "leaderboard.csv", _csv(groups_table(board)))
+        write_text_atomically(sweep_folder / "leaderboard.md", markdown_text(board))
     return board
+
+
+def rebuild_or_warn(sweep_folder: Path) -> Leaderboard | None:
+    """Rebuild the leaderboard; a folder that cannot be written to is no reason to lose a job."""
+    try:
+        return rebuild_leaderboard(sweep_folder)
+    except OSError as error:
+        log.warning("The leaderboard could not be written: %s", error)
+        return None
 
 
 def jobs_table(board: Leaderboard) -> list[list[Any]]:

@@ -94,7 +94,7 @@ class Leaderboard:
         return None if job.checkpoint is None else f"{job.folder.name}/{job.checkpoint}"
 
 
-def rank(sweep_folder: Path, jobs: Sequence[Job]) -> Leaderboard:
+def rank_jobs(sweep_folder: Path, jobs: Sequence[Job]) -> Leaderboard:
     """Group the jobs of a sweep and order the groups."""
     objective = _common_objective(jobs)
     by_values: dict[tuple[tuple[str, str], ...], list[Job]] = {}

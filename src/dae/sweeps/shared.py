@@ -15,14 +15,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from dae.errors import near
-from dae.files import replaced
-from dae.stage import StageResult
+from dae.files import atomic_path
+from dae.runs.stage_result import StageResult
+from dae.words import path_from_here
 
 log = logging.getLogger(__name__)
 
 
-def digest(config: dict[str, Any], version: object) -> str:
+def stage1_digest(config: dict[str, Any], version: object) -> str:
     """A name for everything that stage 1 depends on; what only stage 2 or the loggers read is left out.
 
     Args:
@@ -58,12 +58,12 @@ def shared_stage(place: Path, job: Path, train: Callable[[Path], StageResult]) -
     try:
         held = lock.acquire(blocking=False)
     except Timeout:
-        log.info("Stage 1 is being trained by another job, in %s: waiting for it", near(place))
+        log.info("Stage 1 is being trained by another job, in %s: waiting for it", path_from_here(place))
         held = lock.acquire()
     with held:
         result = train(place)
     checkpoint = job / "dae" / "best.ckpt"
-    with replaced(checkpoint) as temporary:
+    with atomic_path(checkpoint) as temporary:
         shutil.copyfile(result.checkpoint, temporary)
     origin = Path(os.path.relpath(place, job)).as_posix()
     seconds = time.perf_counter() - started

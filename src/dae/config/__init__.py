@@ -1,0 +1,1 @@
+"""Whether a command is right, and what is wrong with it."""

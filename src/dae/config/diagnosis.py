@@ -1,0 +1,229 @@
+"""Everything that is wrong with a command line that Hydra could not compose.
+
+Hydra stops at its first error. So the overrides are parsed one by one, group choices are tried first, then
+all values are forced in, and the config that results is held against its classes like any other.
+"""
+
+from __future__ import annotations
+
+import shlex
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from dae.config.groups import conf_folder, group_choices, group_names
+from dae.errors import ConfigError, Problem
+from dae.words import closest_name, quoted_override
+
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
+
+
+def refuse_sweep(arguments: Sequence[str]) -> None:
+    """Find what cannot be composed before the sweep begins: Hydra would make its folder first.
+
+    Wrong values are left to the jobs, which are refused one by one, and a search to its sweeper.
+
+    Raises:
+        ConfigError: With everything that is wrong.
+    """
+    with _hydra(arguments) as diagnosis:
+        problems = [*diagnosis.unreadable, *diagnosis.choices()]
+        problems += diagnosis.launcher()
+        if not problems and not diagnosis.is_search():
+            problems = [*diagnosis.intervals()]
+            try:
+                diagnosis.compose([_each(override)[0] for override in diagnosis.parsed])
+            except COMPOSITION_ERRORS:
+                problems = problems or list(diagnosis.values())
+    if problems:
+        raise ConfigError(problems)
+
+
+def diagnose(arguments: Sequence[str], error: Exception) -> ConfigError:
+    """The problems of a command line.
+
+    Args:
+        arguments: What was typed behind ``train.py``.
+        error: What Hydra said; told as it is if nothing else is found.
+    """
+    with _hydra(arguments) as diagnosis:
+        problems = [*diagnosis.unreadable, *diagnosis.choices(), *diagnosis.values()]
+    return ConfigError(problems or [Problem("command", str(error).strip())])
+
+
+@contextmanager
+def _hydra(arguments: Sequence[str]) -> Iterator[_Diagnosis]:
+    options = get_args_parser().parse_args(list(arguments))
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        yield _Diagnosis(options)
+
+
+class _Diagnosis:
+    """The overrides of a command, each looked at on its own."""
+
+    def __init__(self, options: Namespace) -> None:
+        self.name = options.config_name or "train"
+        self.multirun = options.multirun
+        own = (
+            f"hydra.searchpath=[file://{Path(options.config_dir).resolve()}]" if options.config_dir else None
+        )
+        # What is known to compose, without sweeps.
+        self.good = [own] if own else []
+        self.parsed: list[Override] = []
+        self.unreadable: list[Problem] = []
+        for text in options.overrides:
+            try:
+                self.parsed.append(OverridesParser.create().parse_override(text))
+            except HydraException as error:
+                self.unreadable.append(_unreadable(text, error))
+
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
+        """The config of these overrides and of the good ones."""
+        return compose(self.name, overrides=[*self.good, *overrides], return_hydra_config=True)
+
+    def is_sweep(self) -> bool:
+        """Whether several values may be given; some experiments are sweeps without ``-m``."""
+        return self.multirun or self.compose([]).hydra.mode == RunMode.MULTIRUN
+
+    def is_search(self) -> bool:
+        """Whether the good ones choose a sweeper that draws its values."""
+        return "sampler" in self.compose([]).hydra.sweeper
+
+    def launcher(self) -> Iterator[Problem]:
+        """A launcher whose package is not installed."""
+        module = self.compose([]).hydra.launcher["_target_"].rpartition(".")[0]
+        package = ".".join(module.split(".")[:2])
+        if find_spec(package) is None:
+            name = package.rpartition(".")[2]
+            extra = "parallel" if "joblib" in name else "cluster"
+            what = f"needs the package {name.replace('_', '-')}, which is not installed"
+            yield Problem("hydra/launcher", what, f"pip install -e '.[{extra}]'")
+
+    def intervals(self) -> Iterator[Problem]:
+        """Sweeps without a list of values, where nobody draws from them."""
+        for override in self.parsed:
+            if override.is_interval_sweep():
+                what = "an interval has no list of values to go through"
+                yield Problem(
+                    override.input_line or "", what, "try hydra/sweeper=optuna, which draws from it"
+                )
+
+    def choices(self) -> Iterator[Problem]:
+        """What is wrong with group choices, deletions and Hydra's own keys; the right ones become good."""
+        # Mostly they are right, and each composition takes 0.15 s: all at once first.
+        together = [_each(override)[0] for override in self.parsed if _is_choice(override)]
+        try:
+            self.compose(together)
+            self.good += together
+        except COMPOSITION_ERRORS:
+            together = []
+        # hydra.sweeper.n_trials is a key of hydra/sweeper=optuna: groups first.
+        for override in sorted(self.parsed, key=lambda override: "." in override.key_or_group):
+            text = override.input_line or ""
+            if override.is_sweep_override() and not self.is_sweep():
+                advice = f"try python train.py -m {shlex.quote(text)}"
+                yield Problem(text, "several values are a sweep", advice)
+            elif _is_choice(override) and (override.is_sweep_override() or not together):
+                composed = []
+                for single in _each(override):
+                    try:
+                        config = self.compose([single])
+                        composed.append(single)
+                        if override.is_sweep_override() and _is_own_sweep(override, config):
+                            yield Problem(text, f"{single} is a sweep of its own", f"try it alone: {single}")
+                    except COMPOSITION_ERRORS as error:
+                        yield _bad_choice(override, single, error)
+                self.good += composed[:1] if not together else []
+
+    def values(self) -> Iterator[Problem]:
+        """What is wrong with values and their keys: they are forced in and checked like any config."""
+        values = [override for override in self.parsed if not _is_choice(override)]
+        if not self.is_sweep() or self.is_search():
+            values = [override for override in values if not override.is_sweep_override()]
+        forced = ["++" + _each(override)[0].lstrip("+") for override in values]
+        try:
+            config = self.compose(forced)
+        except COMPOSITION_ERRORS:
+            # One of them cannot even be forced in, like a key below a plain value.
+            for text in forced:
+                try:
+                    self.compose([text])
+                except COMPOSITION_ERRORS as error:
+                    yield Problem(text.lstrip("+"), _first_line(error))
+            return
+        from dae.config.settings import find_problems
+
+        with open_dict(config):
+            del config["hydra"]
+        yield from find_problems(config)
+
+
+def _is_choice(override: Override) -> bool:
+    """Whether it chooses from a group (a misspelt one has its slash), deletes, or is Hydra's own."""
+    key = override.key_or_group
+    return key in group_names() or "/" in key or override.is_delete() or key.startswith("hydra")
+
+
+def _is_own_sweep(override: Override, config: DictConfig) -> bool:
+    return override.key_or_group == "experiment" and config.hydra.mode == RunMode.MULTIRUN
+
+
+def _each(override: Override) -> list[str]:
+    """The override once for each value of its sweep."""
+    text = override.input_line or ""
+    if not override.is_sweep_override() or override.is_interval_sweep():
+        return [text]
+    key = text.partition("=")[0]
+    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+
+
+def _bad_choice(override: Override, text: str, error: Exception) -> Problem:
+    key, _, value = text.lstrip("+~").partition("=")
+    group = key.partition("@")[0]
+    offered = group_choices(group)
+    if (group.startswith("hydra") and not offered) or override.is_delete():
+        return Problem(
+            text, _first_line(error), "see python train.py --hydra-help" if "hydra" in group else ""
+        )
+    if not offered:
+        meant = closest_name(group, group_names())
+        what = f"there is no group {group!r} (groups: {', '.join(group_names())})"
+        return Problem(text, what, f"try {quoted_override(meant, value)}" if meant else "")
+    wrong = [name for name in value.strip("[]").split(",") if name.strip() not in offered]
+    if not wrong or value in ("null", ""):
+        advice = f"try {group}=none" if "none" in offered else f"try {group}={offered[0]}"
+        return Problem(text, f"expected one of {', '.join(offered)}", advice)
+    meant = closest_name(wrong[0], offered)
+    what = f"there is no {group} {wrong[0].strip()!r}, expected one of {', '.join(offered)}"
+    return Problem(
+        text, what, f"try {quoted_override(group, value.replace(wrong[0], meant))}" if meant else ""
+    )
+
+
+def _unreadable(text: str, error: Exception) -> Problem:
+    if "=" not in text:
+        return Problem(text, "expected key=value or group=choice", "see python train.py --help")
+    key, _, value = text.partition("=")
+    return Problem(
+        text,
+        f"Hydra cannot read it: {_first_line(error)}",
+        f"if it is one text, try {quoted_override(key, value)}",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

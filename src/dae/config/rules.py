@@ -1,0 +1,241 @@
+"""What no single key can know: rules between the keys of a config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from dae import metrics
+from dae.data.sources import STREAMED
+from dae.errors import Problem, UserError
+from dae.runs import checkpoint
+from dae.training.processes import device_count
+from dae.training.trainer import device_type
+from dae.words import closest_name, quoted_override
+
+Config = dict[str, Any]
+
+
+def stages_to_run(config: Any) -> list[str]:
+    """The stages that run, in their order: stage 1 only if it is asked for and somebody uses it."""
+    chosen = config["classifier"]
+    used = chosen["encoder"] == "pretrained" and chosen["encoder_checkpoint"] is None
+    asked = ["dae", "classifier"] if config["stage"] == "both" else [config["stage"]]
+    return asked if config["stage"] != "both" or used else ["classifier"]
+
+
+def rule_problems(config: Config, wrong: Sequence[str]) -> Iterator[Problem]:
+    """Problems between keys.
+
+    Args:
+        config: Plain values.
+        wrong: Key paths known to be wrong already: a rule that reads one of them has nothing to say.
+    """
+    for keys, rule in RULES:
+        if not any(_touches(key, path) for key in keys for path in wrong):
+            yield from rule(config)
+
+
+def _touches(key: str, path: str) -> bool:
+    return f"{path}.".startswith(f"{key}.") or f"{key}.".startswith(f"{path}.")
+
+
+def _blocks(config: Config) -> Iterator[Problem]:
+    chosen = config["classifier"]
+    blocks = chosen["trainable_blocks"]
+    if chosen["encoder"] == "none" and blocks > 0:
+        what = f"found {blocks}, but classifier.encoder=none has no blocks to train"
+        yield Problem("classifier.trainable_blocks", what, "try classifier.trainable_blocks=0")
+
+
+def _encoder_checkpoint(config: Config) -> Iterator[Problem]:
+    chosen, key = config["classifier"], "classifier.encoder_checkpoint"
+    place = chosen["encoder_checkpoint"]
+    if place is not None and chosen["encoder"] != "pretrained":
+        what = f"found {place!r}, but classifier.encoder={chosen['encoder']} reads no checkpoint"
+        yield Problem(key, what, f"try classifier.encoder=pretrained, or {key}=null")
+    elif place is not None and config["stage"] == "dae":
+        what = f"found {place!r}, but stage=dae trains no classifier"
+        yield Problem(key, what, "try stage=classifier")
+    elif place is not None:
+        yield from _unfit(key, place, config)
+    elif config["stage"] == "classifier" and chosen["encoder"] == "pretrained":
+        yield _no_checkpoint(key, config)
+
+
+def _warm_start(config: Config) -> Iterator[Problem]:
+    place = config["dae"]["warm_start"]
+    if place is None:
+        return
+    if "dae" not in stages_to_run(config):
+        yield Problem(
+            "dae.warm_start", f"found {place!r}, but stage 1 does not run", "try dae.warm_start=null"
+        )
+    else:
+        yield from _unfit("dae.warm_start", place, config)
+
+
+def _unfit(key: str, place: str, config: Config) -> Iterator[Problem]:
+    """Why a checkpoint cannot serve these images."""
+    try:
+        found = checkpoint.read(place)
+    except UserError as error:
+        yield Problem(key, str(error), _advice(key, config))
+        return
+    reason = _mismatch(found, config)
+    if reason:
+        yield Problem(key, f"{found.path}: {reason}", _advice(key, config))
+
+
+def _mismatch(found: checkpoint.Checkpoint, config: Config) -> str:
+    encoder = found.hyper_parameters.get("encoder")
+    if not isinstance(encoder, dict):
+        return "it holds no encoder"
+    for argument, key in (("image_size", "image_size"), ("in_channels", "channels")):
+        if encoder.get(argument, config["data"][key]) != config["data"][key]:
+            found_here = f"the data has data.{key}={config['data'][key]}"
+            return f"its encoder has {argument}={encoder[argument]}, {found_here}"
+    return ""
+
+
+def _no_checkpoint(key: str, config: Config) -> Problem:
+    what = "stage=classifier needs an encoder, and none was given"
+    return Problem(key, what, _advice(key, config) or "train one first: python train.py stage=dae")
+
+
+def _advice(key: str, config: Config) -> str:
+    """The newest run folders whose encoder would fit."""
+    files = [*Path("outputs").glob("*/dae/best.ckpt"), *Path("multirun").glob("*/*/dae/best.ckpt")]
+    fitting = []
+    for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
+        try:
+            fits = not _mismatch(checkpoint.read(file), config)
+        except UserError:
+            continue  # half written, or of another project: not worth an advice
+        if fits:
+            fitting.append(file.parent.parent)
+        if len(fitting) == 3:
+            break
+    if not fitting:
+        return ""
+    head = "python train.py stage=classifier" if key.startswith("classifier") else "python train.py"
+    commands = "".join(f"\n        {head} {quoted_override(key, folder)}" for folder in fitting)
+    return f"newest runs that would fit:{commands}"
+
+
+def _objective(config: Config) -> Iterator[Problem]:
+    name = config["objective"]
+    measured = metrics.metrics_of(stages_to_run(config))
+    if name != "auto" and name not in measured:
+        meant = closest_name(name, measured)
+        what = f"found {name!r}, expected auto or one of {', '.join(measured)}"
+        yield Problem("objective", what, f"try objective={meant}" if meant else "")
+
+
+def _chosen_on_test(config: Config) -> Iterator[Problem]:
+    for name, node in config["callbacks"].items():
+        if node["_target_"].endswith("EarlyStopping") and config["data"]["validation"] == "test":
+            what = "early stopping with data.validation=test would choose on the test set"
+            yield Problem(f"callbacks.{name}", what, "try data.validation=5000")
+
+
+def _never_validated(config: Config) -> Iterator[Problem]:
+    every = config["trainer"].get("check_val_every_n_epoch", 1)
+    for stage in stages_to_run(config):
+        epochs = config[stage]["epochs"]
+        if 0 < epochs < every and config["data"]["validation"] != "test":
+            what = (
+                f"found {every}, but {stage}.epochs={epochs}: no epoch would be validated, none be the best"
+            )
+            yield Problem(
+                "trainer.check_val_every_n_epoch", what, f"try trainer.check_val_every_n_epoch={epochs}"
+            )
+
+
+def _block_size(config: Config) -> Iterator[Problem]:
+    side = config["data"]["image_size"]
+    for key in ("noise", "reference_noise"):
+        size = config["dae"][key].get("size", 1)
+        if size > side:
+            yield Problem(f"dae.{key}.size", f"found {size}, expected at most data.image_size={side}")
+
+
+def _labels(config: Config) -> Iterator[Problem]:
+    limit, labels = config["data"].get("limit"), config["data"].get("labels")
+    if limit is not None and labels is not None and labels > limit:
+        yield Problem("data.labels", f"found {labels}, expected at most data.limit={limit}")
+
+
+def _in_memory(config: Config) -> Iterator[Problem]:
+    source = config["data"]["source"]
+    if not config["data"].get("in_memory", True) and source not in STREAMED:
+        what = f"found False, but data.source={source} is read as a whole; {', '.join(STREAMED)} is not"
+        yield Problem("data.in_memory", what, "try data.in_memory=true")
+
+
+def _augment(config: Config) -> Iterator[Problem]:
+    side, pixels = config["data"]["image_size"], config["data"].get("augment", 0)
+    if pixels >= side:
+        yield Problem("data.augment", f"found {pixels}, expected less than data.image_size={side}")
+
+
+def _device(config: Config) -> Iterator[Problem]:
+    try:
+        device = device_type(config["trainer"].get("accelerator", "auto"))[0]
+    except UserError as error:
+        yield from error.problems  # type: ignore[attr-defined]
+        return
+    precision = config["trainer"].get("precision", "auto")
+    if device == "cpu" and precision.startswith("16"):
+        what = f"found {precision!r}, which a CPU does not train in"
+        yield Problem("trainer.precision", what, "try trainer.precision=auto")
+
+
+def _devices(config: Config) -> Iterator[Problem]:
+    trainer, batch_size = config["trainer"], config["data"]["batch_size"]
+    count = device_count(trainer)
+    if count > 1 and trainer.get("strategy", "auto") == "auto":
+        what = f"found {trainer['devices']}, but trainer.strategy=auto trains on one device"
+        yield Problem(
+            "trainer.devices",
+            what,
+            f"try {quoted_override('trainer.devices', trainer['devices'])} trainer=ddp",
+        )
+    elif batch_size % count:
+        what = f"found {batch_size} for the whole run, which {count} devices cannot share evenly"
+        yield Problem(
+            "data.batch_size", what, f"try data.batch_size={max(1, round(batch_size / count)) * count}"
+        )
+
+
+def _scaled_and_clipped(config: Config) -> Iterator[Problem]:
+    trainer = config["trainer"]
+    if trainer.get("precision") != "16-mixed" or not trainer.get("gradient_clip_val"):
+        return
+    for stage in stages_to_run(config):
+        if config[stage]["optimizer"].get("fused"):
+            what = (
+                "found true, but a fused optimizer hides the scaled gradients of 16-mixed from the clipping"
+            )
+            yield Problem(f"{stage}.optimizer.fused", what, f"try {stage}.optimizer.fused=false")
+
+
+# What ``stages`` reads.
+_STAGES = ("stage", "classifier.encoder", "classifier.encoder_checkpoint")
+# The keys that a rule reads, and the rule.
+RULES: list[tuple[tuple[str, ...], Callable[[Config], Iterator[Problem]]]] = [
+    (("classifier.encoder", "classifier.trainable_blocks"), _blocks),
+    (("data", *_STAGES), _encoder_checkpoint),
+    (("data", "dae.warm_start", *_STAGES), _warm_start),
+    (("objective", *_STAGES), _objective),
+    (("callbacks", "data.validation"), _chosen_on_test),
+    (("trainer", "data.validation", "dae.epochs", "classifier.epochs", *_STAGES), _never_validated),
+    (("data.image_size", "dae.noise", "dae.reference_noise"), _block_size),
+    (("data.limit", "data.labels"), _labels),
+    (("data.source", "data.in_memory"), _in_memory),
+    (("data.image_size", "data.augment"), _augment),
+    (("trainer",), _device),
+    (("trainer", "data.batch_size"), _devices),
+    (("trainer", "dae.optimizer", "classifier.optimizer", *_STAGES), _scaled_and_clipped),
+]

@@ -1,0 +1,124 @@
+"""Holds a composed config against what it is to become: every error, at once.
+
+The signature is the schema: a node with ``_target_`` is bound to what it names, the others to the small
+dataclasses below (``binding.py``), then come the rules between keys (``rules.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, cast
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import Field, NonNegativeInt, PositiveInt
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.loggers import Logger
+from torch import nn
+
+from dae.config import rules
+from dae.config.binding import Binding
+from dae.data.images import ImageDataModule
+from dae.errors import ConfigError, Problem
+from dae.keys import leaves
+from dae.models.noise import Noise
+from dae.models.optimization import OptimizerFactory, ScheduleFactory
+
+
+@dataclass
+class DaeSettings:
+    """Stage 1."""
+
+    encoder: nn.Module
+    decoder: nn.Module
+    noise: Noise
+    reference_noise: Noise
+    optimizer: OptimizerFactory
+    scheduler: ScheduleFactory
+    epochs: NonNegativeInt
+    warm_start: str | None
+    share: bool
+
+
+@dataclass
+class ClassifierSettings:
+    """Stage 2."""
+
+    encoder: Literal["pretrained", "random", "none"]
+    encoder_checkpoint: str | None
+    trainable_blocks: Annotated[int, Field(ge=0, le=3)]
+    hidden: PositiveInt | None
+    optimizer: OptimizerFactory
+    scheduler: ScheduleFactory
+    epochs: NonNegativeInt
+
+
+@dataclass
+class Settings:
+    """The whole config."""
+
+    stage: Literal["both", "dae", "classifier"]
+    seed: NonNegativeInt
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None
+    objective: str
+    allow_targets: list[str]
+    resume: None
+    data: ImageDataModule
+    dae: DaeSettings
+    classifier: ClassifierSettings
+    trainer: Callable[..., Trainer]
+    callbacks: dict[str, Callback]
+    logger: dict[str, Callable[..., Logger]]
+
+
+# Keys that belong to somebody else: what a user reads instead of "no such key".
+MOVED = {
+    "trainer.max_epochs": "the epochs of a stage are its own: dae.epochs, classifier.epochs",
+    "trainer.callbacks": "callbacks are a group: 'callbacks=[pictures,early_stopping]'",
+    "trainer.logger": "loggers are a group: 'logger=[tensorboard,csv]'",
+    "trainer.num_nodes": "a run has one machine; several share a sweep: -m hydra/launcher=submitit_slurm",
+    "trainer.folder": "the folder is Hydra's: hydra.run.dir",
+}
+
+
+def check_config(cfg: DictConfig) -> None:
+    """Accept a config, or say everything that is wrong with it.
+
+    Raises:
+        ConfigError: With all problems.
+    """
+    problems = find_problems(cfg)
+    if problems:
+        raise ConfigError(problems)
+
+
+def find_problems(cfg: DictConfig) -> list[Problem]:
+    """Everything that can be known to be wrong before any data is read."""
+    try:
+        config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        what = str(error).splitlines()[0]
+        return [Problem(error.full_key or "config", what, "see python train.py --cfg job")]
+    config = cast(dict[str, Any], config)
+    problems = list(Binding(config, MOVED).fields("", config, Settings))
+    wrong = [problem.where for problem in problems]
+    origins = _interpolations(OmegaConf.to_container(cfg, resolve=False))
+    told = [_at_origin(problem, origins) for problem in problems]
+    return list(dict.fromkeys([*told, *rules.rule_problems(config, wrong)]))
+
+
+def _interpolations(unresolved: Any) -> dict[str, str]:
+    """Full key path -> the key it points to."""
+    pattern = re.compile(r"\$\{([\w.]+)\}")
+    found = {path: pattern.fullmatch(str(value)) for path, value in leaves(unresolved)}
+    return {path: match.group(1) for path, match in found.items() if match}
+
+
+def _at_origin(problem: Problem, origins: Mapping[str, str]) -> Problem:
+    """A problem of an interpolated value is told where the value was set."""
+    where = problem.where
+    while where in origins:
+        where = origins[where]
+    return replace(problem, where=where, hint=problem.hint.replace(problem.where, where))

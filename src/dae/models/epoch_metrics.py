@@ -1,0 +1,50 @@
+"""Metrics that are computed, logged and reset once an epoch."""
+
+from __future__ import annotations
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
+
+
+class Mean(Metric):
+    """The mean over images of a value that is given as the mean over a batch.
+
+    Torchmetrics' MeanMetric looks for NaNs at each update, which waits for the device; told not to look, it
+    ignores the weights (1.9).
+    """
+
+    total: Tensor
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, mean: Tensor, count: int) -> None:
+        """Take in the mean over ``count`` images."""
+        self.total += mean.detach() * count
+        self.count += count
+
+    def compute(self) -> Tensor:
+        """The mean over all images so far."""
+        return self.total / self.count
+
+
+def metric_collection(**metrics: Metric) -> MetricCollection:
+    """Metrics that are updated each in its own way, and computed together."""
+    return MetricCollection(dict(metrics), compute_groups=False)
+
+
+def log_epoch(module: LightningModule, split: str, metrics: MetricCollection) -> None:
+    """Log ``stage/split/<name>`` of each metric and reset it.
+
+    Lightning takes the x-axis from a value named ``step``: here the epochs done, so that runs of different
+    batch sizes line up.
+    """
+    values = {f"{module.stage}/{split}/{name}": value for name, value in metrics.compute().items()}
+    fitting = module.trainer.state.fn == "fit"
+    module.log_dict({**values, "step": float(module.current_epoch + fitting)})
+    metrics.reset()

@@ -1,0 +1,1 @@
+"""The callbacks that only look at a fit, and how they draw."""

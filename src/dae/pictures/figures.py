@@ -1,0 +1,130 @@
+"""One quiet style for every picture.
+
+Matplotlib's objects, never pyplot, whose figures stay in memory until somebody closes them. The colour-blind
+can tell the colours apart (Okabe & Ito 2008; of classes: Paul Tol's muted scheme).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+
+BLUE, ORANGE, GREY, PALE = "#0072B2", "#D55E00", "#767676", "#D9E6EF"
+CLASSES = (
+    "#332288",
+    "#88CCEE",
+    "#44AA99",
+    "#117733",
+    "#999933",
+    "#DDCC77",
+    "#CC6677",
+    "#882255",
+    "#AA4499",
+    "#BBBBBB",
+)
+DPI = 80
+NAME = 12  # letters
+
+
+def short_names(classes: Sequence[str]) -> list[str]:
+    """Names that fit above an image: ``0`` for ``0 - zero``, as torchvision calls it; long ones cut."""
+    heads = [name.split(" - ")[0] for name in classes]
+    names = heads if len(set(heads)) == len(classes) else classes
+    return [name if len(name) <= NAME else f"{name[: NAME - 3]}..." for name in names]
+
+
+def class_colours(count: int) -> list[str]:
+    """One colour a class; they come again after ten."""
+    return [CLASSES[index % len(CLASSES)] for index in range(count)]
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches, its parts kept apart."""
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
+    """No more ink than the data needs."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(labelsize=9, length=2)
+    axes.grid(True, color="#E6E6E6", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.set_title(title, fontsize=11, loc="left")
+    axes.set_xlabel(x, fontsize=10)
+    axes.set_ylabel(y, fontsize=10)
+
+
+def figure_pixels(figure: Figure) -> Tensor:
+    """The figure as a picture (3, height, width) in uint8."""
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    canvas.draw()
+    return torch.from_numpy(np.asarray(canvas.buffer_rgba())[..., :3].copy()).movedim(-1, 0)
+
+
+def draw_text(text: str) -> Tensor:
+    """A picture that says why there is none."""
+    figure = new_figure(8, 1.2)
+    figure.text(0.02, 0.5, text, va="center", fontsize=11)
+    return figure_pixels(figure)
+
+
+def write_png(picture: Tensor, path: Path) -> None:
+    """Write (3, height, width) in uint8."""
+    Image.fromarray(picture.movedim(0, -1).numpy()).save(path)
+
+
+def draw_image_rows(
+    rows: Mapping[str, Tensor], captions: Mapping[str, Sequence[str]] | None = None, title: str = ""
+) -> Tensor:
+    """Rows of images, each with its name, as one picture (3, height, width) in uint8.
+
+    Args:
+        rows: Name to images (N, C, H, W), every row with as many of them.
+        captions: Name to the N texts above its images; all of a row with as many lines.
+        title: Above everything.
+    """
+    captions = captions or {}
+    columns = next(iter(rows.values())).shape[0]
+    left, width = 1.5, columns + 1.6  # inches, as all below
+    lines = {name: captions[name][0].count("\n") + 1 if name in captions else 0 for name in rows}
+    height = sum(1.05 + 0.2 * count for count in lines.values()) + (0.4 if title else 0.1)
+    figure = Figure(figsize=(width, height), dpi=DPI)
+    FigureCanvasAgg(figure)
+    top = height
+    if title:
+        figure.text(0.1 / width, (height - 0.22) / height, title, fontsize=11, va="center")
+        top -= 0.35
+    for name, images in rows.items():
+        top -= 1.05 + 0.2 * lines[name]
+        # Each row is one wide image: a tenth of the time that an axis an image takes.
+        axes = figure.add_axes((left / width, top / height, columns / width, 1 / height))
+        strip = torch.cat([*images.nan_to_num(0.5).clamp(0, 1)], dim=2).movedim(0, -1)
+        axes.imshow(strip.squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
+        finite = bool(images.isfinite().all())
+        label = name if finite else f"{name}\n(not finite)"
+        axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=11)
+        for index, text in enumerate(captions.get(name, ())):
+            place = ((index + 0.5) / columns, 1.02)
+            axes.annotate(text, place, xycoords="axes fraction", ha="center", va="bottom", fontsize=9)
+    return figure_pixels(figure)
+
+
+def pad_with_white(images: Tensor, count: int) -> Tensor:
+    """The images (N, C, H, W) and as many white ones as there are too few."""
+    missing = images.new_ones(max(count - len(images), 0), *images.shape[1:])
+    return torch.cat([images, missing])

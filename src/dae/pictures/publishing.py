@@ -1,0 +1,81 @@
+"""What the callbacks that draw have in common: when, where to, and passing images through in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from dae.data.images import EVALUATION_BATCH_SIZE
+from dae.data.sources import Split
+from dae.pictures.figures import short_names, write_png
+
+
+def epochs_done(trainer: Trainer) -> int:
+    """The x-axis of what is shown once an epoch, counting the epoch that is under way."""
+    return trainer.current_epoch + (trainer.state.fn == "fit")
+
+
+def is_due(trainer: Trainer, every_n_epochs: int) -> bool:
+    """Every so many epochs, after the last one, and of the checkpoint that counts."""
+    epoch = epochs_done(trainer)
+    return trainer.state.fn != "fit" or epoch % every_n_epochs == 0 or epoch == trainer.max_epochs
+
+
+def images_seen(trainer: Trainer, batch_idx: int) -> int:
+    """The x-axis of what is shown more often, so that runs of different batch sizes line up."""
+    batch_size = trainer.datamodule.batch_size  # type: ignore[attr-defined]
+    dataset_size = len(trainer.datamodule.train.labels)  # type: ignore[attr-defined]
+    return trainer.current_epoch * dataset_size + min((batch_idx + 1) * batch_size, dataset_size)
+
+
+def tensorboard_writers(trainer: Trainer) -> list[SummaryWriter]:
+    """Those of TensorBoard; none with another logger."""
+    return [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+
+
+def result_tag(trainer: Trainer, module: LightningModule, name: str) -> str:
+    """Its tag: what is of the checkpoint that counts stands under ``result``, as its metrics do."""
+    return f"{module.stage}/{name}" if trainer.state.fn == "fit" else f"result/{module.stage}/{name}"
+
+
+def publish(trainer: Trainer, module: LightningModule, name: str, picture: Tensor) -> None:
+    """Show a picture (3, height, width) in TensorBoard, and keep the last as ``<stage>/<name>.png``."""
+    for writer in tensorboard_writers(trainer):
+        writer.add_image(result_tag(trainer, module, name), picture, epochs_done(trainer))
+    write_png(picture, Path(trainer.default_root_dir) / f"{name}.png")
+
+
+def evaluated_split(trainer: Trainer) -> tuple[str, Split]:
+    """What is looked at now: the name of the split in words, and its images."""
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    return ("test", data.test) if trainer.state.fn == "test" else ("validation", data.val)
+
+
+def class_names(trainer: Trainer) -> list[str]:
+    """The classes as pictures and tags call them."""
+    return short_names(trainer.datamodule.classes)  # type: ignore[attr-defined]
+
+
+def images_and_epoch(trainer: Trainer) -> str:
+    """Of which images and which weights, for a title."""
+    split, _ = evaluated_split(trainer)
+    weights = f"epoch {epochs_done(trainer)}" if trainer.state.fn == "fit" else "checkpoint that counts"
+    return f"{split} images ({weights})"
+
+
+def bytes_to_floats(images: Tensor) -> Tensor:
+    """Bytes to [0, 1]."""
+    return images.float().div(255)
+
+
+def apply_in_batches(function: Callable[[Tensor], Tensor], images: Tensor, device: torch.device) -> Tensor:
+    """The function's output for images on the CPU, there again, computed on the device in batches."""
+    with torch.inference_mode():
+        pieces = [function(piece.to(device)).float().cpu() for piece in images.split(EVALUATION_BATCH_SIZE)]
+    return torch.cat(pieces)

@@ -1,0 +1,52 @@
+"""The pictures of a run, inside its page."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dae.report.run_folder import RunFolder
+
+CAPTIONS = {
+    "dae/reconstructions.png": "Validation images, the same under the reference noise, and as stage 1 "
+    "reconstructs them. The same images and the same noise in every epoch and every run.",
+    "dae/best_and_worst.png": "The validation images of the lowest and of the highest loss.",
+    "dae/robustness.png": "How denoising holds at other noise: PSNR and SSIM of the reconstruction, beside "
+    "those of the noisy image itself, which is what doing nothing gives.",
+    "dae/latent.png": "Test images in the latent, projected on two dimensions.",
+    "dae/interpolation.png": "From one image to another in a straight line through the latent.",
+    "dae/filters.png": "The filters of the first convolution.",
+    "dae/activations.png": "What each layer makes of one image.",
+    "classifier/confusion.png": "True classes against predicted ones.",
+    "classifier/calibration.png": "How often it is right when it is so sure; ECE is the mean gap.",
+    "classifier/mistakes.png": "The mistakes that the classifier was surest of.",
+}
+# Of all pictures of a page, which is to stay below 3 MB.
+MOST_BYTES = 1_800_000
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture; ``source`` is None where it was too large for the page."""
+
+    name: str
+    caption: str
+    source: str | None
+
+
+def embedded_pictures(run: RunFolder) -> Iterator[Picture]:
+    """Those that are there, in the order of the captions."""
+    left = MOST_BYTES
+    for name, caption in CAPTIONS.items():
+        stage, _, file = name.partition("/")
+        path = run.stage_folder(stage) / file
+        if not path.is_file():
+            continue
+        content = path.read_bytes()
+        left -= len(content)
+        if left < 0:
+            left += len(content)
+            yield Picture(name, caption, None)
+        else:
+            yield Picture(name, caption, f"data:image/png;base64,{base64.b64encode(content).decode()}")

@@ -1,0 +1,54 @@
+"""The end of a sweep: its leaderboard on the console, its page, and which jobs have failed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from dae.report.write import write_or_warn, write_sweep_report
+from dae.sweeps.jobs import Job
+from dae.sweeps.leaderboard import rebuild_or_warn
+from dae.sweeps.leaderboard_text import console_text
+from dae.sweeps.ranking import Leaderboard
+
+
+def close_sweep(sweep_folder: Path, heard: Iterable[str], ended: bool) -> int:
+    """Print the leaderboard and name the failed jobs.
+
+    Args:
+        sweep_folder: Where the jobs lie, also those that other processes have run.
+        heard: Names of the jobs that failed in this process.
+        ended: Whether all jobs were run; else the sweep was stopped.
+
+    Returns:
+        1 if a job of this sweep has failed, else 0.
+    """
+    board = rebuild_or_warn(sweep_folder)
+    if board and board.jobs:
+        write_or_warn(write_sweep_report, sweep_folder)
+    jobs = _launched(board) if board else []
+    searched = (sweep_folder / "search.md").is_file()  # and has said who is the best
+    if board and board.jobs and not searched:
+        print(console_text(board))
+    failed = dict.fromkeys(heard, "see its train.log")
+    for job in jobs:
+        if job.failed:
+            failed[job.folder.name] = job.error
+        elif ended and job.status not in ("completed", "pruned"):
+            failed[job.folder.name] = f"{job.status}: its process has ended without a result"
+    if failed:
+        names = "".join(f"\n  {name}: {error}" for name, error in failed.items())
+        print(f"{len(failed)} of {max(len(jobs), len(failed))} jobs failed:{names}", file=sys.stderr)
+    return int(bool(failed))
+
+
+def _launched(board: Leaderboard) -> list[Job]:
+    """The jobs of the last command. A folder that is continued holds those of earlier ones, too."""
+    multirun = board.folder / "multirun.yaml"
+    begun = multirun.stat().st_mtime_ns if multirun.is_file() else 0  # its sweeper writes it first of all
+
+    def launched(job: Job) -> bool:
+        return (job.folder / ".hydra" / "overrides.yaml").stat().st_mtime_ns >= begun
+
+    return [job for job in board.jobs if launched(job)]

@@ -1,0 +1,1 @@
+"""A run folder: its checkpoints, ``run.json``, ``result.json``, and how a run goes on."""

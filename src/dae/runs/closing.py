@@ -1,0 +1,27 @@
+"""What a run says at its end: metrics, where things are, what to type next."""
+
+from __future__ import annotations
+
+from dae.runs.record import RunRecord
+from dae.words import path_from_here, quoted_override
+
+
+def closing_summary(record: RunRecord, stages: list[str]) -> str:
+    """Some lines for the console and the log."""
+    folder = path_from_here(record.folder)
+    assert record.objective is not None
+    width = max(map(len, record.metrics))
+    lines = ["Result of the checkpoint that counts"]
+    for name, value in record.metrics.items():
+        mark = "  <- objective" if name == record.objective.name else ""
+        lines.append(f"  {name:<{width}}  {value:.4f}{mark}")
+    times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in record.seconds.items())
+    checkpoints = ", ".join(record.checkpoints.values())
+    lines += [f"  took         {times}", f"  run folder   {folder}  ({checkpoints})"]
+    lines.append(
+        f"  look inside  {folder}/report.html; tensorboard --logdir {path_from_here(record.folder.parent)}"
+    )
+    if "dae" in stages:
+        place = quoted_override("classifier.encoder_checkpoint", folder)
+        lines.append(f"  go on        python train.py stage=classifier classifier=linear {place}")
+    return "\n".join(lines)

@@ -1,0 +1,150 @@
+"""``run.json``, what was run; ``result.json``, how it ended."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+
+from dae.data.images import ImageDataModule
+from dae.errors import UserError
+from dae.files import read_json, write_json
+from dae.metrics import Metric
+from dae.runs.stage_result import StageResult
+from dae.words import path_from_here
+
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy")
+
+
+class RunRecord:
+    """A context that writes ``result.json`` at the end of a run, however it ends.
+
+    Args:
+        folder: The run folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.objective: Metric | None = None
+        self.metrics: dict[str, float] = {}
+        self.checkpoints: dict[str, str] = {}
+        self.seconds: dict[str, float] = {}
+        self.shared_from: str | None = None
+        self.pruned = False
+
+    def __enter__(self) -> RunRecord:
+        self.started = time.perf_counter()
+        # Of an earlier, unfinished turn: until this one ends, the run is running.
+        (self.folder / "result.json").unlink(missing_ok=True)
+        return self
+
+    def add_stage(self, stage: str, result: StageResult) -> None:
+        """Take in a stage that has ended."""
+        self.metrics.update(result.metrics)
+        self.checkpoints[stage] = result.checkpoint.relative_to(self.folder).as_posix()
+        self.seconds[stage] = result.seconds
+        self.pruned |= result.pruned
+        self.shared_from = result.shared_from or self.shared_from
+
+    @property
+    def value(self) -> float:
+        """The objective of the checkpoint that counts, once the run is through."""
+        assert self.objective is not None
+        return self.metrics[self.objective.name]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        status = "pruned" if self.pruned else "completed"
+        if error is not None:
+            status = "failed" if isinstance(error, Exception) else "interrupted"
+        objective: dict[str, Any] = {"name": None, "mode": None, "value": None}
+        if self.objective is not None:
+            value = self.metrics.get(self.objective.name)
+            objective = {"name": self.objective.name, "mode": self.objective.mode, "value": value}
+        total = time.perf_counter() - self.started
+        result = {
+            "status": status,
+            "objective": objective,
+            "metrics": self.metrics,
+            "checkpoints": self.checkpoints,
+            "shared_from": self.shared_from,
+            "seconds": {key: round(value, 3) for key, value in {**self.seconds, "total": total}.items()},
+            "error": _text(error) if error is not None else None,
+        }
+        write_json(self.folder / "result.json", result)
+
+
+def _text(error: BaseException) -> str:
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+
+
+def write_run_json(folder: Path, command: str, data: ImageDataModule) -> None:
+    """Write ``run.json``: all that the config does not say and a repetition needs.
+
+    A run that goes on keeps what was written at its beginning and adds to ``resumed``.
+
+    Raises:
+        UserError: It goes on with other data.
+    """
+    data_checksum = data.checksum()
+    now = {
+        "command": command,
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "git": git_state(),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "device": device_name(),
+        "threads": torch.get_num_threads(),
+        "platform": platform.platform(),
+        "data": str(data),
+        "absent_classes": data.absent(),
+        "data_checksum": data_checksum,
+    }
+    file = folder / "run.json"
+    begun = read_json(file)
+    if not begun:
+        write_json(file, {**now, "resumed": []})
+        return
+    if begun["data_checksum"] != data_checksum:
+        raise UserError(
+            f"{path_from_here(folder)} was begun on other data: SHA-256 {begun['data_checksum']:.12}, now "
+            f"{data_checksum:.12}. Bring those images back, or begin a run without resume."
+        )
+    write_json(file, {**begun, "resumed": [*begun["resumed"], now]})
+
+
+def git_state() -> dict[str, str | None] | None:
+    """Commit and uncommitted changes of the checkout this code lies in; None outside of one."""
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True, errors="replace").stdout
+
+    try:
+        # A checkout of something else may hold the environment that this package is installed in.
+        git("ls-files", "--error-unmatch", str(Path(__file__).name))
+        return {"commit": git("rev-parse", "HEAD").strip(), "diff": git("diff", "HEAD") or None}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def device_name() -> str:
+    """The accelerator's name, or the processor's."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    if sys.platform == "linux":
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        if names:
+            return f"{names[0]} ({os.cpu_count()} cores)"
+    return f"{platform.processor() or platform.machine()} ({os.cpu_count()} cores)"

@@ -1,0 +1,144 @@
+"""Going on with a run that has begun: by ``resume=<run folder>``, or as a job of a continued sweep."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+from dae.errors import ConfigError, Problem
+from dae.files import read_json
+from dae.keys import leaves
+from dae.words import counted, path_from_here, quoted_override
+
+log = logging.getLogger(__name__)
+
+# All that may be said anew: anything else would make the rest of the run another run than its beginning.
+EXTENDABLE = (
+    "dae.epochs",
+    "classifier.epochs",
+    "data.root",
+    "trainer.accelerator",
+    "trainer.devices",
+)
+# Nothing is left to do in a run that ended so.
+ENDED = ("completed", "pruned")
+
+
+def reopen_run(words: Sequence[str]) -> tuple[DictConfig, list[str]]:
+    """The saved config of the run that ``resume=`` names, and the command line that runs it where it lies.
+
+    Args:
+        words: What was typed behind ``train.py``, ``resume=...`` among it.
+
+    Raises:
+        ConfigError: There is no such run, or more is asked of it than to go on.
+    """
+    if "-m" in words:  # launch writes --multirun so
+        what = "resume goes on with one run; a sweep goes on in its own folder"
+        advice = "try -m hydra.sweep.dir=<sweep folder> <its overrides>"
+        raise ConfigError([Problem("resume", what, advice)])
+    parsed = [OverridesParser.create().parse_override(word) for word in words if not word.startswith("-")]
+    place = next(str(override.value()) for override in reversed(parsed) if override.key_or_group == "resume")
+    folder = _newest_unfinished() if place == "auto" else _run_folder(Path(place))
+    saved = OmegaConf.load(folder / "config.yaml")
+    assert isinstance(saved, DictConfig)
+    others = [override for override in parsed if override.key_or_group != "resume"]
+    own = [override for override in others if not override.key_or_group.startswith("hydra")]
+    problems = [problem for override in own for problem in _refused(override, saved, folder)]
+    if problems:
+        raise ConfigError(problems)
+    for override in own:
+        OmegaConf.update(saved, override.key_or_group, override.value())
+    theirs = [str(override.input_line) for override in others if override not in own]
+    options = [word for word in words if word.startswith("-")]
+    place = str(folder).replace('"', r"\"")
+    return saved, [*options, *theirs, "hydra.output_subdir=null", f'hydra.run.dir="{place}"']
+
+
+def _run_folder(place: Path) -> Path:
+    """The run folder that is meant by itself, one of its stages or a checkpoint."""
+    for folder in (place, *list(place.parents)[:2]):
+        if (folder / "config.yaml").is_file():
+            return folder
+    state = "holds no config.yaml, so no run has begun in it" if place.is_dir() else "is not a folder"
+    runs = sorted(Path("outputs").glob("*/config.yaml"), key=lambda file: file.stat().st_mtime)[-3:]
+    newest = "".join(
+        f"\n        {quoted_override('resume', path_from_here(file.parent))}" for file in reversed(runs)
+    )
+    raise ConfigError([Problem("resume", f"{place} {state}", f"the newest runs:{newest}" if runs else "")])
+
+
+def _newest_unfinished() -> Path:
+    runs = [file.parent for file in Path("outputs").glob("*/config.yaml")]
+    place = Path("outputs").resolve()
+    if not runs:
+        raise ConfigError([Problem("resume=auto", f"found no run in {place}", "start one: python train.py")])
+    unfinished = [folder for folder in runs if read_json(folder / "result.json").get("status") not in ENDED]
+    if not unfinished:
+        what = f"found {counted(len(runs), 'run')} in {place}, none of them unfinished"
+        raise ConfigError([Problem("resume=auto", what, "name one: resume=<run folder>")])
+    return max(unfinished, key=lambda folder: (folder / "config.yaml").stat().st_mtime)
+
+
+def _refused(override: Override, saved: DictConfig, folder: Path) -> Iterator[Problem]:
+    """Why a run cannot go on with this override."""
+    key, text = override.key_or_group, str(override.input_line)
+    if key not in EXTENDABLE or override.is_sweep_override() or override.is_delete():
+        what = f"a run that goes on keeps its config; only {', '.join(EXTENDABLE)} may be given anew"
+        yield Problem(
+            text, what, f"see {path_from_here(folder / 'config.yaml')}, or begin a run without resume"
+        )
+        return
+    if key.endswith(".epochs"):
+        planned, asked = OmegaConf.select(saved, key), override.value()
+        if isinstance(asked, int) and asked < planned:
+            yield Problem(text, f"found {asked}, but the run was begun for {planned}", f"try {key}={planned}")
+        scheduler = OmegaConf.select(saved, key.replace("epochs", "scheduler._target_"))
+        if asked != planned and not str(scheduler).endswith(".constant"):
+            what = f"the schedule {scheduler} was laid out for {planned} epochs"
+            yield Problem(text, what, f"leave {key} out, or begin a run without resume")
+
+
+def finished_objective(cfg: DictConfig, folder: Path, extended: bool) -> float | None:
+    """The objective of a run that has ended in this folder already; None if there is something to do.
+
+    Args:
+        cfg: What is to be run.
+        folder: Where.
+        extended: Whether ``reopen`` has made ``cfg`` of the saved config.
+
+    Raises:
+        ConfigError: What has begun in this folder is another run.
+    """
+    file = folder / "config.yaml"
+    if not file.is_file():
+        return None
+    differing = _differences(OmegaConf.load(file), cfg)
+    if differing and not extended:
+        lines = "".join(f"\n      {key}: saved {old!r}, now {new!r}" for key, (old, new) in differing.items())
+        what = f"a run of another config has begun in this folder:{lines}"
+        hint = "the code or conf/ has changed meanwhile: undo that, or sweep into another hydra.sweep.dir"
+        raise ConfigError([Problem(path_from_here(folder), what, hint)])
+    result = read_json(folder / "result.json")
+    if differing or result.get("status") not in ENDED:
+        log.info("Going on in %s", path_from_here(folder))
+        return None
+    value = result["objective"]["value"]
+    log.info("%s is taken as it is: %s", path_from_here(folder), result["status"])
+    return cast(float, value)
+
+
+_ABSENT = "(absent)"
+
+
+def _differences(saved: Any, now: Any) -> dict[str, tuple[Any, Any]]:
+    """Key path -> its saved and its present value, where they differ."""
+    old, new = (dict(leaves(OmegaConf.to_container(config, resolve=True))) for config in (saved, now))
+    pairs = {key: (old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in {**old, **new}}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}

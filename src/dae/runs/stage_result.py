@@ -1,0 +1,56 @@
+"""How a stage has ended, and whether one has: ``stage.json``."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from dae.files import read_json, write_json
+from dae.words import path_from_here
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """How a stage has ended.
+
+    Attributes:
+        metrics: Of the checkpoint that counts, validation and test.
+        checkpoint: Its file.
+        seconds: What the stage took, in all processes that had a part in it.
+        epochs: How many were asked for.
+        taken: Whether it had ended before, in this folder, and was not trained now.
+        pruned: Whether a search has given it up: then there is no test.
+        shared_from: Where it was trained, as seen from the run folder; None if that was here.
+    """
+
+    metrics: dict[str, float]
+    checkpoint: Path
+    seconds: float
+    epochs: int
+    taken: bool = False
+    pruned: bool = False
+    shared_from: str | None = None
+
+    def save(self) -> None:
+        """Write ``stage.json``, by which a run that goes on knows that this stage is through."""
+        names = ("metrics", "seconds", "epochs", "shared_from")
+        write_json(self.checkpoint.with_name("stage.json"), {name: getattr(self, name) for name in names})
+
+
+def finished_stage(folder: Path, epochs: int) -> StageResult | None:
+    """The result of a stage that is through after so many epochs; None if there is something to do."""
+    content = read_json(folder / "stage.json")
+    if content.get("epochs") != epochs:
+        return None
+    best = folder / "best.ckpt"
+    log.info("%s is taken as it is: %s", folder.name, path_from_here(best))
+    return StageResult(**content, checkpoint=best, taken=True)
+
+
+def discard_stage(folder: Path) -> None:
+    """Forget what a stage has come to: what it began from has changed."""
+    for name in ("stage.json", "last.ckpt", "best.ckpt"):
+        (folder / name).unlink(missing_ok=True)

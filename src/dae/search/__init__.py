@@ -1,0 +1,1 @@
+"""The search behind ``hydra/sweeper=optuna``."""

@@ -1,0 +1,243 @@
+"""A search: asks Optuna for points, has the launcher run them, tells Optuna what came of them.
+
+The study is the memory: a search that is continued finds its trials there, whoever ran them. What came of a
+trial is read from its ``result.json``, whether its job has just ended or the search died with it.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import optuna
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf, open_dict
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from dae import metrics
+from dae.config import rules
+from dae.config.binding import Binding
+from dae.config.settings import find_problems
+from dae.errors import ConfigError, JobError, Problem, raise_problems
+from dae.files import read_json
+from dae.search.findings import findings_text, is_left_out
+from dae.search.space import Space
+from dae.search.study import SearchSettings, open_study, storage_url
+from dae.training.processes import device_count
+
+log = logging.getLogger(__name__)
+
+# Proposals that were there already, in a row, after which there is nothing new to be expected.
+REPEATS = 50
+
+
+def search(arguments: Sequence[str], config: DictConfig, launcher: Launcher, loader: ConfigLoader) -> None:
+    """Search until the study holds ``n_trials`` trials, then say what was found.
+
+    Args:
+        arguments: The overrides of the command, Hydra's own not among them.
+        config: Of the sweep.
+        launcher: Runs a batch of jobs.
+        loader: Composes.
+
+    Raises:
+        ConfigError: The command is refused; nothing was created.
+        JobError: Trials failed.
+    """
+    node = cast(dict[str, Any], OmegaConf.to_container(config.hydra.sweeper, resolve=True))
+    del node["_target_"]
+    raise_problems(Binding(node, {}).fields("hydra.sweeper", node, SearchSettings))
+    settings = SearchSettings(**node)
+    own = [f"{key}={value}" for key, value in settings.params.items()]
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides([*own, *arguments])
+    space = Space(parsed, loader, config)
+    raise_problems(
+        Problem(key, "a grid needs a list of values", f"try '{key}=range(...)', or hydra.sweeper.sampler=tpe")
+        for key, values in space.dimensions.items()
+        if settings.sampler == "grid" and isinstance(values, FloatDistribution) and values.step is None
+    )
+    objective = find_objective(space)
+    if device_count(space.first().trainer) > 1 and settings.pruner != "none":
+        what = (
+            f"found {settings.pruner}, but a run on several devices is not given up by one of its processes"
+        )
+        raise ConfigError([Problem("hydra.sweeper.pruner", what, "try hydra.sweeper.pruner=none")])
+    folder = Path(config.hydra.sweep.dir).absolute()
+    study = open_study(settings, space, objective, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(config, folder / "multirun.yaml")
+    _Search(settings, space, objective, folder, study, launcher).run(_command(config, arguments))
+
+
+def find_objective(space: Space) -> metrics.Metric:
+    """What all trials are judged by.
+
+    Raises:
+        ConfigError: The config is wrong whatever is tried, or the search would choose on the test set.
+    """
+    config = copy.deepcopy(space.first())
+    with open_dict(config):
+        del config["hydra"]
+    searched = space.dimensions.keys()
+    raise_problems([problem for problem in find_problems(config) if problem.where not in searched])
+    objective = metrics.objective(config.objective, rules.stages_to_run(config))
+    what = "a search would choose on the test set"
+    if "/test/" in objective.name:
+        advice = f"try objective={objective.name.replace('/test/', '/val/')}"
+        raise ConfigError([Problem("objective", what, advice)])
+    if config.data.validation == "test":
+        raise ConfigError([Problem("data.validation", what, "try data.validation=5000")])
+    return objective
+
+
+def _command(config: DictConfig, arguments: Sequence[str]) -> list[str]:
+    """What continues this search."""
+    own = ("hydra.sweep.dir=", "hydra.mode=")
+    hydra = [text for text in config.hydra.overrides.hydra if not text.startswith(own)]
+    return ["python", "train.py", "-m", f"hydra.sweep.dir={config.hydra.sweep.dir}", *hydra, *arguments]
+
+
+@dataclass
+class _Search:
+    settings: SearchSettings
+    space: Space
+    objective: metrics.Metric
+    folder: Path
+    study: optuna.Study
+    launcher: Launcher
+
+    def run(self, command: list[str]) -> None:
+        """Go on to the total."""
+        self._settle(interrupted=True)
+        earlier = len(self._counted())
+        if earlier:
+            log.info("The study %s holds %d trials already", self.study.study_name, earlier)
+        if self.settings.sampler == "grid":
+            self._enqueue_grid()
+        failed = 0
+        try:
+            while batch := self._next_batch():
+                first = min(trial.number for trial in batch)
+                self.launcher.launch([self._job(trial) for trial in batch], initial_job_idx=first)
+                failed += self._settle(interrupted=False)
+        finally:
+            self._settle(interrupted=True)
+            text = findings_text(self.study, self.objective, list(self.space.dimensions), command)
+            (self.folder / "search.md").write_text(text)
+            log.info("%s", text)
+        if failed:
+            raise JobError
+
+    def _counted(self, *states: TrialState) -> list[FrozenTrial]:
+        """The trials that have been given to a job, and not back to the queue."""
+        trials = self.study.get_trials(deepcopy=False, states=states or None)
+        return [trial for trial in trials if "folder" in trial.user_attrs and not is_left_out(trial)]
+
+    def _waiting(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False, states=[TrialState.WAITING])
+
+    def _next_batch(self) -> list[Trial]:
+        batch: list[Trial] = []
+        wanted = self.settings.n_trials - len(self._counted())
+        while len(batch) < min(self.settings.n_jobs, wanted):
+            trial = self._ask()
+            if trial is None:
+                break
+            batch.append(trial)
+        return batch
+
+    def _ask(self) -> Trial | None:
+        """The next point that was not there before."""
+        for _ in range(REPEATS):
+            if self.settings.sampler == "grid" and not self._waiting():
+                return None
+            trial = self.study.ask()
+            point = self.space.draw(partial(_suggest, trial))
+            if all(point != other.params for other in self._counted() if other.number != trial.number):
+                overrides = self.space.overrides(point)
+                trial.set_user_attr("overrides", overrides)
+                trial.set_user_attr("folder", str(self._job_folder(trial.number, overrides)))
+                return trial
+            self._leave_out(trial.number, "a repetition")
+        log.info("%d proposals in a row were there already: the space seems exhausted", REPEATS)
+        return None
+
+    def _enqueue_grid(self) -> None:
+        waiting = [trial.system_attrs["fixed_params"] for trial in self._waiting()]
+        known = [*waiting, *(trial.params for trial in self._counted())]
+        new = [point for point in self.space.grid() if point not in known]
+        for point in new[: max(0, self.settings.n_trials - len(known))]:
+            self.study.enqueue_trial(point)
+
+    def _job_folder(self, number: int, overrides: list[str]) -> Path:
+        """Where the launcher will have the job run."""
+        config = self.space.compose(overrides)
+        with open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = number
+        return self.folder / config.hydra.sweep.subdir
+
+    def _job(self, trial: Trial) -> list[str]:
+        """The overrides of a job.
+
+        Those below ``hydra`` are no part of what the run is: its folder's name and its config are without.
+        """
+        storage = QuotedString(storage_url(self.settings, self.folder), Quote.single).with_quotes()
+        watched = [f"hydra.sweeper.storage={storage}", f"hydra.sweeper.trial={trial._trial_id}"]
+        return [*trial.user_attrs["overrides"], *watched]
+
+    def _settle(self, interrupted: bool) -> int:
+        """Tell the study what came of this folder's jobs.
+
+        Args:
+            interrupted: Whether a job without a result was cut off (its point is to be run again), or has
+                failed before it could write one.
+
+        Returns:
+            How many have failed.
+        """
+        failed = 0
+        for trial in self._counted(TrialState.RUNNING):
+            folder = trial.user_attrs["folder"]
+            if not Path(folder).is_relative_to(self.folder):
+                continue  # another machine's
+            result = read_json(Path(folder) / "result.json")
+            status, value = result.get("status"), result.get("metrics", {}).get(self.objective.name)
+            if status == "completed" and value is not None:
+                self.study.tell(trial.number, value)
+            elif status == "pruned":
+                self.study.tell(trial.number, state=TrialState.PRUNED)
+            elif status == "failed" or (status != "interrupted" and not interrupted):
+                self.study.tell(trial.number, state=TrialState.FAIL)
+                failed += 1
+            else:
+                self._leave_out(trial.number, "interrupted")
+                self.study.enqueue_trial(trial.params)
+        return failed
+
+    def _leave_out(self, number: int, why: str) -> None:
+        trial_id = self.study.get_trials(deepcopy=False)[number]._trial_id
+        self.study._storage.set_trial_user_attr(trial_id, "left_out", why)
+        self.study.tell(number, state=TrialState.FAIL)
+
+
+def _suggest(trial: Trial, key: str, values: BaseDistribution) -> Any:
+    if isinstance(values, CategoricalDistribution):
+        return trial.suggest_categorical(key, values.choices)
+    if isinstance(values, IntDistribution):
+        return trial.suggest_int(key, values.low, values.high, step=values.step, log=values.log)
+    assert isinstance(values, FloatDistribution)
+    return trial.suggest_float(key, values.low, values.high, step=values.step, log=values.log)

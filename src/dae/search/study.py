@@ -1,0 +1,121 @@
+"""The study of a search: opened by the sweep, attached to by its jobs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from omegaconf import DictConfig
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    check_distribution_compatibility,
+)
+from optuna.trial import FrozenTrial, Trial
+from pydantic import NonNegativeInt, PositiveInt
+
+from dae.errors import ConfigError, Problem, raise_problems
+from dae.metrics import Metric
+from dae.search.sampling import make_pruner, make_sampler
+from dae.search.space import Space
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class SearchSettings:
+    """``conf/hydra/sweeper/optuna.yaml``, where each key is explained."""
+
+    params: dict[str, Any]
+    n_trials: PositiveInt
+    n_jobs: PositiveInt
+    sampler: Literal["tpe", "random", "grid", "cmaes"]
+    seed: NonNegativeInt
+    pruner: Literal["none", "median", "asha"]
+    grace: PositiveInt
+    storage: str | None
+    study_name: str
+    trial: NonNegativeInt | None
+
+
+def open_study(settings: SearchSettings, space: Space, objective: Metric, folder: Path) -> optuna.Study:
+    """The study, new or continued.
+
+    Raises:
+        ConfigError: It cannot be had, or what is in it cannot be compared with what would come.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if settings.storage is None:
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        study = optuna.create_study(
+            study_name=settings.study_name,
+            storage=storage_url(settings, folder),
+            direction="minimize" if objective.mode == "min" else "maximize",
+            load_if_exists=True,
+        )
+    except Exception as error:  # of whatever library the storage is of
+        what = f"{storage_url(settings, folder)} cannot be opened: {str(error).splitlines()[0]}"
+        raise ConfigError([Problem("hydra.sweeper.storage", what)]) from error
+    trials = study.get_trials(deepcopy=False)
+    study.sampler = make_sampler(settings.sampler, settings.seed + len(trials), settings.n_jobs > 1)
+    raise_problems(_incomparable(study, trials, space, objective))
+    study.set_user_attr("objective", objective.name)
+    fixed = study.user_attrs.get("fixed", space.fixed)
+    if set(fixed) != set(space.fixed):
+        was, now = sorted({*fixed} - {*space.fixed}), sorted({*space.fixed} - {*fixed})
+        log.warning("The earlier trials of this study ran with %s, the next ones run with %s", was, now)
+    study.set_user_attr("fixed", space.fixed)
+    return study
+
+
+def attach_trial(sweeper: DictConfig) -> Trial:
+    """The trial that a job is, in the job's own process.
+
+    Args:
+        sweeper: The job's ``hydra.sweeper``.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.load_study(
+        study_name=sweeper.study_name,
+        storage=sweeper.storage,
+        sampler=optuna.samplers.RandomSampler(),  # never asked
+        pruner=make_pruner(sweeper.pruner, sweeper.grace),
+    )
+    return Trial(study, sweeper.trial)
+
+
+def storage_url(settings: SearchSettings, folder: Path) -> str:
+    """Where the study lies.
+
+    Args:
+        settings: Of the search.
+        folder: Of the sweep.
+    """
+    return settings.storage or f"sqlite:///{folder}/study.db"
+
+
+def _incomparable(
+    study: optuna.Study, trials: Sequence[FrozenTrial], space: Space, objective: Metric
+) -> list[Problem]:
+    advice = f"another hydra.sweeper.study_name than {study.study_name} is another search"
+    was = study.user_attrs.get("objective", objective.name)
+    if was != objective.name:
+        return [Problem("objective", f"found {objective.name}, but the study is judged by {was}", advice)]
+    earlier = {key: values for trial in trials for key, values in trial.distributions.items()}
+    problems = []
+    for key in space.dimensions.keys() & earlier.keys():
+        try:
+            check_distribution_compatibility(earlier[key], space.dimensions[key])
+        except ValueError:
+            found, before = _told(space.dimensions[key]), _told(earlier[key])
+            problems.append(Problem(key, f"found {found}, but the study searches over {before}", advice))
+    return problems
+
+
+def _told(values: BaseDistribution) -> str:
+    return ", ".join(values.choices) if isinstance(values, CategoricalDistribution) else str(values)

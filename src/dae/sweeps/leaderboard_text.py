@@ -1,0 +1,92 @@
+"""A leaderboard for people: ``leaderboard.md``, and some lines for the console."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from dae.sweeps.cautions import cautions
+from dae.sweeps.commands import next_commands
+from dae.sweeps.ranking import Leaderboard
+from dae.words import path_from_here
+
+ROWS_ON_THE_CONSOLE = 10
+WIDEST_VALUE = 40
+BETTER = {"min": "lower is better", "max": "higher is better"}
+
+
+def markdown_text(board: Leaderboard) -> str:
+    """The whole page."""
+    head, *rows = _table(board)
+    lines = [f"# {board.folder.name}", "", f"{headline(board)}. {count_by_status(board)}.", ""]
+    lines += [_row(head), _row(["---"] * len(head)), *map(_row, rows)]
+    if words := list(cautions(board)):
+        lines += ["", "## Caution", "", *(f"* {sentence}." for sentence in words)]
+    if failed := [job for job in board.jobs if job.failed]:
+        lines += ["", "## Failed jobs", "", *(f"* `{job.folder.name}`: {job.error}" for job in failed)]
+    lines += ["", "## Commands", ""]
+    for label, command in next_commands(board).items():
+        lines += [f"{label.capitalize()}:", "", "```bash", command, "```", ""]
+    lines.append(
+        "The same in figures: `leaderboard.csv`, a row a group of seeds, and `jobs.csv`, a row a job."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def console_text(board: Leaderboard) -> str:
+    """A short table, what to be careful about, what to type, where the files are."""
+    head, *rows = [[_clip(cell) for cell in row] for row in _table(board)]
+    shown = [head, *rows[:ROWS_ON_THE_CONSOLE]]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    lines = [f"{headline(board)}. {count_by_status(board)}."]
+    for row in shown:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        lines.append("  " + "  ".join(cells).rstrip())
+    if len(rows) > ROWS_ON_THE_CONSOLE:
+        lines.append(f"  ... {len(rows) - ROWS_ON_THE_CONSOLE} more in leaderboard.md")
+    lines += [f"  Caution: {sentence}" for sentence in cautions(board)]
+    lines += [f"  {label:<18}  {command}" for label, command in next_commands(board).items()]
+    folder = path_from_here(board.folder.absolute())
+    lines.append(
+        f"  {'where it stands':<18}  {folder}  (report.html, leaderboard.md, leaderboard.csv, jobs.csv)"
+    )
+    return "\n".join(lines)
+
+
+def headline(board: Leaderboard) -> str:
+    """What the ranking is by."""
+    if board.objective is None:
+        return "Leaderboard: no job has been measured yet"
+    name, better = board.objective.name, BETTER[board.objective.mode]
+    return f"Leaderboard by {name} of the best checkpoint ({better}), mean over seeds"
+
+
+def count_by_status(board: Leaderboard) -> str:
+    """How many jobs there are, and how they have ended."""
+    counts = Counter(job.status for job in board.jobs)
+    jobs = "1 job" if len(board.jobs) == 1 else f"{len(board.jobs)} jobs"
+    return f"{jobs}: {', '.join(f'{count} {status}' for status, count in sorted(counts.items()))}"
+
+
+def _table(board: Leaderboard) -> list[list[str]]:
+    """Its head first; of the test metrics only the objective's own, the others are in the file."""
+    test = board.objective.name.replace("/val/", "/test/") if board.objective else None
+    tested = [test] if test in board.metrics and board.objective and test != board.objective.name else []
+    rows = [["rank", *board.keys, "n", "failed", "mean", "std", *tested]]
+    for place, group in zip(board.ranks, board.groups, strict=True):
+        values = group.jobs[0].values
+        row = ["-" if place is None else str(place), *(values.get(key, "-") for key in board.keys)]
+        row += [str(len(group.scored)), str(group.failed), _figure(group.mean), _figure(group.std)]
+        rows.append(row + [_figure(group.figures(name)[0]) for name in tested if name])
+    return rows
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= WIDEST_VALUE else f"{text[: WIDEST_VALUE - 3]}..."
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

@@ -1,0 +1,31 @@
+"""Stops a stage that no longer improves."""
+
+from __future__ import annotations
+
+from pydantic import NonNegativeFloat, PositiveInt
+from pytorch_lightning import LightningModule, Trainer, callbacks
+
+from dae.training.checkpointing import StageCheckpoint
+
+
+class EarlyStopping(callbacks.EarlyStopping):
+    """Lightning's, on whatever decides the stage's ``best.ckpt``.
+
+    Args:
+        patience: Validations without improvement before the stop.
+        min_delta: What counts as one, in the unit of the metric.
+    """
+
+    def __init__(self, patience: PositiveInt = 3, min_delta: NonNegativeFloat = 0.0) -> None:
+        super().__init__(monitor="", patience=patience, min_delta=min_delta)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Take the monitor of the checkpoint."""
+        (checkpoint,) = (c for c in trainer.checkpoint_callbacks if isinstance(c, StageCheckpoint))
+        assert checkpoint.monitor is not None  # settings.py refuses early stopping on the test set
+        self.monitor = checkpoint.monitor
+        self.mode = checkpoint.mode
+        self.min_delta = abs(self.min_delta) * (1 if self.mode == "max" else -1)
+        if stage == "fit":
+            self.best_score = self.best_score.new_tensor(float("-inf" if self.mode == "max" else "inf"))
+        super().setup(trainer, pl_module, stage)

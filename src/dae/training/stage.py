@@ -1,0 +1,138 @@
+"""One stage: Trainer, loggers, callbacks, the fit, the checkpoint that counts, the test."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from omegaconf import OmegaConf
+from pytorch_lightning import Callback, LightningModule, Trainer, loggers
+
+from dae.data.images import ImageDataModule
+from dae.files import write_json
+from dae.metrics import Metric
+from dae.models.classifier import EncoderClassifier
+from dae.runs.checkpoint import read
+from dae.runs.stage_result import StageResult
+from dae.training.checkpointing import StageCheckpoint
+from dae.training.divergence import StopOnDivergence
+from dae.training.frozen import FrozenGuard
+from dae.training.loggers import TensorBoardLogger
+from dae.training.memory import release_memory
+from dae.training.progress import progress_callbacks
+from dae.training.pruning import Pruning
+from dae.training.seeding import EpochSeed
+from dae.training.summary import model_table
+
+log = logging.getLogger(__name__)
+
+
+def run_stage(
+    module: LightningModule,
+    data: ImageDataModule,
+    *,
+    folder: Path,
+    seed: int,
+    epochs: int,
+    monitor: Metric,
+    make_trainer: Callable[..., Trainer],
+    make_loggers: Sequence[Callable[..., loggers.Logger]],
+    callbacks: Sequence[Callback],
+    config: dict[str, Any],
+) -> StageResult:
+    """Fit a module, find its best checkpoint and test that once; go on from ``last.ckpt`` if it is there.
+
+    Args:
+        module: Of stage 1 or stage 2.
+        data: Set up already.
+        folder: Of the stage.
+        seed: The run's.
+        epochs: 0 keeps the module as it is, measures and saves it.
+        monitor: What decides the best epoch, unless validation is the test set: then nothing is chosen.
+        make_trainer: ``trainer.build_trainer`` with the user's settings.
+        make_loggers: Each is given the folder.
+        callbacks: The user's.
+        config: The run's hyperparameters.
+    """
+    quiet_lightning()
+    release_memory()
+    folder.mkdir(parents=True, exist_ok=True)
+    last = read(folder / "last.ckpt") if (folder / "last.ckpt").is_file() else None
+    started = time.perf_counter() - (last.seconds if last else 0)
+    log.info("%s\n%s", type(module).__name__, model_table(module, _blank_images(data)))
+
+    chosen = data.validation != "test"
+    seconds = time.perf_counter() - started
+    checkpoint = StageCheckpoint(folder, monitor.name if chosen else None, monitor.mode, seconds)
+    own = [EpochSeed(seed, str(module.stage)), StopOnDivergence(), checkpoint, *progress_callbacks()]
+    own += [FrozenGuard()] if isinstance(module, EncoderClassifier) else []
+    all_loggers = [make(save_dir=folder) for make in make_loggers]
+    trainer = make_trainer(max_epochs=epochs, callbacks=[*callbacks, *own], logger=all_loggers, folder=folder)
+    for logger in all_loggers:
+        logger.log_hyperparams(config)
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(config)}```")
+
+    best = folder / "best.ckpt"
+    status = "failed"
+    try:
+        if last:
+            log.info("%s goes on after epoch %d", module.stage, last.epochs)
+        trainer.fit(module, datamodule=data, ckpt_path=str(last.path) if last else None)
+        pruned = any(isinstance(callback, Pruning) and callback.pruned for callback in callbacks)
+        if epochs == 0:
+            trainer.save_checkpoint(best)
+        counted = read(best)
+        measured: list[Mapping[str, float]] = [counted.metrics]
+        if not counted.metrics:  # its epoch was not validated
+            measured = [*trainer.validate(module, datamodule=data, ckpt_path=str(best), verbose=False)]
+        if not pruned:
+            measured += trainer.test(module, datamodule=data, ckpt_path=str(best), verbose=False)
+            if trainer.is_global_zero:
+                write_json(folder / "test.json", cast(dict[str, Any], module.tested))
+        metrics = {name: value for part in measured for name, value in part.items() if name != "step"}
+        for logger in all_loggers:
+            logger.log_metrics(
+                {f"result/{name}": value for name, value in metrics.items()}, step=counted.epochs
+            )
+        status = "completed"
+        profile = trainer.profiler.summary()  # type: ignore[attr-defined]
+        if profile:
+            log.info("%s", profile)
+    finally:
+        for logger in all_loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.close(status)
+    why = f"best {monitor.name}" if chosen else "the last: nothing is chosen on the test set"
+    log.info("%s: epoch %d counts (%s)", module.stage, counted.epochs, why)
+    result = StageResult(metrics, best, time.perf_counter() - started, epochs, pruned=pruned)
+    if not pruned and trainer.is_global_zero:
+        result.save()
+    return result
+
+
+def _blank_images(data: ImageDataModule) -> torch.Tensor:
+    return torch.zeros(2, data.channels, data.image_size, data.image_size)
+
+
+def quiet_lightning() -> None:
+    """Silence what a user can do nothing about: tips, and warnings about what is done here on purpose."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        ".*LeafSpec.*",  # torch's own, of Lightning
+        ".*does not have many workers.*",  # batches are drawn by index, in this process
+        ".*Checkpoint directory .* exists and is not empty.*",  # the logger is there first
+        ".*Experiment logs directory .* exists and is not empty.*",
+        ".*module.* in eval mode at the start of training.*",  # frozen blocks
+        ".*could not find the monitored key.*",  # the epochs before the first validation
+        ".*The number of training batches .* is smaller than the logging interval.*",
+        ".*It is recommended to use .*sync_dist=True.*",  # the metrics have done it when they were computed
+        ".*lr_scheduler.step\\(\\).* before .*optimizer.step\\(\\).*",  # 16-mixed skips its first steps
+    ):
+        warnings.filterwarnings("ignore", message=message)

@@ -1,0 +1,116 @@
+"""How many threads compute, and how they wait for each other.
+
+A step of stage 1 has some hundred short parallel parts, and after each of them the threads wait for the last.
+GNU's OpenMP, which torch brings along, lets a waiting thread spin for 300,000 turns. Where every thread has a
+core of its own, that is the fastest way. On a machine that does anything else, the one that spins keeps the
+core from the one that is waited for, and a step takes up to fifty times as long.
+
+The way of waiting changes no result, so it may depend on the load. The number of threads decides the last
+bits of sums, so it depends on the cores of this process and on the config alone, and a resumed run keeps its
+own.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import sys
+from functools import cache
+from pathlib import Path
+
+from dae.words import counted
+
+log = logging.getLogger(__name__)
+
+# OpenMP's own variable, that of GNU's runtime (Linux), that of Intel's and LLVM's (macOS, conda).
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+# On a quiet machine: spin through nearly all waits of a step, then sleep. Measured by benchmarks/threads.py.
+SPIN = {"GOMP_SPINCOUNT": "20000", "KMP_BLOCKTIME": "1"}
+# On a busy one: sleep at once.
+SLEEP = {"OMP_WAIT_POLICY": "passive"}
+# The load average a core from which on a machine is busy: somebody else computes on half of the cores.
+BUSY = 0.5
+
+_reason = "set in the environment"
+
+
+def settle_waiting() -> None:
+    """Choose how threads wait, unless the user has. Torch reads it once, when it is imported."""
+    global _reason
+    if any(name in os.environ for name in WAITING):
+        return
+    if "torch" in sys.modules:
+        _reason = "torch was imported before it could be chosen"
+        return
+    load, cores = os.getloadavg()[0], available_cores()
+    busy = load >= BUSY * cores
+    os.environ.update(SLEEP if busy else SPIN)
+    _reason = f"the machine is {'busy' if busy else 'quiet'}: load average {load:.1f}"
+
+
+def settle_count(began_with: int | None = None, launcher_cores: int | None = None) -> None:
+    """Choose how many threads compute; one line of the log says how many, how they wait, and why.
+
+    Args:
+        began_with: The number of threads that a resumed run has had until now.
+        launcher_cores: What a launcher gives to each job and leaves to the job to keep to.
+    """
+    import torch  # after settle_waiting; and --help does without
+
+    cores, chosen_by_user = available_cores(), "OMP_NUM_THREADS" in os.environ
+    count, why = min(_default_count(), cores), f"{counted(cores, 'core')} available"
+    if launcher_cores is not None:
+        count, why = launcher_cores, "hydra.launcher.cpus_per_task"
+    elif chosen_by_user:
+        count, why = _default_count(), "OMP_NUM_THREADS"
+    if began_with is not None and began_with != count:
+        if chosen_by_user or began_with > cores:
+            words = "This run was begun with %s: from here on its last digits may come out otherwise"
+            log.warning(words, counted(began_with, "thread"))
+        else:
+            count, why = began_with, "as this run was begun"
+    torch.set_num_threads(count)
+    waiting = " ".join(f"{name}={os.environ[name]}" for name in WAITING if name in os.environ)
+    log.info("Threads: %d (%s), waiting: %s (%s)", count, why, waiting or "OpenMP's default", _reason)
+
+
+@cache
+def _default_count() -> int:
+    """What torch takes by itself, asked before anything has changed it: ``OMP_NUM_THREADS``, or its cores."""
+    import torch  # see settle_count
+
+    return torch.get_num_threads()
+
+
+def available_cores() -> int:
+    """The cores that this process may use: its affinity, cut by the quota of its control groups."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(min(cores, control_group_quota())))
+
+
+def control_group_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float:
+    """Processor time in cores that Linux' control groups grant to this process; infinite without a limit.
+
+    Args:
+        root: Where the control groups are mounted.
+        own: The file that names those of this process, a line ``<number>:<controllers>:<path>`` each.
+    """
+    names = [line.split(":", 2)[2] for line in own.read_text().splitlines()] if own.is_file() else []
+    quotas = [math.inf]
+    for path in {Path(), *(Path(name.lstrip("/")) for name in names)}:
+        for group in (path, *path.parents):
+            quotas += _quotas(root / group, root / "cpu" / group)
+    return min(quotas)
+
+
+def _quotas(group: Path, cpu_group: Path) -> list[float]:
+    """The quota of one group, in version 2 of the control groups or in version 1, in microseconds."""
+    if (group / "cpu.max").is_file():
+        quota, period = (group / "cpu.max").read_text().split()
+        return [] if quota == "max" else [int(quota) / int(period)]
+    files = [cpu_group / f"cpu.cfs_{name}_us" for name in ("quota", "period")]
+    if not all(file.is_file() for file in files):
+        return []
+    quota_us, period_us = (int(file.read_text()) for file in files)
+    return [quota_us / period_us] if quota_us > 0 else []

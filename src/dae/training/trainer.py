@@ -1,0 +1,179 @@
+"""Lightning's Trainer, with the settings that make sense for one stage and ``precision: auto``."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pytorch_lightning import Callback, Trainer, plugins
+from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+from pytorch_lightning.profilers import PassThroughProfiler
+
+from dae.errors import ConfigError, Problem
+from dae.files import atomic_path
+from dae.training.processes import device_count
+
+log = logging.getLogger(__name__)
+
+Batches = PositiveInt | Annotated[float, Field(gt=0, le=1)]
+Computed = Literal["32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true"]
+Precision = Literal["auto"] | Computed
+
+
+def build_trainer(
+    max_epochs: int,
+    callbacks: Sequence[Callback],
+    logger: Sequence[Logger],
+    folder: Path,
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto",
+    strategy: Literal["auto", "ddp"] = "auto",
+    devices: PositiveInt | Annotated[list[NonNegativeInt], Field(min_length=1)] = 1,
+    precision: Precision = "auto",
+    gradient_clip_val: NonNegativeFloat | None = None,
+    gradient_clip_algorithm: Literal["norm", "value"] = "norm",
+    accumulate_grad_batches: PositiveInt = 1,
+    limit_train_batches: Batches = 1.0,
+    limit_val_batches: Batches = 1.0,
+    limit_test_batches: Batches = 1.0,
+    check_val_every_n_epoch: PositiveInt = 1,
+    log_every_n_steps: PositiveInt = 50,
+    deterministic: bool = False,
+    detect_anomaly: bool = False,
+    profiler: Literal["simple", "advanced", "pytorch"] | None = None,
+) -> Trainer:
+    """A Trainer for one stage; what is not said here is Lightning's own meaning of the word.
+
+    Args:
+        max_epochs: From ``dae.epochs`` or ``classifier.epochs``.
+        callbacks: In their order.
+        logger: All that are logged to.
+        folder: Of the stage.
+        accelerator: ``auto`` is the best that is there.
+        strategy: ``auto`` trains on one device; ``ddp`` on several, whose processes ``processes.py`` starts.
+        devices: How many, or a list with the indices of those to use.
+        precision: ``auto`` is bf16-mixed where the device computes in bf16, else 32-true.
+        gradient_clip_val: Largest gradient; null for no clipping.
+        gradient_clip_algorithm: Clip the ``norm`` of all gradients, or each ``value``.
+        accumulate_grad_batches: Batches an optimizer step.
+        limit_train_batches: A number of batches or a share of an epoch.
+        limit_val_batches: The same for validation.
+        limit_test_batches: The same for the test.
+        check_val_every_n_epoch: Epochs between two validations.
+        log_every_n_steps: Steps between two points of the training curve.
+        deterministic: Only deterministic kernels (CUDA).
+        detect_anomaly: Say where a NaN arose in the backward pass; slow.
+        profiler: Time the parts of the fit; printed at its end.
+
+    Raises:
+        ConfigError: The device is not there.
+    """
+    chosen, why = device_type(accelerator)
+    computed, reason = best_precision(chosen) if precision == "auto" else (precision, "asked for")
+    log.info("Device: %s (%s), precision: %s (%s)", chosen, why, computed, reason)
+    if not torch.cuda.is_available():
+        # Torch looks for the driver in each step of Adam, a tenth of a step of stage 2, unless told not to.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    # Lightning takes a precision or a plugin that stands for one.
+    own = [Bf16Mixed("bf16-mixed", chosen)] if computed == "bf16-mixed" else []
+    several = device_count({"devices": devices}) > 1
+    # Named, since under SLURM Lightning would take its processes for those of the run.
+    environment = [LightningEnvironment()] if several else []
+    return Trainer(
+        accelerator=chosen,
+        devices=devices,
+        precision=None if own else computed,
+        plugins=[WholeCheckpoints(), *own, *environment],
+        strategy=strategy if several else "auto",
+        max_epochs=max_epochs,
+        callbacks=list(callbacks),
+        # False, not []: an empty list would be replaced by Lightning's default logger.
+        logger=list(logger) or False,
+        default_root_dir=folder,
+        gradient_clip_val=gradient_clip_val,
+        gradient_clip_algorithm=gradient_clip_algorithm,
+        accumulate_grad_batches=accumulate_grad_batches,
+        limit_train_batches=limit_train_batches,
+        limit_val_batches=limit_val_batches,
+        limit_test_batches=limit_test_batches,
+        check_val_every_n_epoch=check_val_every_n_epoch,
+        log_every_n_steps=log_every_n_steps,
+        deterministic=deterministic,
+        detect_anomaly=detect_anomaly,
+        profiler=profiler or Unprofiled(),
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
+        # Evaluation in torch.inference_mode is Lightning's default; the batches are ours and need no sampler.
+        use_distributed_sampler=False,
+    )
+
+
+class Unprofiled(PassThroughProfiler):
+    """No profiler: one context for every hook, where Lightning's makes a new one for each, some 80 a step."""
+
+    _nothing = nullcontext()
+
+    def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
+        """Do nothing."""
+        return self._nothing
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are whole or not there. Lightning's pass through $TMPDIR, perhaps on another disk."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Write beside ``path``, then take its place."""
+        with atomic_path(Path(path)) as temporary:
+            torch.save(checkpoint, temporary)
+
+
+class Bf16Mixed(plugins.MixedPrecision):
+    """Lightning's bf16-mixed, with gradient clipping for fused optimizers too.
+
+    Lightning refuses it to all mixed precision since fused optimizers unscale their gradients themselves;
+    bf16 scales nothing.
+    """
+
+    clip_gradients = plugins.Precision.clip_gradients
+
+
+def device_type(accelerator: str) -> tuple[Literal["cpu", "cuda", "mps"], str]:
+    """The device that ``accelerator`` means on this machine, and why.
+
+    Raises:
+        ConfigError: It is not there.
+    """
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if accelerator == "auto":
+        if cuda:
+            return "cuda", "CUDA is available"
+        return ("mps", "MPS is available") if mps else ("cpu", "no CUDA, no MPS here")
+    if accelerator in ("gpu", "cuda") and cuda:
+        return "cuda", "asked for"
+    if accelerator in ("gpu", "mps") and mps:
+        return "mps", "asked for"
+    if accelerator == "cpu":
+        return "cpu", "asked for"
+    here = [name for name, there in (("cuda", cuda), ("mps", mps), ("cpu", True)) if there]
+    what = f"found {accelerator!r}, but this machine has {', '.join(here)}"
+    raise ConfigError([Problem("trainer.accelerator", what, "try trainer=auto")])
+
+
+def best_precision(device: str) -> tuple[Computed, str]:
+    """The fastest precision whose results are those of float32 here, and why."""
+    if device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bf16-mixed", "this GPU computes in bf16"
+    if device == "cpu" and torch.cpu._is_avx512_bf16_supported():
+        return "bf16-mixed", "this processor computes in bf16 (avx512_bf16)"
+    return "32-true", "bf16 is not computed in hardware here"

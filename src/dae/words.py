@@ -1,0 +1,52 @@
+"""How things are written for people: figures, times, counted nouns, paths, overrides, nearest names."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def format_figure(value: float | None) -> str:
+    """Four digits behind the point, or four that count where those would hide it."""
+    if value is None:
+        return "–"  # noqa: RUF001
+    return f"{value:.4f}" if value == 0 or abs(value) >= 1e-4 else f"{value:.3g}"
+
+
+def format_duration(value: float | None) -> str:
+    """``1 h 02 min``, ``3 min 05 s``, ``12.3 s``."""
+    if value is None:
+        return "–"  # noqa: RUF001
+    if value < 60:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 epoch``, ``2 epochs``."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+def closest_name(name: str, names: Iterable[str]) -> str | None:
+    """The one of ``names`` that ``name`` most likely meant, or None."""
+    found = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return found[0] if found else None
+
+
+def quoted_override(key: str, value: object) -> str:
+    """``key=value`` as one can paste it: quoted for Hydra where its grammar needs it, then for the shell."""
+    text = "null" if value is None else str(value)
+    if not re.fullmatch(r"[\w./:+\-]+|\[[\w., -]*\]", text):
+        escaped = text.replace('"', r"\"")
+        text = f'"{escaped}"'
+    return shlex.quote(f"{key}={text}")
+
+
+def path_from_here(path: Path) -> str:
+    """The path as one would type it here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -1,0 +1,96 @@
+"""Each file of conf/ composes, is accepted, and can be built."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+from dae.config.groups import conf_folder, group_choices, group_names
+from dae.config.settings import check_config
+from dae.models.autoencoder import DenoisingAutoencoder
+from dae.models.networks import ConvEncoder
+from dae.run import build
+from helpers import composed
+
+CHOICES = [
+    f"{group}={choice}"
+    for group in group_names()
+    if group not in ("optimizer", "scheduler")
+    for choice in group_choices(group)
+]
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_each_choice_is_accepted_and_built(choice, tmp_path):
+    # A GPU is not there to be accepted; an experiment or debug choice is built by its parts.
+    overrides = [choice, "trainer.accelerator=cpu"] if choice == "trainer=gpu" else [choice]
+    cfg = composed(*overrides)
+    check_config(cfg)
+    data = build(cfg.data)
+    assert data.batch_size == cfg.data.batch_size
+    module = DenoisingAutoencoder(
+        **{name: build(cfg.dae[name]) for name in ("encoder", "decoder", "noise", "reference_noise")},
+        noise_seed=0,
+        optimizer=build(cfg.dae.optimizer),
+        scheduler=build(cfg.dae.scheduler),
+    )
+    assert module(torch.rand(2, 1, 28, 28)).shape == (2, 1, 28, 28)
+    for stage in (cfg.dae, cfg.classifier):
+        optimizer = build(stage.optimizer)(module.parameters())
+        scheduler = build(stage.scheduler)(optimizer, 10)
+        assert scheduler is None or scheduler.get_last_lr()[0] <= stage.optimizer.lr
+    trainer = build(cfg.trainer)(
+        max_epochs=1,
+        callbacks=[build(node) for node in cfg.callbacks.values()],
+        logger=[build(node)(save_dir=tmp_path) for node in cfg.logger.values()],
+        folder=tmp_path,
+    )
+    assert trainer.max_epochs == 1
+
+
+def test_the_defaults_are_the_notebooks():
+    cfg = composed("experiment=notebook")
+    assert (cfg.data.source, cfg.data.batch_size, cfg.data.validation) == ("mnist", 128, "test")
+    assert (cfg.dae.epochs, cfg.classifier.epochs) == (10, 10)
+    assert cfg.dae.optimizer._target_ == cfg.classifier.optimizer._target_ == "torch.optim.Adam"
+    assert cfg.dae.optimizer.lr == cfg.classifier.optimizer.lr == 1e-3
+    assert (cfg.dae.noise._target_, cfg.dae.noise.p) == ("dae.models.noise.Dropout", 0.2)
+    assert cfg.trainer.precision == "32-true"
+    assert composed().data.validation == 5000
+
+
+def test_size_and_channels_reach_the_networks():
+    cfg = composed("data.image_size=32", "data.channels=3", "dae.encoder.widths=[8,6,4]")
+    encoder, decoder = build(cfg.dae.encoder), build(cfg.dae.decoder)
+    assert isinstance(encoder, ConvEncoder)
+    assert decoder(encoder(torch.rand(1, 3, 32, 32))).shape == (1, 3, 32, 32)
+
+
+def test_the_reference_noise_does_not_follow_the_trained_one():
+    cfg = composed("dae/noise=gaussian", "dae.noise.std=0.7")
+    assert cfg.dae.noise._target_.endswith("Gaussian")
+    assert cfg.dae.reference_noise._target_.endswith("Dropout")
+    assert cfg.dae.reference_noise.p == 0.2
+
+
+def test_every_key_has_a_comment():
+    bare = []
+    for file in conf_folder().rglob("*.yaml"):
+        relative = file.relative_to(conf_folder()).as_posix()
+        if relative.startswith(("hydra/", "local/")) or relative == "train.yaml":
+            continue
+        for line in file.read_text().splitlines():
+            leaf = re.match(r"\s*(\w+): \S", line)
+            if leaf and leaf.group(1) not in ("_target_", "_partial_", "defaults") and "#" not in line:
+                bare.append(f"{relative}: {line}")
+    assert not bare
+
+
+def test_each_experiment_opens_with_its_command_and_what_to_expect():
+    for group in ("experiment", "debug"):
+        for choice in group_choices(group):
+            head = (conf_folder() / group / f"{choice}.yaml").read_text().split("\n\n")[0]
+            assert f"python train.py {group}={choice}" in head
+            assert "# Expect " in head

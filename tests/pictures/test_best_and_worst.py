@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dae.models.cross_entropy import binary_cross_entropy
+from dae.pictures import best_and_worst
+from dae.pictures.best_and_worst import image_losses, most_extreme
+from dae.pictures.figures import draw_image_rows
+from helpers import Train
+
+
+def test_extremes_of_batches_are_those_of_all():
+    values = torch.randn(50)
+    found: dict[str, torch.Tensor] = {}
+    for part in torch.stack([values, torch.arange(50.0)]).split(7, dim=1):
+        found = most_extreme(found, {"loss": part[0], "index": part[1]}, 4, largest=True)
+    expected = values.topk(4)
+    assert torch.equal(found["loss"], expected.values)
+    assert torch.equal(found["index"], expected.indices.float())
+
+
+def test_a_loss_an_image_whose_mean_is_the_loss():
+    logits, images = torch.randn(6, 1, 4, 4), torch.rand(6, 1, 4, 4)
+    assert image_losses(logits, images).mean() == pytest.approx(float(binary_cross_entropy(logits, images)))
+    assert image_losses(logits, images)[2] == pytest.approx(float(binary_cross_entropy(logits[2], images[2])))
+
+
+def test_picked_from_the_whole_validation_set(train: Train, monkeypatch: pytest.MonkeyPatch):
+    every: list[torch.Tensor] = []
+    seen: list[tuple[dict[str, torch.Tensor], list[str], str]] = []
+
+    def all_losses(logits, images):
+        every.append(image_losses(logits, images).clone())
+        return every[-1]
+
+    def spy(rows, captions, title):
+        seen.append((rows, captions["clean"], title))
+        return draw_image_rows(rows, captions, title)
+
+    monkeypatch.setattr(best_and_worst, "image_losses", all_losses)
+    monkeypatch.setattr(best_and_worst, "draw_image_rows", spy)
+    quick = ("stage=dae", "data=digits", "data.limit=64", "callbacks=best_and_worst", "dae.epochs=1")
+    folder = train(*quick, "callbacks.best_and_worst.count=3").folder
+    assert (folder / "dae" / "best_and_worst.png").is_file()
+    ((rows, captions, title),) = seen
+    ordered = torch.cat(every).sort().values.tolist()
+    assert len(every) == 2
+    expected = [*ordered[:3], *ordered[:-4:-1]]
+    assert [caption.split("loss ")[1] for caption in captions] == [f"{loss:.3f}" for loss in expected]
+    assert [caption.split("\n")[0] for caption in captions] == ["best"] * 3 + ["worst"] * 3
+    assert title == "Least and greatest loss: validation images (epoch 1)"
+    shown = torch.nn.functional.binary_cross_entropy(rows["reconstruction"], rows["clean"], reduction="none")
+    assert torch.allclose(shown.mean((1, 2, 3)), torch.tensor(expected), atol=1e-4)

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import re
+
+from tensorboard.plugins.custom_scalar import layout_pb2
+
+from dae.pictures.layout import custom_scalars
+from helpers import Train, events
+
+
+def test_each_chart_has_something_to_show(train: Train):
+    quick = (
+        "data=digits",
+        "data.limit=160",
+        "dae.epochs=1",
+        "classifier.epochs=1",
+        "trainer.log_every_n_steps=5",
+    )
+    folder = train(*quick, "callbacks=all").folder
+    for stage in ("dae", "classifier"):
+        found = events(folder / stage)
+        (written,) = found.Tensors("custom_scalars__config__")
+        layout = layout_pb2.Layout.FromString(written.tensor_proto.string_val[0])
+        (category,) = layout.category
+        assert category.title == stage
+        assert {chart.title for chart in category.chart} == set(custom_scalars(stage))
+        tags = found.Tags()["scalars"]
+        shown = {
+            chart.title: [tag for tag in tags if re.search(chart.multiline.tag[0], tag)]
+            for chart in category.chart
+        }
+        assert not [title for title, lines in shown.items() if not lines]
+        assert {f"{stage}/train/loss", f"{stage}/val/loss"} <= set(shown["loss"])

@@ -1,0 +1,89 @@
+"""What all callbacks together must not do: change a run, or end it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dae.runs.checkpoint import content_hash, read
+from helpers import Train
+
+QUICK = ("data=digits", "data.limit=96", "dae.epochs=2", "classifier.epochs=2", "callbacks=all")
+STAGE_1 = tuple(
+    f"dae/{name}.png"
+    for name in (
+        "reconstructions",
+        "best_and_worst",
+        "robustness",
+        "latent",
+        "interpolation",
+        "filters",
+        "activations",
+    )
+)
+STAGE_2 = tuple(f"classifier/{name}.png" for name in ("confusion", "calibration", "mistakes"))
+
+
+def pictures(folder: Path) -> set[str]:
+    return {file.relative_to(folder).as_posix() for file in folder.glob("*/*.png")}
+
+
+def test_a_watched_run_is_the_same_run_bit_for_bit(train: Train):
+    hashes = []
+    for callbacks in ("callbacks=all", "callbacks=none"):
+        done = train(*QUICK, callbacks, "dae/scheduler=one_cycle", place=callbacks)
+        assert done.exit_code == 0, done.text
+        files = [done.folder / stage / "last.ckpt" for stage in ("dae", "classifier")]
+        hashes.append(([content_hash(read(file).tensors) for file in files], done.result["metrics"]))
+    assert hashes[0] == hashes[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("logger=none",), STAGE_1 + STAGE_2),
+        (("dae.epochs=0", "classifier.epochs=0"), STAGE_1 + STAGE_2),
+        (("logger=csv", "data.channels=3", "data.image_size=32", "dae/noise=none"), STAGE_1 + STAGE_2),
+        (("classifier=mlp",), STAGE_2),
+        (("data.augment=2", "trainer.accumulate_grad_batches=2", "data.validation=test"), STAGE_1 + STAGE_2),
+    ],
+    ids=" ".join,
+)
+def test_pictures_of_every_run(train: Train, arguments: tuple[str, ...], expected: tuple[str, ...]):
+    done = train(*QUICK, *arguments)
+    assert done.exit_code == 0, done.text
+    assert pictures(done.folder) == set(expected)
+
+
+def test_images_that_stay_in_their_files(train: Train, tmp_path: Path):
+    for label, name in enumerate(("dark", "light")):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(30):
+            colour = (100 * label + 2 * number, 40, 90)
+            Image.new("RGB", (32, 32), colour).save(tmp_path / "images" / name / f"{number}.png")
+    folder = (
+        "data=image_folder",
+        f"data.root={tmp_path / 'images'}",
+        "data.in_memory=false",
+        "data.limit=20",
+    )
+    done = train(*QUICK, *folder, "data.channels=3", "data.image_size=32")
+    assert done.exit_code == 0, done.text
+    assert pictures(done.folder) == {*STAGE_1, *STAGE_2}
+
+
+def test_weights_that_are_no_numbers(train: Train):
+    """The loss of the last step is one, but what it leads to is not."""
+    one_step = ("data.limit=10", "data.batch_size=10", "dae.epochs=1", "classifier.epochs=1")
+    wild = (
+        "dae/optimizer=sgd",
+        "dae.optimizer.lr=1e38",
+        "classifier/optimizer=sgd",
+        "classifier.optimizer.lr=1e38",
+    )
+    for stage in (("stage=dae",), ("stage=classifier", "classifier=mlp")):
+        done = train(*QUICK, *one_step, *wild, *stage, "trainer.log_every_n_steps=1", place=stage[0])
+        assert done.exit_code == 0, done.text
+        assert pictures(done.folder) == {name for name in STAGE_1 + STAGE_2 if name.startswith(stage[0][6:])}

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import struct
+import time
+
+import numpy as np
+from torch.utils.tensorboard import SummaryWriter
+
+from dae.report.scalars import read_series
+
+
+def test_scalars_are_read_and_large_records_passed_over(tmp_path):
+    with SummaryWriter(str(tmp_path)) as writer:
+        writer.add_image("picture", np.random.rand(3, 60, 60))
+        for step in (2, 1, 3):
+            writer.add_scalar("dae/val/loss", 0.5 / step, step)
+        writer.add_scalar("dae/val/loss", float("nan"), 4)
+    assert read_series(tmp_path) == {"dae/val/loss": [(1, 0.5), (2, 0.25), (3, np.float32(0.5 / 3))]}
+
+
+def test_a_large_record_is_not_even_looked_at(tmp_path):
+    with SummaryWriter(str(tmp_path)) as writer:
+        writer.add_scalar("x", 1.0, 1)
+    (file,) = tmp_path.iterdir()
+    garbage = struct.pack("<Q", 9000) + b"crc!" + b"\xff" * 9000 + b"crc!"
+    file.write_bytes(garbage + file.read_bytes())
+    assert read_series(tmp_path) == {"x": [(1, 1.0)]}
+
+
+def test_a_file_that_is_being_written_ends_in_half_a_record(tmp_path):
+    with SummaryWriter(str(tmp_path)) as writer:
+        for step in (1, 2):
+            writer.add_scalar("x", 1.0, step)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:-3])
+    assert read_series(tmp_path) == {"x": [(1, 1.0)]}
+
+
+def test_of_an_epoch_that_was_done_twice_the_later_counts(tmp_path):
+    for value in (1.0, 2.0):
+        with SummaryWriter(str(tmp_path)) as writer:
+            writer.add_scalar("x", value, 1)
+        time.sleep(1.1)  # the files are named after the second
+    assert read_series(tmp_path) == {"x": [(1, 2.0)]}
+
+
+def test_metrics_csv(tmp_path):
+    (tmp_path / "metrics.csv").write_text("epoch,step,a,b\n0,1,0.5,\n1,2,0.25,7\n")
+    assert read_series(tmp_path) == {"a": [(1, 0.5), (2, 0.25)], "b": [(2, 7.0)]}
+
+
+def test_nothing_logged(tmp_path):
+    assert read_series(tmp_path) == {}

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from dae.models.networks import ConvEncoder
+from dae.runs.checkpoint import CheckpointError, content_hash, find_checkpoint, load_encoder, read, warm_start
+
+ENCODER = {
+    "_target_": "dae.models.networks.ConvEncoder",
+    "in_channels": 1,
+    "image_size": 28,
+    "widths": [4, 3, 2],
+}
+
+
+def tensors() -> dict[str, Tensor]:
+    return {f"encoder.{name}": tensor for name, tensor in ConvEncoder(1, 28, (4, 3, 2)).state_dict().items()}
+
+
+def save(folder: Path, state_dict: dict[str, Tensor] | None = None, encoder: Any = ENCODER) -> Path:
+    file = folder / "dae" / "best.ckpt"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    content = {"state_dict": tensors() if state_dict is None else state_dict}
+    torch.save({**content, "hyper_parameters": {"encoder": encoder, "run": "outputs/x"}}, file)
+    return file
+
+
+def test_an_encoder_is_rebuilt_from_the_file_alone(tmp_path):
+    wanted = tensors()
+    file = save(tmp_path, {**wanted, "decoder.weight": torch.zeros(3)})
+    for place in (file, tmp_path, file.parent):
+        encoder, checkpoint = load_encoder(place)
+        assert checkpoint.path == file
+        assert encoder.state_dict().keys() == {name.removeprefix("encoder.") for name in wanted}
+        assert content_hash({f"encoder.{n}": t for n, t in encoder.state_dict().items()}) == content_hash(
+            wanted
+        )
+
+
+def refusal(*arguments: Any, **named: Any) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        load_encoder(*arguments, **named)
+    return str(caught.value)
+
+
+def test_a_renamed_a_removed_and_a_misshapen_tensor_are_listed_together(tmp_path):
+    state = tensors()
+    state["encoder.blocks.0.convolution.weight"] = state.pop("encoder.blocks.0.conv.weight")
+    del state["encoder.blocks.1.conv.bias"]
+    state["encoder.blocks.2.conv.weight"] = torch.zeros(2, 3, 5, 5)
+    text = refusal(save(tmp_path, state))
+    problems, fitting = text.split("What would have fitted:")
+    assert "missing     encoder.blocks.0.conv.weight 4x1x3x3" in problems
+    assert "missing     encoder.blocks.1.conv.bias 3" in problems
+    assert "unexpected  encoder.blocks.0.convolution.weight 4x1x3x3" in problems
+    assert "misshapen   encoder.blocks.2.conv.weight 2x3x5x5, expected 2x3x3x3" in problems
+    assert str(tmp_path) in problems
+    assert fitting.count("encoder.") == 6
+
+
+@pytest.mark.parametrize("change", ["renamed", "removed", "misshapen"])
+def test_each_of_them_alone_is_an_error(tmp_path, change):
+    state, name = tensors(), "encoder.blocks.1.conv.weight"
+    if change == "renamed":
+        state["encoder.other"] = state.pop(name)
+    elif change == "removed":
+        del state[name]
+    else:
+        state[name] = state[name][:, :1]
+    assert name in refusal(save(tmp_path, state))
+
+
+def test_places_without_a_checkpoint(tmp_path):
+    assert "no such file or folder" in refusal(tmp_path / "nowhere")
+    assert "holds no *.ckpt file at all" in refusal(tmp_path)
+    (tmp_path / "classifier").mkdir()
+    (tmp_path / "classifier" / "last.ckpt").touch()
+    assert "it holds classifier/last.ckpt" in refusal(tmp_path)
+
+
+def test_files_that_are_no_checkpoint_of_ours(tmp_path):
+    file = tmp_path / "x.ckpt"
+    file.write_bytes(b"not a checkpoint")
+    assert "is not a checkpoint of plain values" in refusal(file)
+    torch.save({"state_dict": {}, "hyper_parameters": Path}, file)
+    assert "is not a checkpoint of plain values" in refusal(file), "weights_only"
+    torch.save({"weights": {}}, file)
+    assert "is not a checkpoint of this project" in refusal(file)
+    assert "holds no encoder" in refusal(save(tmp_path, {}, encoder=None))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "torch.nn.Linear",
+        "dae.models.networks.nn.Linear",
+        "dae.models.networks.keras_init",
+        "dae.models.networks.Sequence",
+        "dae.models.optimization.Optimizer",
+        "dae.models_of_somebody.Encoder",
+        "dae.models.nothing.Encoder",
+    ],
+)
+def test_a_file_may_only_name_networks_of_ours(tmp_path, target):
+    text = refusal(save(tmp_path, encoder={"_target_": target}))
+    assert target in text
+    assert "only network classes of dae.models are built" in text or "No module named" in text
+
+
+def test_nested_targets_are_looked_at_too(tmp_path):
+    nested = {**ENCODER, "widths": [{"_target_": "os.getcwd"}, 3, 2]}
+    assert "asks to build os.getcwd" in refusal(save(tmp_path, encoder=nested))
+
+
+def test_another_package_can_be_allowed(tmp_path):
+    linear = {"_target_": "torch.nn.modules.linear.Linear", "in_features": 3, "out_features": 2}
+    file = save(tmp_path, {"encoder.weight": torch.ones(2, 3), "encoder.bias": torch.ones(2)}, linear)
+    assert "'allow_targets=[torch]'" in refusal(file)
+    encoder, _ = load_encoder(file, allow_targets=["torch"])
+    assert encoder(torch.ones(1, 3)).tolist() == [[4.0, 4.0]]
+
+
+def test_a_description_that_does_not_fit_its_class(tmp_path):
+    assert "cannot be built" in refusal(save(tmp_path, encoder={**ENCODER, "depth": 3}))
+
+
+def test_warm_start_is_strict(tmp_path):
+    module = torch.nn.ModuleDict({"encoder": ConvEncoder(1, 28, (4, 3, 2))})
+    file = save(tmp_path)
+    warm_start(module, file)
+    assert content_hash(module.state_dict()) == content_hash(read(file).tensors)
+    with pytest.raises(CheckpointError, match=r"misshapen   encoder\.blocks\.0\.conv\.weight"):
+        warm_start(torch.nn.ModuleDict({"encoder": ConvEncoder(1, 28, (5, 3, 2))}), file)
+
+
+def test_the_hash_is_of_the_content():
+    one = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(2)}
+    assert content_hash(one) == content_hash(dict(reversed(one.items())))
+    assert content_hash(one) == content_hash({**one, "a": one["a"].t().contiguous().t()})
+    for changed in (one["a"] + 1e-6, one["a"].reshape(3, 2), one["a"].double()):
+        assert content_hash(one) != content_hash({**one, "a": changed})
+
+
+def test_find_prefers_the_file_it_is_given(tmp_path):
+    file = save(tmp_path)
+    assert find_checkpoint(str(file)) == file

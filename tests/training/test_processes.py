@@ -1,0 +1,142 @@
+"""One run on two processes: what one process would have come to, alone, in a sweep and resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from dae.data.images import Batches
+from dae.data.sources import Split
+from dae.runs.checkpoint import content_hash, read
+from helpers import SMOKE, Train
+
+# Without noise both come to the same, but for the order of sums.
+SAME = ("data=digits", "logger=none", "callbacks=none", "dae/noise=none", "trainer.precision=32-true")
+TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.precision=32-true")
+
+
+class FailsInTheSecond(Callback):
+    """An error of one process alone."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.global_rank == 1:
+            raise ValueError("the second process has no luck")
+
+
+class CountsImages(Callback):
+    """Writes how many images each process has been given."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self.seen += len(batch[1])
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        folder = trainer.default_root_dir
+        with open(f"{folder}/seen-{trainer.global_rank}", "w") as file:  # noqa: PTH123
+            file.write(str(self.seen))
+
+
+def shares(count: int, batch_size: int, world_size: int) -> list[list[torch.Tensor]]:
+    split = Split(torch.arange(count, dtype=torch.uint8).view(-1, 1, 1, 1), torch.arange(count))
+    found = []
+    for rank in range(world_size):
+        torch.manual_seed(5)
+        found.append([labels for _, labels in Batches(split, batch_size, True, rank, world_size)])
+    return found
+
+
+def test_shares_are_disjoint_even_and_together_what_one_process_draws():
+    alone, *_ = shares(22, 4, 1)
+    first, second = shares(22, 4, 2)
+    assert [len(labels) for labels in first] == [len(labels) for labels in second] == [2, 2, 2, 2, 2, 1]
+    for whole, *parts in zip(alone, first, second, strict=True):
+        assert sorted(whole.tolist()) == sorted(torch.cat(parts).tolist())
+
+
+def test_an_uneven_rest_is_left_out():
+    found = shares(23, 4, 2)
+    assert {len(labels) for share in found for labels in share} == {2, 1}
+    drawn = torch.cat([labels for share in found for labels in share])
+    assert len(drawn) == len(drawn.unique()) == 22
+    split = Split(torch.zeros(23, 1, 1, 1, dtype=torch.uint8), torch.zeros(23))
+    assert len(Batches(split, 4, True, 0, 2)) == len(found[0]) == 6
+
+
+def test_each_process_has_noise_of_its_own():
+    split = Split(torch.zeros(8, 1, 1, 1, dtype=torch.uint8), torch.zeros(8))
+    draws = []
+    for rank in range(2):
+        torch.manual_seed(5)
+        next(iter(Batches(split, 4, True, rank, 2)))
+        draws.append(torch.rand(3))
+    assert not torch.equal(*draws)
+
+
+def test_two_processes_come_to_what_one_does(train: Train):
+    names = ("LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT", "OMP_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    # An even number of images: else one is left out.
+    short = (
+        "data.limit=640",
+        "dae.epochs=1",
+        "classifier.epochs=2",
+        "+callbacks.count._target_=test_processes.CountsImages",
+    )
+    alone = train(*SAME, *short, place="alone")
+    both = train(*SAME, *short, *TWO, place="both")
+    assert alone.exit_code == both.exit_code == 0, both.text
+    assert both.result["metrics"] == pytest.approx(alone.result["metrics"], rel=2e-3)
+    for stage in ("dae", "classifier"):
+        counts = [int((both.folder / stage / f"seen-{rank}").read_text()) for rank in (0, 1)]
+        (once,) = (int(file.read_text()) for file in (alone.folder / stage).glob("seen-*"))
+        assert counts[0] == counts[1]
+        assert sum(counts) == once
+    assert {name: os.environ.get(name) for name in names} == before
+    assert not torch.distributed.is_initialized()
+    assert json.loads((both.folder / "dae" / "stage.json").read_text())["epochs"] == 1
+
+
+def test_in_a_sweep_and_resumed(train: Train):
+    swept = train("-m", "seed=0,1", "stage=dae", *SMOKE, *TWO, place="sweep")
+    assert swept.exit_code == 0, swept.text
+    assert len(swept.folders) == 2
+    assert len(list(swept.place.glob("multirun/*"))) == 1
+    assert not list(swept.place.glob("outputs/*"))
+
+    # Its first job goes on, and comes to what it would have without a stop.
+    whole = train("stage=dae", *SMOKE, *TWO, "dae.epochs=2", place="whole")
+    assert whole.exit_code == 0, whole.text
+    resumed = train(f"resume={swept.folders[0]}", "dae.epochs=2", place="sweep")
+    assert resumed.exit_code == 0, resumed.text
+    folders = (whole.folder, swept.folders[0])
+    ends = [content_hash(read(folder / "dae" / "last.ckpt").tensors) for folder in folders]
+    assert ends[0] == ends[1]
+
+
+def test_a_follower_that_fails_ends_the_run_in_words(train: Train):
+    failing = "+callbacks.failing._target_=test_processes.FailsInTheSecond"
+    done = train("stage=dae", *SMOKE, *TWO, failing)
+    assert done.exit_code == 1
+    assert "process 2 of the 2 that train together has ended with exit code 1" in done.text
+    assert "the second process has no luck" in done.text
+    assert done.result["status"] == "failed"
+
+
+def test_what_cannot_be_shared_is_refused(train: Train):
+    done = train(*SMOKE, *TWO, "data.batch_size=15", "trainer.devices=2")
+    assert done.exit_code == 2
+    assert "data.batch_size: found 15 for the whole run, which 2 devices cannot share evenly" in done.text
+    assert "try data.batch_size=16" in done.text
+    done = train(*SMOKE, "trainer.devices=2", place="b")
+    assert done.exit_code == 2
+    assert "trainer.devices: found 2, but trainer.strategy=auto trains on one device" in done.text
+    assert "trainer=ddp" in done.text
