@@ -62,12 +62,6 @@ def test_commands(train: Train, tmp_path: Path, arguments: list[str], capsys: py
     assert all((folder / "result.json").is_file() for folder in done.folders)
 
 
-class _nothing:  # noqa: N801
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
-
-
 def test_the_recipe_for_a_noise(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (code,) = (block for language, block in BLOCKS if language == "python" and "class Speckle" in block)
     (config,) = (block for language, block in BLOCKS if language == "yaml" and "Speckle" in block)
