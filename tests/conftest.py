@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,8 +13,15 @@ import pytest
 # A core for each worker: with more threads than cores both wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from filelock import FileLock
+from hydra._internal.hydra import Hydra
+from hydra.types import RunMode
+
 from dae.launch import launch
 from helpers import HAS_MNIST, MNIST, Outcome, Train
+
+# What may set hydra.mode, and no file of conf/ but an experiment does.
+SETS_THE_MODE = ("experiment=", "+experiment=", "hydra.mode=")
 
 
 def pytest_report_header() -> str:
@@ -28,9 +38,53 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in without]
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _composed_once() -> Iterator[None]:
+    """Hydra composes each config twice, the first time only to see whether it sets ``hydra.mode``."""
+    compose = Hydra.get_mode
+
+    def get_mode(self: Hydra, config_name: str | None, overrides: list[str]) -> RunMode | None:
+        may_be_set = any(text.startswith(SETS_THE_MODE) for text in overrides)
+        return compose(self, config_name, overrides) if may_be_set else None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Hydra, "get_mode", get_mode)
+        yield
+
+
 @pytest.fixture
 def mnist_root() -> Path:
     return MNIST
+
+
+@pytest.fixture
+def finished(
+    tmp_path_factory: pytest.TempPathFactory,
+    worker_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Train:
+    """``python train.py <arguments>`` as some test has run it already, in this worker or in another.
+
+    For tests that read what it has left, and change nothing of it.
+    """
+    session = tmp_path_factory.getbasetemp()
+    shared = session if worker_id == "master" else session.parent
+
+    def run(*arguments: str) -> Outcome:
+        place = shared / "finished" / hashlib.sha256(repr(arguments).encode()).hexdigest()[:12]
+        place.mkdir(parents=True, exist_ok=True)
+        said = place / "said.json"
+        with FileLock(place / "lock"):
+            if not said.is_file():
+                monkeypatch.chdir(place)
+                capsys.readouterr()
+                exit_code = launch(list(arguments))
+                captured = capsys.readouterr()
+                said.write_text(json.dumps([exit_code, captured.out, captured.err]))
+        return Outcome(*json.loads(said.read_text()), place)
+
+    return run
 
 
 @pytest.fixture

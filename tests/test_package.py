@@ -46,22 +46,6 @@ def test_groups_are_read_from_the_files():
     assert group_choices("nothing") == []
 
 
-def test_imports_point_one_way():
-    """models knows no data and no files; data knows no models; nobody but launch knows run."""
-    forbidden = {
-        "models": r"dae\.(data|callbacks|stage|run|launch|settings|checkpoint|record)",
-        "data": r"dae\.(models|callbacks|stage|run|launch|settings|checkpoint|record)",
-        "callbacks": r"dae\.(stage|run|launch|settings|record)",
-        "report": r"dae\.(data|models|callbacks|checkpoint|stage|run|launch|settings|record)\b",
-        ".": r"dae\.launch",
-    }
-    for folder, pattern in forbidden.items():
-        for file in (REPOSITORY / "src" / "dae" / folder).glob("*.py"):
-            imports = re.findall(r"^\s*(?:from|import) (dae[\w.]*)", file.read_text(), re.MULTILINE)
-            wrong = [name for name in imports if re.match(pattern, name)]
-            assert not wrong, f"{file}: {wrong}"
-
-
 def test_nothing_unfinished():
     for file in (REPOSITORY / "src").rglob("*.py"):
         assert not re.search(r"TODO|FIXME|XXX|except.*:\s*pass|strict=False", file.read_text()), file

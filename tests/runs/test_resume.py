@@ -66,8 +66,10 @@ SCHEDULED = ("dae/scheduler=one_cycle", "dae/optimizer=sgd", "callbacks=early_st
 @pytest.mark.parametrize(
     ("stage", "step", "extra"), [("dae", 5, ()), ("dae", 26, SCHEDULED), ("classifier", 20, SCHEDULED)]
 )
-def test_a_resumed_run_equals_an_uninterrupted_one(train: Train, stop_at, stage, step, extra):
-    whole = train(*QUICK, *extra, place="whole").folder
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    train: Train, finished: Train, stop_at, stage, step, extra
+):
+    whole = finished(*QUICK, *extra).folder
     stopped = stop_at(stage, step)
     broken = train(*QUICK, *extra, place="broken")
     stopped.undo()
@@ -115,9 +117,9 @@ def test_a_moved_folder_keeps_its_best_score(train: Train, stop_at, tmp_path):
         assert hashes[0] == hashes[1]
 
 
-def test_more_epochs(train: Train):
+def test_more_epochs(train: Train, finished: Train):
     """Extended runs equal longer ones; stage 2 begins anew, since its encoder is another."""
-    longer = train(*QUICK, place="longer").folder
+    longer = finished(*QUICK).folder
     short = train(*QUICK, "dae.epochs=2", place="short")
     done = train(f"resume={short.folder}", "dae.epochs=4", place="short")
     assert done.exit_code == 0
@@ -155,10 +157,11 @@ def test_a_completed_run_is_taken_as_it_is(train: Train):
         (["-m", "resume={run}"], "try -m hydra.sweep.dir=<sweep folder>"),
     ],
 )
-def test_refused(train: Train, words, told):
-    folder = train(*SMOKE, "stage=dae", "dae/scheduler=one_cycle").folder
+def test_refused(train: Train, finished: Train, words, told):
+    begun = finished(*SMOKE, "stage=dae", "dae/scheduler=one_cycle")
+    folder = begun.folder
     before = (folder / "result.json").read_text()
-    done = train(*(word.format(run=folder) for word in words))
+    done = train(*(word.format(run=folder) for word in words), place=str(begun.place))
     assert done.exit_code == 2
     assert told in done.err
     assert "Traceback" not in done.text
