@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,18 @@ def test_a_run_that_is_stopped_says_so(tmp_path, number, exit_code):
     assert "Traceback" not in errors
     (result,) = tmp_path.glob("outputs/*/result.json")
     assert json.loads(result.read_text())["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("extra", [(), ("-m", "seed=0,1", "stage=dae")])
+def test_in_a_thread_that_is_not_the_main_one(train, extra):
+    """Python lets the main thread alone set handlers of signals."""
+    handler = signal.getsignal(signal.SIGTERM)
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(train, *SMOKE, *extra).result()
+    assert done.exit_code == 0, done.text
+    assert all(json.loads((f / "result.json").read_text())["status"] == "completed" for f in done.folders)
+    assert done.folders
+    assert signal.getsignal(signal.SIGTERM) is handler
 
 
 def test_an_error_of_the_code_is_shown_with_its_traceback(train, monkeypatch):

@@ -12,8 +12,10 @@ import re
 import shlex
 import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -75,14 +77,13 @@ def launch(arguments: Sequence[str] | None = None) -> int:
     settle_waiting()
     jobs = _Jobs(shlex.join(["python", "train.py", *typed]))
     SweepFolder.current = None
-    previous = signal.signal(signal.SIGTERM, _terminate)
     exit_code = None
-    try:
-        exit_code = _compose_and_run(jobs, sweep=bool(sweep))
-    finally:
-        # Also on Ctrl-C or after an error: who leads so far is worth knowing then, too.
-        failed = jobs.closing(ended=exit_code == 0)
-        signal.signal(signal.SIGTERM, previous)
+    with _sigterm_as_exception():
+        try:
+            exit_code = _compose_and_run(jobs, sweep=bool(sweep))
+        finally:
+            # Also on Ctrl-C or after an error: who leads so far is worth knowing then, too.
+            failed = jobs.closing(ended=exit_code == 0)
     return exit_code or failed
 
 
@@ -188,6 +189,19 @@ def _trial(sweeper: DictConfig) -> Trial | None:
     from dae.search.study import attach_trial
 
     return attach_trial(sweeper)
+
+
+@contextmanager
+def _sigterm_as_exception() -> Iterator[None]:
+    """Have SIGTERM raise ``Terminated`` in the block."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python lets the main thread alone set handlers, and runs them there
+        return
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
