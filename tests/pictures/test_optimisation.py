@@ -68,6 +68,6 @@ def test_what_is_frozen_has_none(train: Train):
     layers = {tag.rpartition("/")[2] for tag in tags["scalars"] if "/gradient_norm/" in tag}
     assert layers == {"encoder.blocks.2.conv", "head.1", "head.3"}
     assert {tag for tag in tags["histograms"] if tag.endswith("head.3.bias")} == {
-        "classifier/weights/head.3.bias",
+        "weights/classifier/head.3.bias",
         "gradients/classifier/head.3.bias",
     }
