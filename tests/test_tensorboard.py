@@ -42,7 +42,7 @@ class Client:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a run in which everything watched."""
+    """Of a run in which everything watched; beside it lies a sweep of four jobs that share stage 1."""
     place = tmp_path_factory.mktemp("tensorboard")
     quick = [
         "data=digits",
@@ -52,6 +52,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "trainer.log_every_n_steps=5",
     ]
     assert launch([*quick, "callbacks=all", f"hydra.run.dir={place}/run"]) == 0
+    small = ["data=digits", "data.limit=64", "dae.epochs=1", "classifier.epochs=1", "callbacks=none"]
+    swept = ["data.labels=20,40", "classifier.hidden=8,16"]
+    assert launch(["-m", *small, *swept, f"hydra.sweep.dir={place}/sweep"]) == 0
     return place / "run"
 
 
@@ -74,7 +77,7 @@ def _address(log: Path) -> str:
     while time.monotonic() < deadline:
         found = re.search(r"http://\S+", log.read_text())
         try:
-            if found and len(Client(found.group()).ask("runs")) == 2:
+            if found and len(Client(found.group()).ask("runs")) == 2 + 1 + 4:
                 return found.group()
         except URLError:
             pass
@@ -91,9 +94,14 @@ def eventually(ask: Any) -> Any:
 
 
 def tags(board: Client, plugin: str) -> dict[str, set[str]]:
-    """By stage."""
+    """Of the run, by stage."""
     found = eventually(lambda: board.ask(f"plugin/{plugin}/tags"))
-    return {Path(run).name: set(names) for run, names in found.items()}
+    return {Path(run).name: set(names) for run, names in found.items() if Path(run).parent.name == "run"}
+
+
+def result_tag(metric: str) -> str:
+    """Where a metric of ``result.json`` stands: the name of one on validation belongs to its curve."""
+    return f"result/{metric}" if "/val/" in metric else metric
 
 
 def test_scalars(board: Client, folder: Path):
@@ -101,12 +109,14 @@ def test_scalars(board: Client, folder: Path):
     metrics = json.loads((folder / "result.json").read_text())["metrics"]
     for name, value in metrics.items():
         stage = name.split("/")[0]
-        assert f"result/{name}" in found[stage]
-        ((_, step, shown),) = board.ask("plugin/scalars/scalars", run=f"run/{stage}", tag=f"result/{name}")
+        (tag,) = {name, f"result/{name}"} & found[stage] if "/test/" in name else {f"result/{name}"}
+        assert tag == result_tag(name)
+        ((_, step, shown),) = board.ask("plugin/scalars/scalars", run=f"run/{stage}", tag=tag)
         assert shown == pytest.approx(value)
         assert step in (1, 2)
     assert "dae/train/gradient_norm/decoder.convs.3" in found["dae"]
-    points = board.ask("plugin/scalars/scalars", run="run/dae", tag="result/dae/robustness_psnr/mask_noisy")
+    tag = "result/dae/robustness_psnr/mask/noisy_input"
+    points = board.ask("plugin/scalars/scalars", run="run/dae", tag=tag)
     assert [step for _, step, _ in points] == [10, 20, 40, 60, 80]
 
 
@@ -114,13 +124,13 @@ def test_images(board: Client):
     found = tags(board, "images")
     assert found["dae"] == {
         *(
-            f"dae/{name}"
+            f"pictures/dae/{name}"
             for name in ("reconstructions", "best_and_worst", "latent", "filters", "activations")
         ),
-        *(f"result/dae/{name}" for name in ("robustness", "latent", "interpolation")),
+        *(f"pictures/result/dae/{name}" for name in ("robustness", "latent", "interpolation")),
     }
     assert found["classifier"] == {
-        f"{prefix}classifier/{name}"
+        f"pictures/{prefix}classifier/{name}"
         for prefix in ("", "result/")
         for name in ("confusion", "calibration", "mistakes")
     }
@@ -129,19 +139,26 @@ def test_images(board: Client):
             shown = board.ask("plugin/images/images", run=f"run/{stage}", tag=name, sample=0)
             picture = board.bytes(f"plugin/images/individualImage?{shown[-1]['query']}")
             assert Image.open(BytesIO(picture)).width > 400
-    steps = [
-        image["step"]
-        for image in board.ask("plugin/images/images", run="run/dae", tag="dae/reconstructions", sample=0)
-    ]
-    assert steps == [1, 2]
+    shown = board.ask("plugin/images/images", run="run/dae", tag="pictures/dae/reconstructions", sample=0)
+    assert [image["step"] for image in shown] == [1, 2]
+
+
+def test_time_series_open_on_curves(board: Client):
+    """They are in groups, sorted by the first word of their tags."""
+    curves = {tag for names in tags(board, "scalars").values() for tag in names}
+    groups = sorted({tag.split("/")[0] for tag in curves})
+    assert groups == ["classifier", "dae", "result"]
+    for plugin in ("images", "histograms"):
+        for names in tags(board, plugin).values():
+            assert min(tag.split("/")[0] for tag in names) > "dae"
 
 
 def test_histograms(board: Client):
     found = tags(board, "histograms")
-    assert "dae/weights/encoder.blocks.0.conv.weight" in found["dae"]
-    assert "dae/gradients/decoder.convs.3.bias" in found["dae"]
-    assert "classifier/gradients/head.3.weight" in found["classifier"]
-    tag = "dae/weights/encoder.blocks.0.conv.weight"
+    assert "weights/dae/encoder.blocks.0.conv.weight" in found["dae"]
+    assert "gradients/dae/decoder.convs.3.bias" in found["dae"]
+    assert "gradients/classifier/head.3.weight" in found["classifier"]
+    tag = "weights/dae/encoder.blocks.0.conv.weight"
     points = board.ask("plugin/histograms/histograms", run="run/dae", tag=tag)
     assert [point[1] for point in points] == [1, 2]
     assert sum(count for _, _, count in points[-1][2]) == pytest.approx(32 * 9)
@@ -167,28 +184,37 @@ def test_pr_curves(board: Client):
     assert len(curve["precision"]) == len(curve["recall"]) > 10
 
 
-def test_hyperparameters_with_the_final_metrics_of_both_stages(board: Client, folder: Path):
-    metrics = json.loads((folder / "result.json").read_text())["metrics"]
+def test_hyperparameters_are_a_row_a_run_with_the_results_of_both_stages(board: Client, folder: Path):
+    jobs = [file.parent for file in sorted((folder.parent / "sweep").glob("*/result.json"))]
+    assert len(jobs) == 4
+    results = {
+        f"{run.parent.name}/{run.name}": json.loads((run / "result.json").read_text())["metrics"]
+        for run in (folder, *jobs)
+    }
+    names = results[f"{folder.parent.name}/run"]
 
     def columns() -> list[dict[str, Any]]:
         experiment = board.ask("plugin/hparams/experiment", {"experimentName": ""})
         return [info["name"] for info in experiment.get("metricInfos", [])]
 
     found = {column["tag"]: column for column in eventually(columns)}
-    assert {f"result/{name}" for name in metrics} <= set(found)
     request = {
         "experimentName": "",
         "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"],
-        "colParams": [{"metric": found[f"result/{name}"]} for name in metrics],
+        "colParams": [{"metric": found[result_tag(name)]} for name in names],
         "startIndex": 0,
         "sliceSize": 10,
     }
-    (group,) = board.ask("plugin/hparams/session_groups", request)["sessionGroups"]
-    assert group["hparams"]["dae.noise.p"] == 0.2
-    shown = {value["name"]["tag"]: value["value"] for value in group["metricValues"]}
-    for name, value in metrics.items():
-        assert shown[f"result/{name}"] == pytest.approx(value)
-    assert -1 not in shown.values()
+    rows = board.ask("plugin/hparams/session_groups", request)["sessionGroups"]
+    assert {row["name"] for row in rows} == set(results)
+    for row in rows:
+        shown = {value["name"]["tag"]: value["value"] for value in row["metricValues"]}
+        for name, value in results[row["name"]].items():
+            assert shown[result_tag(name)] == pytest.approx(value)
+        assert -1 not in shown.values()
+        assert row["hparams"]["dae.noise.p"] == 0.2
+    hidden = [row["hparams"]["classifier.hidden"] for row in rows]
+    assert sorted(hidden) == [8, 8, 16, 16, 64]
 
 
 def test_projector(board: Client, folder: Path):
@@ -207,10 +233,24 @@ def test_projector(board: Client, folder: Path):
 
 def test_custom_scalars(board: Client):
     layout = eventually(lambda: board.ask("plugin/custom_scalars/layout"))
-    charts = {category["title"]: category["chart"] for category in layout["category"]}
-    assert set(charts) == {"dae", "classifier"}
-    (loss,) = (chart for chart in charts["dae"] if chart["title"] == "loss")
-    (pattern,) = loss["multiline"]["tag"]
-    answer = board.ask("plugin/custom_scalars/scalars", run="run/dae", tag=pattern)
-    assert answer["regex_valid"]
-    assert set(answer["tag_to_events"]) == {"dae/train/loss", "dae/val/loss", "dae/val/noisy_loss"}
+    charts = {
+        category["title"]: {chart["title"]: chart["multiline"]["tag"] for chart in category["chart"]}
+        for category in layout["category"]
+    }
+    assert set(charts) == {"dae", "classifier", "robustness"}
+
+    def lines(category: str, title: str) -> set[str]:
+        (pattern,) = charts[category][title]
+        answer = board.ask("plugin/custom_scalars/scalars", run="run/dae", tag=pattern)
+        assert answer["regex_valid"]
+        return set(answer["tag_to_events"])
+
+    assert lines("dae", "loss") == {"dae/train/loss", "dae/val/loss", "dae/val/noisy_loss"}
+    for title in charts["robustness"]:
+        assert {line.split("/")[-1] for line in lines("robustness", title)} == {
+            "reconstruction",
+            "noisy_input",
+        }
+    assert {
+        line.split("/")[-2] for line in lines("robustness", "PSNR against 100 x std of gaussian noise")
+    } == {"gaussian"}

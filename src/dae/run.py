@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,7 @@ class Plan:
     data: ImageDataModule
     objective: metrics.Metric
     watchers: Sequence[Callback]
+    shared: bool = False  # whether what is trained belongs to several jobs of a sweep
 
 
 def run(
@@ -76,6 +77,7 @@ def run(
     value = resume.finished_objective(cfg, folder, extended)
     if value is not None:
         return value
+    pretrained = None
     with RunRecord(folder) as record:
         settings.check_config(cfg)
         stages = rules.stages_to_run(cfg)
@@ -95,7 +97,8 @@ def run(
             own = trial is not None and objective.name.startswith("dae/")
             if sweep and cfg.dae.share and "classifier" in stages and not own:
                 place = sweep / "stage1" / shared.stage1_digest(plain(cfg), git_state())
-                pretrained = shared.shared_stage(place, folder, partial(train_autoencoder, plan))
+                train = partial(train_autoencoder, replace(plan, shared=True))
+                pretrained = shared.shared_stage(place, folder, train)
             else:
                 pretrained = train_autoencoder(plan, folder)
             record.add_stage("dae", pretrained)
@@ -104,7 +107,7 @@ def run(
         elif cfg.stage == "both":
             log.info("Stage 1 is skipped: this classifier does not use it")
         if "classifier" in stages and not record.pruned:
-            record.add_stage("classifier", train_classifier(plan, folder))
+            record.add_stage("classifier", train_classifier(plan, folder, pretrained))
 
         log.info("%s", closing_summary(record, stages))
         return record.value
@@ -148,7 +151,7 @@ def train_autoencoder(plan: Plan, folder: Path) -> StageResult:
     return fit(plan, autoencoder, data, folder)
 
 
-def train_classifier(plan: Plan, folder: Path) -> StageResult:
+def train_classifier(plan: Plan, folder: Path, pretrained: StageResult | None = None) -> StageResult:
     """Stage 2: learn to classify what the encoder says, as much of it frozen as is asked for."""
     cfg, data = plan.cfg, plan.data
     result = finished_stage(folder / "classifier", cfg.classifier.epochs)
@@ -170,7 +173,7 @@ def train_classifier(plan: Plan, folder: Path) -> StageResult:
     data = data.labelled()
     if classifier.frozen_blocks:
         data = FeatureDataModule(data, classifier.frozen_part())
-    return fit(plan, classifier, data, folder)
+    return fit(plan, classifier, data, folder, pretrained)
 
 
 def choose_encoder(cfg: DictConfig, folder: Path) -> tuple[nn.Module, dict[str, Any] | None]:
@@ -210,7 +213,11 @@ def new_encoder(cfg: DictConfig) -> nn.Module:
 
 
 def fit(
-    plan: Plan, module: DenoisingAutoencoder | EncoderClassifier, data: ImageDataModule, folder: Path
+    plan: Plan,
+    module: DenoisingAutoencoder | EncoderClassifier,
+    data: ImageDataModule,
+    folder: Path,
+    pretrained: StageResult | None = None,
 ) -> StageResult:
     """Hand a module over to its stage, with everything of the config that belongs to it."""
     cfg = plan.cfg
@@ -230,6 +237,8 @@ def fit(
             make_loggers=loggers,
             callbacks=[*callbacks, *plan.watchers],
             config=plain(cfg),
+            shared=plan.shared,
+            pretrained=pretrained if pretrained and pretrained.shared_from else None,
         )
 
 

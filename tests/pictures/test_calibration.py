@@ -41,4 +41,4 @@ def test_in_tensorboard_and_as_a_file(train: Train):
     for tag in ("classifier/val/ece", "result/classifier/test/ece"):
         (point,) = found.Scalars(tag)
         assert (point.step, 0 < point.value < 1) == (1, True)
-    assert found.Images("result/classifier/calibration")
+    assert found.Images("pictures/result/classifier/calibration")

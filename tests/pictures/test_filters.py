@@ -83,4 +83,4 @@ def test_pictures(train: Train):
     found = events(done.folder / "dae")
     for name in ("filters", "activations"):
         assert (done.folder / "dae" / f"{name}.png").is_file()
-        assert [image.step for image in found.Images(f"dae/{name}")] == [2, 3]
+        assert [image.step for image in found.Images(f"pictures/dae/{name}")] == [2, 3]

@@ -131,9 +131,9 @@ def test_a_dead_channel_is_told(train: Train, monkeypatch: pytest.MonkeyPatch):
     assert "channel 3 (all 16 units)" in done.out
     assert "of the latents of 360 test images" in done.out
     found = events(done.folder / "dae")
-    for prefix in ("", "result/"):
-        assert found.Scalars(f"{prefix}dae/latent/dead_channels")[0].value >= 1
-        assert found.Scalars(f"{prefix}dae/latent/dead_units")[0].value >= 16
+    for prefix, split in (("", "val"), ("result/", "test")):
+        assert found.Scalars(f"{prefix}dae/{split}/latent/dead_channels")[0].value >= 1
+        assert found.Scalars(f"{prefix}dae/{split}/latent/dead_units")[0].value >= 16
         (text,) = found.Tensors(f"{prefix}dae/latent_units/text_summary")
         assert b"channel 3 (all 16 units)" in text.tensor_proto.string_val[0]
 

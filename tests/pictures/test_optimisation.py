@@ -50,7 +50,7 @@ def test_the_ratio_is_that_of_the_step_taken(train: Train):
             320,
         ]
         weights = [0.01 * g / r for g, r in zip(gradients, ratios, strict=True)]
-        histograms = [found.Histograms(f"dae/weights/{layer}.{kind}") for kind in ("weight", "bias")]
+        histograms = [found.Histograms(f"weights/dae/{layer}.{kind}") for kind in ("weight", "bias")]
         assert [event.step for event in histograms[0]] == [1, 2]
         squares = sum(events[-1].histogram_value.sum_squares for events in histograms)
         assert weights[-1] == pytest.approx(squares**0.5, rel=0.02)  # one is before the step, one after it
@@ -68,6 +68,6 @@ def test_what_is_frozen_has_none(train: Train):
     layers = {tag.rpartition("/")[2] for tag in tags["scalars"] if "/gradient_norm/" in tag}
     assert layers == {"encoder.blocks.2.conv", "head.1", "head.3"}
     assert {tag for tag in tags["histograms"] if tag.endswith("head.3.bias")} == {
-        "classifier/weights/head.3.bias",
-        "classifier/gradients/head.3.bias",
+        "weights/classifier/head.3.bias",
+        "gradients/classifier/head.3.bias",
     }

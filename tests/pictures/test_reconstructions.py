@@ -82,7 +82,7 @@ def test_seldom_if_wished_but_the_last_epoch_always(train: Train, drawn):
 def test_the_last_picture_is_a_file(train: Train):
     folder = train(*QUICK, "dae.epochs=2", "logger=tensorboard").folder / "dae"
     picture = np.asarray(Image.open(folder / "reconstructions.png"))
-    *_, last = events(folder).Images("dae/reconstructions")
+    *_, last = events(folder).Images("pictures/dae/reconstructions")
     assert (last.step, last.width, last.height) == (2, picture.shape[1], picture.shape[0])
 
 

@@ -102,9 +102,10 @@ def test_curves_in_tensorboard(train: Train, measured):
     assert measured[0][0].shape[0] == 20
     for clean, curve in measured:
         for index, metric in enumerate(("psnr", "ssim")):
-            for what in ("reconstruction", "noisy"):
-                points = found.Scalars(f"result/dae/robustness_{metric}/{curve.kind.name}_{what}")
-                expected = getattr(curve, what)[:, index].tolist()
+            lines = {"reconstruction": curve.reconstruction, "noisy_input": curve.noisy}
+            for line, values in lines.items():
+                points = found.Scalars(f"result/dae/robustness_{metric}/{curve.kind.name}/{line}")
+                expected = values[:, index].tolist()
                 assert [point.value for point in points] == pytest.approx(expected)
                 scale = 1 if curve.kind.noise is Block else 100
                 assert [point.step for point in points] == [
@@ -115,4 +116,4 @@ def test_curves_in_tensorboard(train: Train, measured):
         assert torch.equal(curve.noisy[0], by_hand)
         assert (curve.noisy.diff(dim=0) < 0).all(), "more noise, less quality"
     assert 8 in measured[0][1].kind.levels
-    assert len(found.Images("result/dae/robustness")) == 1
+    assert len(found.Images("pictures/result/dae/robustness")) == 1

@@ -11,17 +11,24 @@ from dae.pictures.watcher import Watcher
 
 
 class Curves(Watcher):
-    """Loss and learning rate every ``trainer.log_every_n_steps`` steps, against the images seen."""
+    """Loss and learning rate every ``trainer.log_every_n_steps`` steps of the fit, over the images seen."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note where the fit begins: a resumed one has some steps behind it."""
+        self.step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Log a point, seldom enough not to wait for the device at each step."""
-        if (batch_idx + 1) % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+        # Where gradients are accumulated, not every batch ends a step.
+        stepped, self.step = trainer.global_step > self.step, trainer.global_step
+        if not stepped or self.step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
         stage = pl_module.stage
         point = {
-            f"{stage}/train/step_loss": float(outputs["loss"]),
+            # Lightning divides the loss by the batches of a step.
+            f"{stage}/train/step_loss": float(outputs["loss"]) * trainer.accumulate_grad_batches,
             f"{stage}/train/learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
         }
         for logger in trainer.loggers:

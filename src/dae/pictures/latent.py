@@ -16,6 +16,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from dae.models.autoencoder import DenoisingAutoencoder
+from dae.pictures.confusion import split_key
 from dae.pictures.figures import (
     BLUE,
     ORANGE,
@@ -104,9 +105,10 @@ class Latent(Watcher):
         dead, same = dead_units(latents), saturated_units(latents)
         said = describe_units(dead, same)
         scalars = {"dead_units": dead, "saturated_units": same, "dead_channels": dead.flatten(1).all(1)}
+        split = split_key(evaluated_split(trainer)[0])
         for writer in tensorboard_writers(trainer):
             for name, mask in scalars.items():
-                tag = result_tag(trainer, module, f"latent/{name}")
+                tag = result_tag(trainer, module, f"{split}/latent/{name}")
                 writer.add_scalar(tag, int(mask.sum()), epochs_done(trainer))
             text = said or f"all {dead.numel()} units differ between images"
             writer.add_text(result_tag(trainer, module, "latent_units"), text, epochs_done(trainer))

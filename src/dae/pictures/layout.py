@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pytorch_lightning import LightningModule, Trainer
 
 from dae.metrics import METRICS
+from dae.models.autoencoder import DenoisingAutoencoder
 from dae.pictures.publishing import tensorboard_writers
+from dae.pictures.robustness import Kind, noise_kinds
 from dae.pictures.watcher import Watcher
+
+Charts = dict[str, list[str | list[str]]]
 
 
 class Layout(Watcher):
@@ -15,11 +21,15 @@ class Layout(Watcher):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write it once; TensorBoard joins those of all runs."""
         stage = str(pl_module.stage)
+        charts = {stage: custom_scalars(stage)}
+        if isinstance(pl_module, DenoisingAutoencoder):
+            side = trainer.datamodule.image_size  # type: ignore[attr-defined]
+            charts["robustness"] = robustness_charts(noise_kinds(pl_module.noise, side))
         for writer in tensorboard_writers(trainer):
-            writer.add_custom_scalars({stage: custom_scalars(stage)})
+            writer.add_custom_scalars(charts)
 
 
-def custom_scalars(stage: str) -> dict[str, list[str | list[str]]]:
+def custom_scalars(stage: str) -> Charts:
     """Title to kind and tags of each chart; a tag is a regular expression."""
     found = {name: f"^{stage}/(train|val)/{name}$" for name in METRICS[stage] if name != "noisy_loss"}
     found["loss"] = f"^{stage}/(train|val)/(noisy_)?loss$"
@@ -28,10 +38,20 @@ def custom_scalars(stage: str) -> dict[str, list[str | list[str]]]:
     found["gradient norm"] = f"^{stage}/train/gradient_norm/"
     found["update-to-weight ratio"] = f"^{stage}/train/update_ratio/"
     if stage == "dae":
-        found["PSNR against 100 x noise level"] = "^result/dae/robustness_psnr/"
-        found["SSIM against 100 x noise level"] = "^result/dae/robustness_ssim/"
-        found["latent units"] = "^dae/latent/"
+        found["latent units"] = "^dae/val/latent/"
     else:
         found["accuracy of each class"] = "^classifier/val/class_accuracy/"
         found["calibration error"] = "^classifier/val/ece$"
     return {title: ["Multiline", [tag]] for title, tag in found.items()}
+
+
+def robustness_charts(kinds: Sequence[Kind]) -> Charts:
+    """PSNR and SSIM of the reconstruction and of its noisy input, a chart a kind of noise."""
+    return {
+        f"{metric.upper()} against {kind.axis} of {kind.name} noise": [
+            "Multiline",
+            [f"^result/dae/robustness_{metric}/{kind.name}/"],
+        ]
+        for metric in ("psnr", "ssim")
+        for kind in kinds
+    }

@@ -79,7 +79,7 @@ def log_histograms(writer: SummaryWriter, module: LightningModule, epoch: int) -
             # Torch's bins end at 1e20, and there is none for what is no number.
             shown = values[values.abs() < 1e20] if values is not None else ()
             if len(shown):
-                tag = f"{module.stage}/{kind}/{name}"
+                tag = f"{kind}/{module.stage}/{name}"
                 writer.add_histogram(tag, shown, epoch)
 
 

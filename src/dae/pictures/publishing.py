@@ -40,14 +40,18 @@ def tensorboard_writers(trainer: Trainer) -> list[SummaryWriter]:
 
 
 def result_tag(trainer: Trainer, module: LightningModule, name: str) -> str:
-    """Its tag: what is of the checkpoint that counts stands under ``result``, as its metrics do."""
+    """The tag of what a callback shows: under ``result`` if it is of the checkpoint that counts."""
     return f"{module.stage}/{name}" if trainer.state.fn == "fit" else f"result/{module.stage}/{name}"
 
 
 def publish(trainer: Trainer, module: LightningModule, name: str, picture: Tensor) -> None:
-    """Show a picture (3, height, width) in TensorBoard, and keep the last as ``<stage>/<name>.png``."""
+    """Show a picture (3, height, width) in TensorBoard, and keep the last as ``<stage>/<name>.png``.
+
+    TensorBoard's time series are sorted by the first word of their tags: with ``pictures`` the curves of both
+    stages come before.
+    """
     for writer in tensorboard_writers(trainer):
-        writer.add_image(result_tag(trainer, module, name), picture, epochs_done(trainer))
+        writer.add_image(f"pictures/{result_tag(trainer, module, name)}", picture, epochs_done(trainer))
     write_png(picture, Path(trainer.default_root_dir) / f"{name}.png")
 
 

@@ -10,6 +10,7 @@ import torch
 from pydantic import PositiveInt
 from pytorch_lightning import LightningModule, Trainer
 from torch import Generator, Tensor
+from torch.utils.tensorboard import SummaryWriter
 
 from dae.data.images import EVALUATION_BATCH_SIZE
 from dae.models import noise as noises
@@ -46,6 +47,16 @@ class Kind:
     def name(self) -> str:
         """In words, as in ``conf/dae/noise``."""
         return "".join(f"_{c.lower()}" if c.isupper() else c for c in self.noise.__name__)[1:]
+
+    @property
+    def axis(self) -> str:
+        """The x-axis in TensorBoard, which knows whole numbers alone: 100 times a level that is a share."""
+        return self.level if all(isinstance(level, int) for level in self.levels) else f"100 x {self.level}"
+
+    @property
+    def steps(self) -> list[int]:
+        """The levels on that axis."""
+        return [round(level if isinstance(level, int) else 100 * level) for level in self.levels]
 
 
 def noise_kinds(trained: Noise, side: int) -> list[Kind]:
@@ -115,15 +126,7 @@ class Robustness(Watcher):
         curves = [measure(pl_module, kind, clean) for kind in noise_kinds(pl_module.noise, clean.shape[-1])]
         for writer in tensorboard_writers(trainer):
             for curve in curves:
-                for what in ("reconstruction", "noisy"):
-                    values = getattr(curve, what).tolist()
-                    for level, pair in zip(curve.kind.levels, values, strict=True):
-                        step = round(level if isinstance(level, int) else 100 * level)
-                        for metric, value in zip(("psnr", "ssim"), pair, strict=True):
-                            tag = result_tag(
-                                trainer, pl_module, f"robustness_{metric}/{curve.kind.name}_{what}"
-                            )
-                            writer.add_scalar(tag, value, step)
+                log_curve(writer, result_tag(trainer, pl_module, "robustness"), curve)
         trained = own_level(pl_module.noise)
         title = f"{len(clean)} {images_and_epoch(trainer)}"
         publish(trainer, pl_module, "robustness", draw_curves(curves, trained[1] if trained else None, title))
@@ -145,6 +148,14 @@ def measure(module: DenoisingAutoencoder, kind: Kind, clean: Tensor) -> Curve:
         # Dropout scales pixels past 1, which no image shows.
         untouched.append(psnr_and_ssim(noisy.clamp(0, 1), clean))
     return Curve(kind, torch.stack(reconstructed), torch.stack(untouched))
+
+
+def log_curve(writer: SummaryWriter, tag: str, curve: Curve) -> None:
+    """As ``<tag>_<metric>/<kind>/<line>``: a kind is a chart, in which its two lines can be told apart."""
+    for line, values in (("reconstruction", curve.reconstruction), ("noisy_input", curve.noisy)):
+        for step, pair in zip(curve.kind.steps, values.tolist(), strict=True):
+            for metric, value in zip(("psnr", "ssim"), pair, strict=True):
+                writer.add_scalar(f"{tag}_{metric}/{curve.kind.name}/{line}", value, step)
 
 
 def draw_curves(curves: Sequence[Curve], trained: float | None, title: str) -> Tensor:

@@ -24,8 +24,8 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
     Lightning (and torch's ``add_hparams``) write an experiment record a run, and the tab takes its metric
     columns from one of those alone: the metrics of one stage would hide the other's. So only the records of
     the session are written here, and the tab shows the union of all runs. Both stages' sessions carry the
-    name of their run, so that a run is one row. What it shows of a metric is the last value of the scalar of
-    that name: hence ``result/<metric>``, written once, of the checkpoint that counts.
+    name of their run, so that a run is one row. A stage 1 that the jobs of a sweep share belongs to no run:
+    it opens no session, and each job logs its results beside those of stage 2.
 
     Args:
         save_dir: Folder of the stage.
@@ -76,6 +76,15 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
 
     def _add(self, summary: Summary) -> None:
         self.experiment._get_file_writer().add_summary(summary)
+
+
+def result_scalars(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The names under which the metrics of the checkpoint that counts are logged.
+
+    HPARAMS shows the last value of a scalar. Of a test metric there is one. The name of a validation metric
+    belongs to its curve, which may end at another epoch: it stands under ``result``.
+    """
+    return {f"result/{name}" if "/val/" in name else name: value for name, value in metrics.items()}
 
 
 def hyperparameters(node: Any, path: str = "") -> dict[str, bool | int | float | str]:

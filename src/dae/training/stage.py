@@ -22,7 +22,7 @@ from dae.runs.stage_result import StageResult
 from dae.training.checkpointing import StageCheckpoint
 from dae.training.divergence import StopOnDivergence
 from dae.training.frozen import FrozenGuard
-from dae.training.loggers import TensorBoardLogger
+from dae.training.loggers import TensorBoardLogger, result_scalars
 from dae.training.memory import release_memory
 from dae.training.progress import progress_callbacks
 from dae.training.pruning import Pruning
@@ -44,6 +44,8 @@ def run_stage(
     make_loggers: Sequence[Callable[..., loggers.Logger]],
     callbacks: Sequence[Callback],
     config: dict[str, Any],
+    shared: bool = False,
+    pretrained: StageResult | None = None,
 ) -> StageResult:
     """Fit a module, find its best checkpoint and test that once; go on from ``last.ckpt`` if it is there.
 
@@ -58,6 +60,8 @@ def run_stage(
         make_loggers: Each is given the folder.
         callbacks: The user's.
         config: The run's hyperparameters.
+        shared: Whether the stage is trained for several runs: then it is no row of HPARAMS.
+        pretrained: Stage 1 if it was trained elsewhere: its results are logged here.
     """
     quiet_lightning()
     release_memory()
@@ -74,9 +78,13 @@ def run_stage(
     all_loggers = [make(save_dir=folder) for make in make_loggers]
     trainer = make_trainer(max_epochs=epochs, callbacks=[*callbacks, *own], logger=all_loggers, folder=folder)
     for logger in all_loggers:
-        logger.log_hyperparams(config)
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(config)}```")
+            if shared:
+                continue
+        logger.log_hyperparams(config)
+        if pretrained:
+            logger.log_metrics(result_scalars(pretrained.metrics), step=read(pretrained.checkpoint).epochs)
 
     best = folder / "best.ckpt"
     status = "failed"
@@ -96,10 +104,9 @@ def run_stage(
             if trainer.is_global_zero:
                 write_json(folder / "test.json", cast(dict[str, Any], module.tested))
         metrics = {name: value for part in measured for name, value in part.items() if name != "step"}
-        for logger in all_loggers:
-            logger.log_metrics(
-                {f"result/{name}": value for name, value in metrics.items()}, step=counted.epochs
-            )
+        validated = {name: value for name, value in metrics.items() if "/val/" in name}
+        for logger in all_loggers:  # Lightning has logged the test
+            logger.log_metrics(result_scalars(validated), step=counted.epochs)
         status = "completed"
         profile = trainer.profiler.summary()  # type: ignore[attr-defined]
         if profile:

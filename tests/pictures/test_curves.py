@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dae.launch import Terminated
+from dae.models.autoencoder import DenoisingAutoencoder
+from helpers import Train, events
+
+# An epoch has 7 steps of 16 images, the last one of 4.
+QUICK = ("stage=dae", "data=digits", "data.limit=100", "callbacks=curves", "trainer.precision=32-true")
+
+
+def points(folder: Path, name: str) -> dict[int, float]:
+    """By the images seen; a resumed run has some twice."""
+    return {event.step: event.value for event in events(folder / "dae").Scalars(f"dae/train/{name}")}
+
+
+def test_steps_are_those_of_the_fit(train: Train):
+    """Also where an epoch has fewer, and where a run was interrupted and has gone on."""
+    several = ("dae.epochs=3", "trainer.log_every_n_steps=8")
+    whole = train(*QUICK, *several, place="whole").folder
+    training_step, steps = DenoisingAutoencoder.training_step, iter(range(100))
+
+    def stop(self: Any, *batch: Any) -> Any:
+        if next(steps) == 17:  # the fourth of the third epoch
+            raise Terminated(143)
+        return training_step(self, *batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DenoisingAutoencoder, "training_step", stop)
+        broken = train(*QUICK, *several, place="broken")
+    assert broken.exit_code == 143
+    assert train(f"resume={broken.folder}", place="elsewhere").exit_code == 0
+    for name in ("step_loss", "learning_rate"):
+        assert list(points(whole, name)) == [100 + 16, 2 * 100 + 2 * 16]
+        assert points(broken.folder, name) == points(whole, name)
+
+
+def test_accumulated_gradients(train: Train):
+    """A point a step, not a batch, and the loss of a batch as it is."""
+    folder = train(
+        *QUICK, "dae.epochs=1", "trainer.log_every_n_steps=1", "trainer.accumulate_grad_batches=3"
+    ).folder
+    losses = points(folder, "step_loss")
+    assert list(losses) == [48, 96, 100]
+    (mean,) = points(folder, "loss").values()
+    assert all(loss == pytest.approx(mean, rel=0.2) for loss in losses.values())
