@@ -21,7 +21,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from dae.config.groups import conf_folder
 from dae.data.features import FeatureDataModule
-from dae.launch import job_folder, register_resolvers
+from dae.launch import register_resolvers
+from dae.sweeps.job_names import job_folder
 
 REPOSITORY = Path(__file__).parents[1]
 MNIST = Path(os.environ.get("DAE_MNIST", REPOSITORY.parent / "shared" / "mnist"))
@@ -45,6 +46,11 @@ class Outcome:
     @property
     def text(self) -> str:
         return self.out + self.err
+
+    @property
+    def logs(self) -> str:
+        """The ``train.log`` of each run, the oldest run first; in a sweep the console shows little of it."""
+        return "".join(file.read_text() for file in sorted(self.place.rglob("train.log")))
 
     @property
     def folders(self) -> list[Path]:
@@ -132,9 +138,15 @@ def add_job(
 
 
 def begin_job(sweep: Path, *overrides: str) -> Path:
-    folder = sweep / job_folder([text for text in overrides if not text.startswith("hydra.")])
+    return write_job(sweep / job_folder(overrides), *overrides)
+
+
+def write_job(folder: Path, *overrides: str, swept: str = "") -> Path:
+    """What Hydra leaves in a job's folder; ``swept`` are the quoted keys that its sweep varies."""
     (folder / ".hydra").mkdir(parents=True)
     OmegaConf.save(OmegaConf.create(list(overrides)), folder / ".hydra" / "overrides.yaml")
+    hydra = f"hydra: {{callbacks: {{sweep_folder: {{swept: [{swept}]}}}}}}"
+    (folder / ".hydra" / "hydra.yaml").write_text(hydra)
     return folder
 
 

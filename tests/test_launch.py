@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from dae.data.features import FeatureDataModule
-from dae.launch import job_folder
 from helpers import REPOSITORY, SMOKE
 
 WRONG = ["dae.optimizer.lrr=1", "+dae.nois.p=2", "classifier.epochs=ten", "data=mnsit"]
@@ -96,32 +95,8 @@ def test_a_sweep_goes_on_past_a_refused_job(train):
     }
     assert sorted(statuses.values()) == ["completed", "failed"]
     (failed,) = (name for name, status in statuses.items() if status == "failed")
-    assert failed.startswith("callbacks-none")
-    assert "p-7" in failed
+    assert failed.startswith("p-7-")
     assert f"1 of 2 jobs failed:\n  {failed}" in done.err
-
-
-def test_a_sweep_names_its_folders_after_what_they_are(train):
-    done = train("-m", "seed=0,1", "dae.noise.p=0.1,0.3", *SMOKE)
-    assert done.exit_code == 0
-    words = [folder.name.rpartition("-")[0] for folder in done.folders]
-    assert words == sorted(
-        f"callbacks-none_p-{p}_data-digits_debug-smoke_logger-none_seed-{seed}"
-        for p in (0.1, 0.3)
-        for seed in (0, 1)
-    )
-
-
-def test_job_folder():
-    name = job_folder(["dae.noise.p=0.1", "seed=0"])
-    assert name.startswith("p-0.1_seed-0-")
-    assert len(name.rpartition("-")[2]) == 6
-    assert name == job_folder(["seed=0", "dae.noise.p=0.1"])
-    assert name != job_folder(["seed=0", "classifier.p=0.1"]), "the same slug, another hash"
-    assert job_folder(["seed=1", "seed=2"]) == job_folder(["seed=2"])
-    odd = job_folder(["data.root=../a b/(c),d=e", "dae/noise=block"])
-    assert not set(odd) & set("=(), /[]")
-    assert len(job_folder([f"key{i}=value" for i in range(100)])) < 120
 
 
 def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ class UserError(Exception):
 
 
 class JobError(Exception):
-    """Jobs of a sweep have failed and have said so themselves."""
+    """Jobs of a sweep have failed and have said so; the arguments are the names of their folders."""
 
 
 @dataclass(frozen=True)

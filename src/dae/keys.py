@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+# Keys that name a run or compare runs: another value of theirs makes no run another run.
+NO_PART_OF_A_RUN = ("compare", "name")
+
 
 def leaves(node: Any, path: str = "") -> list[tuple[str, Any]]:
     """Full key path and value of everything that is no mapping, or an empty one."""

@@ -5,10 +5,8 @@ Torch is not imported before a job begins, so that ``--help``, ``--cfg`` and com
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import re
 import shlex
 import signal
 import sys
@@ -18,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -34,6 +32,7 @@ from dae.files import read_json
 from dae.report.sweep_end import close_sweep
 from dae.report.write import page_is_outdated, write_or_warn, write_run_report
 from dae.sweeps.hook import SweepFolder
+from dae.sweeps.job_names import job_folder
 from dae.sweeps.leaderboard import rebuild_or_warn
 from dae.training.memory import freeze_imports, keep_freed_memory, release_memory
 from dae.training.threads import settle_count, settle_waiting
@@ -69,14 +68,11 @@ def launch(arguments: Sequence[str] | None = None) -> int:
     sys.argv[1:] = ["-m", *(word for word in typed if word not in sweep)] if sweep else typed
     # Hydra raises its errors instead of printing them and leaving.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    # Our presets of the launchers stand in front of the plugins' own, on purpose.
-    warnings.filterwarnings(
-        "ignore", message=r"\s*'hydra/launcher/.*' is validated against ConfigStore schema"
-    )
+    _accept_own_presets()
     register_resolvers()
     settle_waiting()
     jobs = _Jobs(shlex.join(["python", "train.py", *typed]))
-    SweepFolder.current = None
+    SweepFolder.lines = None
     exit_code = None
     with _sigterm_as_exception():
         try:
@@ -99,7 +95,8 @@ def _compose_and_run(jobs: _Jobs, sweep: bool) -> int:
 
             refuse_sweep(sys.argv[1:])
         hydra.main(config_path=str(conf_folder()), config_name="train", version_base="1.3")(jobs)()
-    except JobError:
+    except JobError as error:
+        jobs.failed.update(dict.fromkeys(error.args, 1))
         return 0
     except ConfigError as error:
         print(error, file=sys.stderr)
@@ -114,6 +111,11 @@ def _compose_and_run(jobs: _Jobs, sweep: bool) -> int:
         return refused.exit_code
     except Terminated:
         return 143
+    except SystemExit as exit_:
+        if not isinstance(exit_.__cause__, ConfigError):
+            raise
+        print(exit_.__cause__, file=sys.stderr)
+        return exit_.__cause__.exit_code
     except KeyboardInterrupt:
         return 130
     return 0
@@ -127,6 +129,10 @@ class _Jobs:
         self.begun = 0
         self.failed: dict[str, int] = {}
         self.reopened: DictConfig | None = None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        _accept_own_presets()  # in a launcher's process, which composes its jobs next
 
     def __call__(self, cfg: DictConfig) -> float | None:
         self.begun += 1
@@ -168,7 +174,7 @@ class _Jobs:
             if sweep:
                 rebuild_or_warn(sweep)
         if sweep:
-            raise JobError  # Hydra goes on with the other jobs
+            raise JobError(folder.name)  # Hydra goes on with the other jobs
         return None
 
     def closing(self, ended: bool) -> int:
@@ -177,9 +183,17 @@ class _Jobs:
         Args:
             ended: Whether all jobs were run.
         """
-        if SweepFolder.current is not None:
-            return close_sweep(SweepFolder.current, self.failed, ended)
+        if SweepFolder.lines is not None:
+            SweepFolder.lines.close()
+            return close_sweep(SweepFolder.lines.folder, self.failed, ended)
         return max(self.failed.values(), default=0)
+
+
+def _accept_own_presets() -> None:
+    """Silence Hydra's warning that our presets of the launchers stand in front of the plugins' own."""
+    warnings.filterwarnings(
+        "ignore", message=r"\s*'hydra/launcher/.*' is validated against ConfigStore schema"
+    )
 
 
 def _trial(sweeper: DictConfig) -> Trial | None:
@@ -212,20 +226,3 @@ def register_resolvers() -> None:
     """What ``conf/train.yaml`` names its folders with."""
     OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)
     OmegaConf.register_new_resolver("suffix", lambda name: f"-{name}" if name else "", replace=True)
-
-
-def job_folder(overrides: Sequence[str]) -> str:
-    """``p-0.1_seed-0-3c6e21``: a readable slug of a job's overrides and six digits of their hash.
-
-    The order in which they were typed does not matter; of two for the same key the later counts.
-    """
-    by_key = dict(override.partition("=")[::2] for override in overrides)
-    ordered = sorted(f"{key}={value}" for key, value in by_key.items())
-    digits = hashlib.sha256("\n".join(ordered).encode()).hexdigest()[:6]
-    words = []
-    for override in ordered:
-        key, _, value = override.partition("=")
-        short = re.split(r"[./@]", key)[-1]
-        words.append(re.sub(r"[^\w.]+", "-", f"{short}-{value}").strip("-."))
-    slug = "_".join(words)[:100].rstrip("-_.")
-    return f"{slug}-{digits}" if slug else f"defaults-{digits}"

@@ -31,7 +31,7 @@ from dae.sweeps import shared
 from dae.training.processes import followers, is_follower
 from dae.training.pruning import Pruning
 from dae.training.stage import run_stage
-from dae.words import path_from_here
+from dae.words import counted, path_from_here
 
 if TYPE_CHECKING:  # an extra
     from optuna.trial import Trial
@@ -96,7 +96,8 @@ def run(
             # What a search may give up is nobody else's.
             own = trial is not None and objective.name.startswith("dae/")
             if sweep and cfg.dae.share and "classifier" in stages and not own:
-                place = sweep / "stage1" / shared.stage1_digest(plain(cfg), git_state())
+                digest = shared.stage1_digest(plain(cfg), git_state())
+                place = shared.stage1_folder(sweep, folder, digest)
                 train = partial(train_autoencoder, replace(plan, shared=True))
                 pretrained = shared.shared_stage(place, folder, train)
             else:
@@ -185,7 +186,7 @@ def choose_encoder(cfg: DictConfig, folder: Path) -> tuple[nn.Module, dict[str, 
     place = cfg.classifier.encoder_checkpoint or folder
     encoder, source = checkpoint.load_encoder(place, cfg.allow_targets)
     tensors = encoder.state_dict()
-    log.info("Encoder: %d tensors, sha256 %.12s", len(tensors), checkpoint.content_hash(tensors))
+    log.info("Encoder: %s, sha256 %.12s", counted(len(tensors), "tensor"), checkpoint.content_hash(tensors))
     log.info("  loaded from %s", source)
     return encoder, source.hyper_parameters["encoder"]
 

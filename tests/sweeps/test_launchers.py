@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -14,12 +15,19 @@ from dae.runs.checkpoint import content_hash, read
 from helpers import REPOSITORY, SMOKE, Outcome, Train
 
 # One stage 1 for each of two seeds, six jobs, one thread a job wherever it runs. There are no 5,000 labels.
-JOBS = ("-m", "seed=0,1", "data.labels=100,200,5000", *SMOKE)
+SWEEP = ("-m", "hydra.sweep.dir=multirun/sweep", *SMOKE)
+JOBS = (*SWEEP, "seed=0,1", "data.labels=100,200,5000")
 LAUNCHERS = {
     "joblib": ("hydra.launcher.n_jobs=2",),
     "submitit_local": (),
     "ray": ("hydra.launcher.ray.init.num_cpus=2",),
 }
+
+
+def launch_in(place: Path, *command: str) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        return launch(list(command))
 
 
 def hashes(sweep: Path) -> dict[str, str]:
@@ -28,28 +36,45 @@ def hashes(sweep: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def serial(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep of one job, to be extended."""
+    place = tmp_path_factory.mktemp("begun")
+    assert launch_in(place, *SWEEP, "seed=0", "data.labels=100") == 0
+    return place / "multirun"
+
+
+@pytest.fixture(scope="module")
+def serial(begun: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     place = tmp_path_factory.mktemp("serial")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        assert launch(list(JOBS)) == 1
-    (sweep,) = place.glob("multirun/*")
-    return hashes(sweep)
+    shutil.copytree(begun, place / "multirun")
+    assert launch_in(place, *JOBS) == 1
+    return hashes(place / "multirun/sweep")
 
 
 @pytest.mark.parametrize("name", ["joblib", "submitit_local", pytest.param("ray", marks=pytest.mark.ray)])
 def test_results_equal_the_serial_ones_and_a_failure_is_named(
-    name: str, serial: dict[str, str], tmp_path: Path
+    name: str, begun: Path, serial: dict[str, str], tmp_path: Path
 ):
+    shutil.copytree(begun, tmp_path / "multirun")
+    (first,) = tmp_path.glob("multirun/sweep/*labels-100_*")
+    before = (first / "result.json").read_text()
     command = [sys.executable, str(REPOSITORY / "train.py"), *JOBS, f"hydra/launcher={name}"]
     done = subprocess.run([*command, *LAUNCHERS[name]], cwd=tmp_path, capture_output=True, text=True)
     (sweep,) = tmp_path.glob("multirun/*")
     assert len(serial) == 4
     assert hashes(sweep) == serial
+    assert (first / "result.json").read_text() == before, "found by its hash, and not run again"
+    words = {folder.name.rpartition("-")[0] for folder in sweep.glob("*/") if folder != first}
+    assert words - {"stage1"} >= {"labels-200_seed-0", "labels-100_seed-1", "labels-200_seed-1"}
     assert len(list((sweep / "stage1").iterdir())) == 2
     assert (sweep / "leaderboard.md").is_file()
-    # What a job says where it runs need not come here.
     assert done.returncode == 1, done.stdout + done.stderr
+    # A line a job, whichever process has run it.
+    told = done.stdout.split("Leaderboard by ")[0].splitlines()
+    assert [line.partition(": ")[0] for line in told[1:]] == [f"{number} of 6" for number in range(1, 7)]
+    assert f"{first.name} was completed before: classifier/val/accuracy" in done.stdout
+    assert "epoch 1/1" not in done.stdout + done.stderr
+    assert "ConfigStore" not in done.stderr
     assert "6 jobs: 4 completed, 2 failed" in done.stdout
     assert "2 of 6 jobs failed" in done.stderr
     assert "data.labels: found 5000, but 1293 training images are left after validation" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import shlex
@@ -17,10 +18,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
-from dae.launch import job_folder
 from dae.report.sweep_end import close_sweep
-from dae.sweeps.commands import next_commands
+from dae.runs.format import FORMAT
+from dae.sweeps.commands import SWEPT, next_commands
 from dae.sweeps.hook import count_jobs
+from dae.sweeps.job_names import job_folder
 from dae.sweeps.leaderboard import rebuild_leaderboard, rebuild_or_warn
 from dae.sweeps.leaderboard_text import console_text
 from helpers import ACCURACY, LOSS, SMOKE, add_job, begin_job, write_multirun
@@ -239,7 +241,12 @@ def test_commands_can_be_pasted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sweep = tmp_path / "my sweeps, 'new' [1]"
     typed = ["dae.encoder.widths=[16,8,8],[8,8,8]", *ODD[1:3], "seed=2,10"]
-    write_multirun(sweep, typed, ["hydra/launcher=basic", "hydra.mode=MULTIRUN", "hydra.sweep.dir=elsewhere"])
+    swept = f"{SWEPT}=['seed']"
+    write_multirun(
+        sweep,
+        typed,
+        ["hydra/launcher=basic", "hydra.mode=MULTIRUN", "hydra.sweep.dir=elsewhere", swept],
+    )
     add_job(sweep, *ODD, value=0.9)
     add_job(sweep, *ODD[:3], "seed=2", value=0.8)
     add_job(sweep, "dae.encoder.widths=[8,8,8]", *ODD[1:], value=0.1)
@@ -276,8 +283,9 @@ def test_the_console_shows_ten_rows_and_where_the_rest_is(tmp_path):
 def test_nothing_heavy_is_imported_to_rank(tmp_path):
     add_job(tmp_path, "seed=0", value=0.5)
     code = (
-        f"import sys; from pathlib import Path; from dae.sweeps.leaderboard import rebuild\n"
-        f"rebuild(Path({str(tmp_path)!r})); print([n for n in ('torch', 'pydantic') if n in sys.modules])"
+        f"import sys; from pathlib import Path; from dae.sweeps.leaderboard import rebuild_leaderboard\n"
+        f"rebuild_leaderboard(Path({str(tmp_path)!r}))\n"
+        "print([n for n in ('torch', 'pydantic') if n in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "[]\n", done.stderr
@@ -309,8 +317,23 @@ def test_a_real_sweep_with_a_job_that_fails(train):
     for row in rows[:2]:
         assert (folder / row["checkpoint"]).is_file()
     assert column(table(folder / "jobs.csv"), "status").count("completed") == 4
-    assert "Job 1 of 6\n" in done.out
-    assert re.search(r"Job 6 of 6, about [\d.]+ s left\n", done.out)
+    assert all(json.loads(file.read_text())["format"] == FORMAT for file in folder.glob("*/run.json"))
+
+    told, leaderboard = done.out.split("Leaderboard by ")
+    assert len(leaderboard.splitlines()) == 9
+    first, *lines = told.splitlines()
+    assert first == f"6 jobs in {folder.relative_to(done.place)}, logged in <job>/train.log"
+    assert len(lines) == 12, "two a job"
+    order = [f"p-{p}_seed-{seed}" for p in ("0.1", "0.4", "7") for seed in (0, 1)]
+    for number, (line, words) in enumerate(zip(lines[::2], order, strict=True), 1):
+        left = ", about .* left" if number > 1 else ""
+        assert re.fullmatch(f"Job {number} of 6: {words}-[0-9a-f]{{6}}{left}", line)
+    for line in lines[1:8:2]:
+        assert re.fullmatch(r"  completed: classifier/val/accuracy 0\.\d{4}, [\d.]+ s", line)
+    assert lines[-1].startswith("  failed after ")
+    assert lines[-1].endswith("dae.noise.p: found 7, expected a number >= 0, < 1")
+    assert done.logs.count("dae epoch 1/1") == 4
+    assert done.logs.count("dae.noise.p: found 7") == 4, "the error, and the line about the job"
     assert "\n2 of 6 jobs failed:\n" in f"\n{done.err}"
     assert "p-7" in done.err
     assert "dae.noise.p: found 7, expected a number >= 0, < 1" in done.err

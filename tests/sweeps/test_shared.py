@@ -58,7 +58,7 @@ def shared_folders(done: Outcome) -> list[Path]:
 
 
 def fits(done: Outcome, stage: str = "dae") -> int:
-    return done.text.count(f"{stage} epoch 1/1")
+    return done.logs.count(f"{stage} epoch 1/1")
 
 
 def test_a_sweep_over_stage_2_trains_one_stage_1(train: Train):
@@ -92,14 +92,15 @@ def test_a_job_goes_on_by_itself(train: Train):
     for file in (job / "result.json", *(job / "classifier").iterdir()):
         file.unlink()
     done = train(f"resume={job.rename(job.parents[3] / 'alone')}", place="sweep")
-    assert (done.exit_code, fits(done), fits(done, "classifier")) == (0, 0, 1)
+    assert (done.exit_code, done.text.count("dae epoch"), done.text.count("classifier epoch")) == (0, 0, 1)
     after = json.loads((job.parents[3] / "alone" / "result.json").read_text())
     assert all(after[key] == before[key] for key in ("status", "metrics", "shared_from"))
 
 
 def test_jobs_that_differ_in_stage_1_and_those_that_shall_not_share(train: Train):
     done = train("-m", *QUICK, "dae.noise.p=0.1,0.3", place="noise")
-    assert (fits(done), len(shared_folders(done))) == (2, 2)
+    assert [place.name.rpartition("-")[0] for place in shared_folders(done)] == ["p-0.1", "p-0.3"]
+    assert fits(done) == 2
     done = train("-m", *QUICK, "data.labels=20,50", "dae.share=false", place="alone")
     assert (fits(done), len(shared_folders(done))) == (2, 0)
 
@@ -109,9 +110,12 @@ def test_a_continued_sweep_takes_what_is_there(train: Train):
     train(*sweep, "data.labels=20")
     (finished,) = Path("sweep").glob("*labels-20*")
     before = (finished / "result.json").read_text()
-    done = train(*sweep, "data.labels=20,50")
-    assert (fits(done), fits(done, "classifier")) == (0, 1)
+    done = train(*sweep, "data.labels=20,50", "name=again")
+    assert (fits(done), fits(done, "classifier")) == (1, 2), "of both commands together"
     assert (finished / "result.json").read_text() == before
+    (other,) = set(Path("sweep").glob("*labels-*")) - {finished}
+    assert other.name.startswith("labels-50-")
+    assert f"Job 1 of 2: {finished.name}\n  was completed before: classifier/val/accuracy" in done.out
 
 
 def _train(place: Path) -> StageResult:

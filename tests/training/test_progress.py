@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import logging
 import os
 import re
 import subprocess
 import sys
 
+import pytest
+from hydra.types import RunMode
+
+from dae.runs.console import ConsoleHandler
+from dae.training.progress import StageBar, progress_callbacks
 from helpers import REPOSITORY, SMOKE, Train
 
 
@@ -23,6 +29,13 @@ def test_old_validation_metrics_are_not_shown_again(train: Train):
     done = train(*SMOKE, "stage=dae", "dae.epochs=4", "trainer.check_val_every_n_epoch=2")
     shown = ["val:" in line for line in done.out.splitlines() if line.startswith("dae epoch ")]
     assert shown == [False, True, False, True]
+
+
+def test_no_bar_in_a_sweep(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    for mode, shown in ((RunMode.RUN, True), (RunMode.MULTIRUN, False)):
+        monkeypatch.setattr(logging.getLogger(), "handlers", [ConsoleHandler(mode)])
+        assert any(isinstance(callback, StageBar) for callback in progress_callbacks()) == shown
 
 
 def test_a_bar_on_a_terminal_below_the_lines(tmp_path):

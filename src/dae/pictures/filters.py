@@ -15,6 +15,7 @@ from dae.models.autoencoder import DenoisingAutoencoder
 from dae.pictures.figures import draw_image_rows, draw_text, pad_with_white
 from dae.pictures.publishing import bytes_to_floats, images_and_epoch, is_due, publish
 from dae.pictures.watcher import Watcher
+from dae.words import counted
 
 COLUMNS = 16
 
@@ -63,7 +64,9 @@ def draw_filters(encoder: nn.Module) -> Tensor:
         for start in range(0, len(shown), COLUMNS)
     }
     size = " x ".join(map(str, weights.shape[2:]))
-    return draw_image_rows(rows, title=f"First convolution: {len(shown)} filters of {size}, {legend}")
+    return draw_image_rows(
+        rows, title=f"First convolution: {counted(len(shown), 'filter')} of {size}, {legend}"
+    )
 
 
 def activations(module: DenoisingAutoencoder, images: Tensor) -> dict[str, Tensor]:

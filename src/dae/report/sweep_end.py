@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dae.report.write import write_or_warn, write_sweep_report
-from dae.sweeps.jobs import Job
+from dae.sweeps.jobs import Job, launch_time, start_time
 from dae.sweeps.leaderboard import rebuild_or_warn
 from dae.sweeps.leaderboard_text import console_text
 from dae.sweeps.ranking import Leaderboard
+from dae.words import counted
 
 
 def close_sweep(sweep_folder: Path, heard: Iterable[str], ended: bool) -> int:
@@ -39,16 +40,12 @@ def close_sweep(sweep_folder: Path, heard: Iterable[str], ended: bool) -> int:
             failed[job.folder.name] = f"{job.status}: its process has ended without a result"
     if failed:
         names = "".join(f"\n  {name}: {error}" for name, error in failed.items())
-        print(f"{len(failed)} of {max(len(jobs), len(failed))} jobs failed:{names}", file=sys.stderr)
+        all_jobs = counted(max(len(jobs), len(failed)), "job")
+        print(f"{len(failed)} of {all_jobs} failed:{names}", file=sys.stderr)
     return int(bool(failed))
 
 
 def _launched(board: Leaderboard) -> list[Job]:
     """The jobs of the last command. A folder that is continued holds those of earlier ones, too."""
-    multirun = board.folder / "multirun.yaml"
-    begun = multirun.stat().st_mtime_ns if multirun.is_file() else 0  # its sweeper writes it first of all
-
-    def launched(job: Job) -> bool:
-        return (job.folder / ".hydra" / "overrides.yaml").stat().st_mtime_ns >= begun
-
-    return [job for job in board.jobs if launched(job)]
+    begun = launch_time(board.folder)
+    return [job for job in board.jobs if start_time(job.folder) >= begun]

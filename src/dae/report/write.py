@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dae.files import write_text_atomically
-from dae.words import path_from_here
+from dae.words import counted, path_from_here
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -71,5 +71,5 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(figure=format_figure, seconds=format_duration)
+    environment.filters.update(figure=format_figure, seconds=format_duration, counted=counted)
     return environment

@@ -1,4 +1,4 @@
-"""The console's log handler."""
+"""What of the log the console shows: of a single run everything, of a sweep some lines about its jobs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,24 @@ import logging
 import sys
 from typing import TextIO
 
+from hydra.types import RunMode
+
+# For the lines that belong on the console of a sweep.
+sweep_log = logging.getLogger("dae.sweep")
+
 
 class ConsoleHandler(logging.StreamHandler):
-    """Writes to what ``sys.stdout`` is at the moment, so that lines appear above a live progress bar."""
+    """Writes to what ``sys.stdout`` is at the moment, so that lines appear above a live progress bar.
+
+    Args:
+        mode: Hydra's. What a job of a sweep logs is for its ``train.log``; only ``sweep_log`` passes.
+    """
+
+    def __init__(self, mode: RunMode = RunMode.RUN) -> None:
+        super().__init__()
+        self.in_sweep = mode == RunMode.MULTIRUN
+        if self.in_sweep:
+            self.addFilter(lambda record: record.name == sweep_log.name)
 
     @property
     def stream(self) -> TextIO:
@@ -18,3 +33,10 @@ class ConsoleHandler(logging.StreamHandler):
     @stream.setter
     def stream(self, _: TextIO) -> None:
         pass
+
+
+def shows_progress() -> bool:
+    """Whether somebody watches this run: it has a terminal, and is no job of a sweep."""
+    handlers = logging.getLogger().handlers
+    in_sweep = any(isinstance(handler, ConsoleHandler) and handler.in_sweep for handler in handlers)
+    return sys.stdout.isatty() and not in_sweep

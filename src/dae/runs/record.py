@@ -19,8 +19,9 @@ from dae.data.images import ImageDataModule
 from dae.errors import UserError
 from dae.files import read_json, write_json
 from dae.metrics import Metric
+from dae.runs.format import FORMAT
 from dae.runs.stage_result import StageResult
-from dae.words import path_from_here
+from dae.words import counted, path_from_here
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy")
 
@@ -98,6 +99,7 @@ def write_run_json(folder: Path, command: str, data: ImageDataModule) -> None:
     """
     data_checksum = data.checksum()
     now = {
+        "format": FORMAT,
         "command": command,
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "git": git_state(),
@@ -142,9 +144,10 @@ def device_name() -> str:
     """The accelerator's name, or the processor's."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
+    cores = counted(os.cpu_count() or 1, "core")
     if sys.platform == "linux":
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
         if names:
-            return f"{names[0]} ({os.cpu_count()} cores)"
-    return f"{platform.processor() or platform.machine()} ({os.cpu_count()} cores)"
+            return f"{names[0]} ({cores})"
+    return f"{platform.processor() or platform.machine()} ({cores})"

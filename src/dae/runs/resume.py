@@ -13,7 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from dae.errors import ConfigError, Problem
 from dae.files import read_json
-from dae.keys import leaves
+from dae.keys import NO_PART_OF_A_RUN, leaves
+from dae.runs.format import refuse_other_format
 from dae.words import counted, path_from_here, quoted_override
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ def reopen_run(words: Sequence[str]) -> tuple[DictConfig, list[str]]:
     parsed = [OverridesParser.create().parse_override(word) for word in words if not word.startswith("-")]
     place = next(str(override.value()) for override in reversed(parsed) if override.key_or_group == "resume")
     folder = _newest_unfinished() if place == "auto" else _run_folder(Path(place))
+    refuse_other_format(folder)
     saved = OmegaConf.load(folder / "config.yaml")
     assert isinstance(saved, DictConfig)
     others = [override for override in parsed if override.key_or_group != "resume"]
@@ -101,7 +103,7 @@ def _refused(override: Override, saved: DictConfig, folder: Path) -> Iterator[Pr
             yield Problem(text, f"found {asked}, but the run was begun for {planned}", f"try {key}={planned}")
         scheduler = OmegaConf.select(saved, key.replace("epochs", "scheduler._target_"))
         if asked != planned and not str(scheduler).endswith(".constant"):
-            what = f"the schedule {scheduler} was laid out for {planned} epochs"
+            what = f"the schedule {scheduler} was laid out for {counted(planned, 'epoch')}"
             yield Problem(text, what, f"leave {key} out, or begin a run without resume")
 
 
@@ -119,6 +121,7 @@ def finished_objective(cfg: DictConfig, folder: Path, extended: bool) -> float |
     file = folder / "config.yaml"
     if not file.is_file():
         return None
+    refuse_other_format(folder)
     differing = _differences(OmegaConf.load(file), cfg)
     if differing and not extended:
         lines = "".join(f"\n      {key}: saved {old!r}, now {new!r}" for key, (old, new) in differing.items())
@@ -141,4 +144,4 @@ def _differences(saved: Any, now: Any) -> dict[str, tuple[Any, Any]]:
     """Key path -> its saved and its present value, where they differ."""
     old, new = (dict(leaves(OmegaConf.to_container(config, resolve=True))) for config in (saved, now))
     pairs = {key: (old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in {**old, **new}}
-    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and key not in NO_PART_OF_A_RUN}

@@ -1,13 +1,12 @@
-"""A search: asks Optuna for points, has the launcher run them, tells Optuna what came of them.
+"""A search: asks Optuna for points, has the launcher run them, and reports their results to Optuna.
 
-The study is the memory: a search that is continued finds its trials there, whoever ran them. What came of a
-trial is read from its ``result.json``, whether its job has just ended or the search died with it.
+The study holds the state: a search that is continued finds its trials there, whichever process ran them. The
+outcome of a trial is read from its ``result.json``, whether its job has just ended or the search was cut off.
 """
 
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,25 +33,26 @@ from dae.config.binding import Binding
 from dae.config.settings import find_problems
 from dae.errors import ConfigError, JobError, Problem, raise_problems
 from dae.files import read_json
+from dae.runs.console import sweep_log
 from dae.search.findings import findings_text, is_left_out
 from dae.search.space import Space
 from dae.search.study import SearchSettings, open_study, storage_url
+from dae.sweeps.commands import TRAIN, launch_overrides
 from dae.training.processes import device_count
+from dae.words import counted
 
-log = logging.getLogger(__name__)
-
-# Proposals that were there already, in a row, after which there is nothing new to be expected.
+# So many repeated proposals in a row mean that the space is exhausted.
 REPEATS = 50
 
 
 def search(arguments: Sequence[str], config: DictConfig, launcher: Launcher, loader: ConfigLoader) -> None:
-    """Search until the study holds ``n_trials`` trials, then say what was found.
+    """Search until the study holds ``n_trials`` trials, then print the findings.
 
     Args:
-        arguments: The overrides of the command, Hydra's own not among them.
-        config: Of the sweep.
+        arguments: The overrides of the command, without those of Hydra itself.
+        config: The sweep's.
         launcher: Runs a batch of jobs.
-        loader: Composes.
+        loader: Composes the config of a job.
 
     Raises:
         ConfigError: The command is refused; nothing was created.
@@ -84,10 +84,10 @@ def search(arguments: Sequence[str], config: DictConfig, launcher: Launcher, loa
 
 
 def find_objective(space: Space) -> metrics.Metric:
-    """What all trials are judged by.
+    """The metric that all trials are judged by.
 
     Raises:
-        ConfigError: The config is wrong whatever is tried, or the search would choose on the test set.
+        ConfigError: The config is wrong for every point, or the search would choose on the test set.
     """
     config = copy.deepcopy(space.first())
     with open_dict(config):
@@ -105,10 +105,9 @@ def find_objective(space: Space) -> metrics.Metric:
 
 
 def _command(config: DictConfig, arguments: Sequence[str]) -> list[str]:
-    """What continues this search."""
-    own = ("hydra.sweep.dir=", "hydra.mode=")
-    hydra = [text for text in config.hydra.overrides.hydra if not text.startswith(own)]
-    return ["python", "train.py", "-m", f"hydra.sweep.dir={config.hydra.sweep.dir}", *hydra, *arguments]
+    """The command that continues this search."""
+    place = f"hydra.sweep.dir={config.hydra.sweep.dir}"
+    return [*TRAIN, "-m", place, *launch_overrides(config.hydra), *arguments]
 
 
 @dataclass
@@ -121,11 +120,12 @@ class _Search:
     launcher: Launcher
 
     def run(self, command: list[str]) -> None:
-        """Go on to the total."""
+        """Run trials until their total is reached."""
         self._settle(interrupted=True)
         earlier = len(self._counted())
         if earlier:
-            log.info("The study %s holds %d trials already", self.study.study_name, earlier)
+            held = counted(earlier, "trial")
+            sweep_log.info("The study %s holds %s already", self.study.study_name, held)
         if self.settings.sampler == "grid":
             self._enqueue_grid()
         failed = 0
@@ -138,12 +138,12 @@ class _Search:
             self._settle(interrupted=True)
             text = findings_text(self.study, self.objective, list(self.space.dimensions), command)
             (self.folder / "search.md").write_text(text)
-            log.info("%s", text)
+            sweep_log.info("%s", text)
         if failed:
             raise JobError
 
     def _counted(self, *states: TrialState) -> list[FrozenTrial]:
-        """The trials that have been given to a job, and not back to the queue."""
+        """The trials that a job has run or is running; not those that went back to the queue."""
         trials = self.study.get_trials(deepcopy=False, states=states or None)
         return [trial for trial in trials if "folder" in trial.user_attrs and not is_left_out(trial)]
 
@@ -161,7 +161,7 @@ class _Search:
         return batch
 
     def _ask(self) -> Trial | None:
-        """The next point that was not there before."""
+        """The next trial whose point is new; None if the space is exhausted."""
         for _ in range(REPEATS):
             if self.settings.sampler == "grid" and not self._waiting():
                 return None
@@ -173,7 +173,7 @@ class _Search:
                 trial.set_user_attr("folder", str(self._job_folder(trial.number, overrides)))
                 return trial
             self._leave_out(trial.number, "a repetition")
-        log.info("%d proposals in a row were there already: the space seems exhausted", REPEATS)
+        sweep_log.info("%d proposals in a row were there already: the space seems exhausted", REPEATS)
         return None
 
     def _enqueue_grid(self) -> None:
@@ -184,7 +184,7 @@ class _Search:
             self.study.enqueue_trial(point)
 
     def _job_folder(self, number: int, overrides: list[str]) -> Path:
-        """Where the launcher will have the job run."""
+        """The folder that the launcher will run the job in."""
         config = self.space.compose(overrides)
         with open_dict(config):
             config.hydra.job.id = config.hydra.job.num = number
@@ -193,27 +193,27 @@ class _Search:
     def _job(self, trial: Trial) -> list[str]:
         """The overrides of a job.
 
-        Those below ``hydra`` are no part of what the run is: its folder's name and its config are without.
+        Those below ``hydra`` appear neither in the name of its folder nor in its config.
         """
         storage = QuotedString(storage_url(self.settings, self.folder), Quote.single).with_quotes()
         watched = [f"hydra.sweeper.storage={storage}", f"hydra.sweeper.trial={trial._trial_id}"]
         return [*trial.user_attrs["overrides"], *watched]
 
     def _settle(self, interrupted: bool) -> int:
-        """Tell the study what came of this folder's jobs.
+        """Report the results of this folder's jobs to the study.
 
         Args:
-            interrupted: Whether a job without a result was cut off (its point is to be run again), or has
-                failed before it could write one.
+            interrupted: What it means if a job has no result: True, it was cut off and its point will run
+                again; False, it failed before it could write one.
 
         Returns:
-            How many have failed.
+            How many jobs have failed.
         """
         failed = 0
         for trial in self._counted(TrialState.RUNNING):
             folder = trial.user_attrs["folder"]
             if not Path(folder).is_relative_to(self.folder):
-                continue  # another machine's
+                continue  # the job of another machine
             result = read_json(Path(folder) / "result.json")
             status, value = result.get("status"), result.get("metrics", {}).get(self.objective.name)
             if status == "completed" and value is not None:

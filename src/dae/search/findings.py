@@ -1,4 +1,4 @@
-"""What a search has found, for people."""
+"""The findings of a search as a text: ``search.md``."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from dae.metrics import Metric
+from dae.words import counted
 
 TOP = 5
-# Fewer say nothing about the importance of a key.
+# With fewer completed trials, no importance of a key can be computed.
 ENOUGH = 10
-# They are measured on the clean input, which little noise in training favours.
+# Metrics that are measured on the clean input, which favours little noise in training.
 OF_CLEAN_INPUT = ("dae/val/loss", "dae/val/pixel_accuracy")
 
 
@@ -24,10 +25,10 @@ def findings_text(study: optuna.Study, objective: Metric, keys: list[str], comma
     """``search.md``: the best trials, what mattered, what to type next.
 
     Args:
-        study: Of the search.
-        objective: Of the study.
-        keys: What was searched over.
-        command: What continues the search.
+        study: The search's study.
+        objective: What its trials are judged by.
+        keys: The keys that were searched over.
+        command: The command that continues the search.
     """
     trials = [trial for trial in study.get_trials(deepcopy=False) if not is_left_out(trial)]
     by_state = {state: [trial for trial in trials if trial.state == state] for state in TrialState}
@@ -37,7 +38,7 @@ def findings_text(study: optuna.Study, objective: Metric, keys: list[str], comma
     lines = [f"# Search: {counts}", "", f"Objective: `{objective.name}` ({objective.mode}).", ""]
     if objective.name in OF_CLEAN_INPUT and any(key.startswith(("dae.noise", "dae/noise")) for key in keys):
         advice = "compare denoisers by `objective=dae/val/noisy_loss`"
-        lines += [f"Caution: it is of the clean input, so that little noise wins; {advice}.", ""]
+        lines += [f"Caution: it is measured on the clean input, which favours little noise; {advice}.", ""]
     if best:
         lines += [*_table(best[:TOP], keys), "", f"Importance: {_importance(study, len(completed))}.", ""]
     if failed:
@@ -48,7 +49,7 @@ def findings_text(study: optuna.Study, objective: Metric, keys: list[str], comma
         single = ["hydra.mode=RUN"] if any("experiment=" in text for text in _overrides(best[0])) else []
         lines += ["The best again:", "", _shell(["python", "train.py", *single, *_overrides(best[0])]), ""]
     lines += [
-        "To go on, with a larger `hydra.sweeper.n_trials` if the search is through:",
+        "To continue, with a larger `hydra.sweeper.n_trials` if the search is complete:",
         "",
         _shell(command),
     ]
@@ -56,7 +57,7 @@ def findings_text(study: optuna.Study, objective: Metric, keys: list[str], comma
 
 
 def is_left_out(trial: FrozenTrial) -> bool:
-    """Whether a trial is none: its job was interrupted and waits to be run again, or it repeated another."""
+    """Whether a trial does not count: its job was interrupted and will run again, or it repeated another."""
     return "left_out" in trial.user_attrs
 
 
@@ -86,9 +87,10 @@ def _table(trials: list[FrozenTrial], keys: list[str]) -> list[str]:
 
 def _importance(study: optuna.Study, completed: int) -> str:
     if completed < ENOUGH:
-        return f"{completed} completed trials are too few to tell ({ENOUGH} at least)"
+        are = "is" if completed == 1 else "are"
+        return f"{counted(completed, 'completed trial')} {are} too few to tell ({ENOUGH} at least)"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         shares = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
-    told = ", ".join(f"`{key}` {share:.2f}" for key, share in shares.items())
-    return f"{told} (PED-ANOVA)" if told else "no key is in all trials"
+    listed = ", ".join(f"`{key}` {share:.2f}" for key, share in shares.items())
+    return f"{listed} (PED-ANOVA)" if listed else "no key is in all trials"

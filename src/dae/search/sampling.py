@@ -1,4 +1,4 @@
-"""Who proposes the next point, and who gives a trial up."""
+"""Samplers, which propose the next point, and pruners, which end a trial early."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def make_sampler(name: str, seed: int, parallel: bool) -> samplers.BaseSampler:
     """A sampler by its name in ``conf/hydra/sweeper/optuna.yaml``.
 
     Args:
-        name: The points of ``grid`` are enqueued, so nothing is left to be sampled.
-        seed: The sampler's own; the runs have theirs.
-        parallel: Whether several points are asked for before the first is known.
+        name: ``tpe``, ``cmaes``, ``random``, or ``grid``: its points are enqueued, so it samples nothing.
+        seed: The sampler's own, not that of the runs.
+        parallel: Whether several points are proposed before the result of the first is known.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
@@ -35,7 +35,7 @@ def make_pruner(name: str, grace: int) -> pruners.BasePruner:
 
     Args:
         name: One of ``none``, ``median``, ``asha``.
-        grace: Epochs that every trial is given.
+        grace: Epochs before a trial may be ended.
     """
     if name == "median":
         return pruners.MedianPruner(n_warmup_steps=grace)
@@ -45,33 +45,33 @@ def make_pruner(name: str, grace: int) -> pruners.BasePruner:
 
 
 class Rounded(samplers.BaseSampler):
-    """Rounds what another sampler proposes."""
+    """Wraps another sampler and rounds what it proposes."""
 
     def __init__(self, sampler: samplers.BaseSampler) -> None:
         self.sampler = sampler
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Of the other."""
+        """Return the keys that the wrapped sampler draws together."""
         return self.sampler.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Of the other, rounded."""
+        """Sample the keys that belong together, and round."""
         proposed = self.sampler.sample_relative(study, trial, search_space)
         return {key: round_value(value, search_space[key]) for key, value in proposed.items()}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Of the other, rounded."""
+        """Sample a key by itself, and round."""
         proposed = self.sampler.sample_independent(study, trial, param_name, param_distribution)
         return round_value(proposed, param_distribution)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Of the other."""
+        """Prepare the wrapped sampler."""
         self.sampler.before_trial(study, trial)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
-        """Of the other."""
+        """Let the wrapped sampler know the result."""
         self.sampler.after_trial(study, trial, state, values)

@@ -1,4 +1,4 @@
-"""What a search may try: Hydra's own sweep syntax as distributions, and which of them a choice has."""
+"""The space of a search: Hydra's sweeps as Optuna's distributions, and which keys belong to a choice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from dae.words import closest_name
 
 Point = dict[str, Any]
 
-# What is not to be chosen by trying, and what to do instead.
+# Keys that may not be searched over, each with the reason and what to do instead.
 REFUSED = {
     "seed": "a search would choose the luckiest seed; search with one, then run the best with -m seed=0,1,2",
     "stage": "the jobs of a search are judged by one objective, so they run the same stages",
@@ -34,7 +34,7 @@ REFUSED = {
 
 
 class Space:
-    """The overrides of a search: what is fixed, what is searched over.
+    """The overrides of a search: the fixed ones and the keys that are searched over.
 
     A key that is searched over need not exist under every choice: ``dae.noise.std`` belongs to
     ``dae/noise=gaussian``, not to ``dae/noise=dropout``. Groups are drawn first, and a point has the keys
@@ -46,7 +46,7 @@ class Space:
         master: The config of the sweep.
 
     Raises:
-        ConfigError: With everything that is wrong with it.
+        ConfigError: Lists everything that is wrong with it.
     """
 
     def __init__(self, overrides: Sequence[Override], loader: ConfigLoader, master: DictConfig) -> None:
@@ -94,7 +94,7 @@ class Space:
         return [point for number, point in enumerate(points) if point not in points[:number]]
 
     def overrides(self, point: Point) -> list[str]:
-        """What a job of this point is given."""
+        """The overrides of the job that runs this point."""
         return [*self.fixed, *(f"{key}={value}" for key, value in point.items())]
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
@@ -120,7 +120,7 @@ class Space:
         return {key for key in values if key.startswith("+") or _has(config, key)}
 
     def _unfounded(self) -> Iterator[Problem]:
-        """Choices that do not compose, keys that exist under none."""
+        """Choices that do not compose, and keys that exist under no choice."""
         present: set[str] = set()
         known: set[str] = set()
         first = self._first()
@@ -147,10 +147,10 @@ def _has(config: DictConfig, key: str) -> bool:
 
 
 def distribution(override: Override) -> BaseDistribution:
-    """A sweep as Optuna knows it; choices are the texts that follow ``key=``.
+    """Optuna's distribution for a sweep of Hydra's; choices are the texts that follow ``key=``.
 
     Raises:
-        ValueError: It cannot be searched over; says why.
+        ValueError: It cannot be searched over; the message says why.
     """
     sweep = override.value()
     tags: set[str] = getattr(sweep, "tags", set())
@@ -183,7 +183,7 @@ def all_values(values: BaseDistribution) -> list[Any]:
     """All values of a distribution.
 
     Raises:
-        ValueError: There is no end to them.
+        ValueError: There are infinitely many.
     """
     if isinstance(values, CategoricalDistribution):
         return list(values.choices)
@@ -195,9 +195,10 @@ def all_values(values: BaseDistribution) -> list[Any]:
 
 
 def round_value(value: Any, values: BaseDistribution) -> Any:
-    """Three digits of a value, or of an interval's width: what is told to the study is what is run.
+    """Round to three digits of the value, or of the interval's width.
 
-    More would make long folder names, and commands that repeat a run only nearly.
+    So the study holds the very value that is run, folder names stay short, and a printed command repeats a
+    run exactly.
     """
     if not isinstance(values, FloatDistribution):
         return value

@@ -1,4 +1,4 @@
-"""The study of a search: opened by the sweep, attached to by its jobs."""
+"""The Optuna study of a search: the sweep opens it, its jobs attach to it."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class SearchSettings:
 
 
 def open_study(settings: SearchSettings, space: Space, objective: Metric, folder: Path) -> optuna.Study:
-    """The study, new or continued.
+    """Open the study, a new one or one to be continued.
 
     Raises:
-        ConfigError: It cannot be had, or what is in it cannot be compared with what would come.
+        ConfigError: It cannot be opened, or its trials cannot be compared with those to come.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if settings.storage is None:
@@ -58,7 +58,7 @@ def open_study(settings: SearchSettings, space: Space, objective: Metric, folder
             direction="minimize" if objective.mode == "min" else "maximize",
             load_if_exists=True,
         )
-    except Exception as error:  # of whatever library the storage is of
+    except Exception as error:  # each storage library has its own
         what = f"{storage_url(settings, folder)} cannot be opened: {str(error).splitlines()[0]}"
         raise ConfigError([Problem("hydra.sweeper.storage", what)]) from error
     trials = study.get_trials(deepcopy=False)
@@ -74,7 +74,7 @@ def open_study(settings: SearchSettings, space: Space, objective: Metric, folder
 
 
 def attach_trial(sweeper: DictConfig) -> Trial:
-    """The trial that a job is, in the job's own process.
+    """The trial that belongs to a job, in the job's own process.
 
     Args:
         sweeper: The job's ``hydra.sweeper``.
@@ -83,18 +83,18 @@ def attach_trial(sweeper: DictConfig) -> Trial:
     study = optuna.load_study(
         study_name=sweeper.study_name,
         storage=sweeper.storage,
-        sampler=optuna.samplers.RandomSampler(),  # never asked
+        sampler=optuna.samplers.RandomSampler(),  # not used: the sweep has sampled already
         pruner=make_pruner(sweeper.pruner, sweeper.grace),
     )
     return Trial(study, sweeper.trial)
 
 
 def storage_url(settings: SearchSettings, folder: Path) -> str:
-    """Where the study lies.
+    """The URL of the storage that holds the study.
 
     Args:
-        settings: Of the search.
-        folder: Of the sweep.
+        settings: The search's.
+        folder: The sweep's.
     """
     return settings.storage or f"sqlite:///{folder}/study.db"
 
@@ -112,10 +112,10 @@ def _incomparable(
         try:
             check_distribution_compatibility(earlier[key], space.dimensions[key])
         except ValueError:
-            found, before = _told(space.dimensions[key]), _told(earlier[key])
+            found, before = _readable(space.dimensions[key]), _readable(earlier[key])
             problems.append(Problem(key, f"found {found}, but the study searches over {before}", advice))
     return problems
 
 
-def _told(values: BaseDistribution) -> str:
+def _readable(values: BaseDistribution) -> str:
     return ", ".join(values.choices) if isinstance(values, CategoricalDistribution) else str(values)

@@ -1,1 +1,1 @@
-"""Many jobs told as one: who leads, and the stage 1 that they share."""
+"""A sweep as a whole: names of its jobs, its leaderboard, the stage 1 that jobs share."""

@@ -1,12 +1,14 @@
-"""Where a ranking does not say what it seems to say."""
+"""Reasons to be careful with a ranking."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from dae.sweeps.ranking import Leaderboard
+from dae.words import counted
 
-# What is measured on: the images (``data`` is the group), and the noise of some metrics.
+# Keys that decide which images the metrics are measured on (``data`` is the group), and metrics that are
+# measured under the reference noise.
 IMAGES = ("data", "data.validation", "data.split_seed", "data.image_size", "data.channels", "data.root")
 UNDER_REFERENCE_NOISE = ("noisy_loss", "psnr", "ssim")
 
@@ -46,7 +48,7 @@ def _other_objectives(board: Leaderboard) -> Iterator[str]:
     names = sorted({job.objective.name for job in board.jobs if job.objective} - {board.objective.name})
     if names:
         others = sum(job.objective is not None and job.objective.name in names for job in board.jobs)
-        jobs = "1 job is" if others == 1 else f"{others} jobs are"
+        jobs = f"{counted(others, 'job')} {'is' if others == 1 else 'are'}"
         yield (
             f"{jobs} judged by {_list(names)} and not ranked, since most are by {board.objective.name}; "
             f"objective={board.objective.name} judges all jobs that measure it by the same"

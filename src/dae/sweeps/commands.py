@@ -1,9 +1,9 @@
-"""What to type after a sweep, quoted so that it can be pasted."""
+"""Commands to type after a sweep, quoted so that they can be pasted."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ from dae.sweeps.ranking import Leaderboard
 from dae.words import path_from_here, quoted_override
 
 TRAIN = ("python", "train.py")
+# What a sweep varies, as an override of Hydra's (see `hook.py`); nobody types it.
+SWEPT = "hydra.callbacks.sweep_folder.swept"
 
 
 def next_commands(board: Leaderboard) -> dict[str, str]:
-    """What it does, and the command; only those that there is a reason for."""
+    """Label -> command, only those that make sense for this sweep."""
     hydra = read_hydra_config(board.folder / "multirun.yaml")
     found = {}
     if board.winner:
@@ -31,8 +33,8 @@ def rerun_command(job: Job, hydra: dict[str, Any]) -> str:
     """The command that runs a job alone.
 
     Args:
-        job: One of a sweep.
-        hydra: Hydra's own config of the sweep.
+        job: A job of a sweep.
+        hydra: Hydra's own config of that sweep.
     """
     # An experiment that is a sweep would be one again.
     alone = [] if _typed_as_sweep(hydra) else ["hydra.mode=RUN"]
@@ -48,37 +50,40 @@ def all_seeds_command(jobs: Sequence[Job], hydra: dict[str, Any]) -> str:
 
 
 def continue_command(folder: Path, hydra: dict[str, Any]) -> str:
-    """The command that runs what a sweep has not completed, in its own folder."""
-    typed = [
-        text
-        for text in _overrides(hydra, "hydra")
-        if not text.startswith(("hydra.mode=", "hydra.sweep.dir="))
-    ]
-    typed += _overrides(hydra, "task")
+    """The command that runs the jobs that a sweep has not completed, in its own folder."""
+    typed = [*launch_overrides(hydra), *_overrides(hydra, "task")]
     begin = shlex.join([*TRAIN, *config_flags(hydra), "-m"])
     place = quoted_override("hydra.sweep.dir", path_from_here(folder.absolute()))
     return f"{begin} {place} {shlex.join(typed)}".rstrip()
 
 
 def read_hydra_config(file: Path) -> dict[str, Any]:
-    """Hydra's own config: of a sweep ``multirun.yaml``, written before its first job, of a run
-    ``.hydra/hydra.yaml``; empty if there is none.
+    """Hydra's own config; empty if there is no such file.
+
+    Args:
+        file: Of a sweep ``multirun.yaml``, written before its first job; of a run ``.hydra/hydra.yaml``.
     """
     found = read_yaml(file)
     return found.get("hydra", {}) if isinstance(found, dict) else {}
 
 
-def _overrides(hydra: dict[str, Any], kind: str) -> list[str]:
+def launch_overrides(hydra: Mapping[str, Any]) -> list[str]:
+    """The overrides of Hydra's that continue a sweep, its folder left out."""
+    not_again = ("hydra.mode=", "hydra.sweep.dir=", f"{SWEPT}=")
+    return [text for text in _overrides(hydra, "hydra") if not text.startswith(not_again)]
+
+
+def _overrides(hydra: Mapping[str, Any], kind: str) -> list[str]:
     return list(hydra.get("overrides", {}).get(kind, []))
 
 
 def _typed_as_sweep(hydra: dict[str, Any]) -> bool:
-    """Whether ``-m`` made it a sweep, and not its config. Hydra notes the former as an override."""
+    """Whether ``-m`` made it a sweep, and not its config: Hydra writes down ``-m`` as an override."""
     return not hydra or "hydra.mode=MULTIRUN" in _overrides(hydra, "hydra")
 
 
 def config_flags(hydra: dict[str, Any]) -> list[str]:
-    """The flags that the configs came from."""
+    """The flags of the command that say where configs are: ``--config-dir``, ``--config-name``."""
     sources = hydra.get("runtime", {}).get("config_sources", [])
     folders = [source["path"] for source in sources if source["provider"] == "command-line"]
     words = [word for folder in folders for word in ("--config-dir", path_from_here(Path(folder)))]

@@ -1,65 +1,97 @@
-"""What Hydra tells of a sweep while it runs: where it lies, and which of how many jobs begins."""
+"""Hydra's callback of a sweep: where it lies, what it varies, which job begins and ends."""
 
 from __future__ import annotations
 
-import logging
 import math
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob
+from hydra.core.override_parser.types import Glob, Override
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, read_write
 
-from dae.words import format_duration
-
-log = logging.getLogger(__name__)
+from dae.errors import ConfigError
+from dae.runs.format import refuse_sweep_of_other_format
+from dae.sweeps.commands import SWEPT
+from dae.sweeps.job_lines import JobLines
 
 
 class SweepFolder(Callback):
-    """Hears from Hydra where the sweep of this process lies: when it has ended, nothing else tells.
+    """Learns from Hydra where the sweep of this process lies, and tells every job what the sweep varies.
 
-    Its end is not heard here, since Hydra calls ``on_multirun_end`` only if no job has failed.
+    The end of a sweep is noticed by ``launch``, since Hydra calls ``on_multirun_end`` only if no job has
+    failed.
+
+    Args:
+        swept: Only to be found in the config: ``conf/train.yaml`` names a job's folder by these keys.
     """
 
-    current: ClassVar[Path | None] = None
+    # Those of the sweep that this process has launched; None in a process that only runs jobs.
+    lines: ClassVar[JobLines | None] = None
 
-    def __init__(self) -> None:
-        self.jobs = self.begun = 0
-        self.started = 0.0
+    def __init__(self, swept: Sequence[str] = ()) -> None:
+        self.swept = swept
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Note the folder, and how many jobs are to come."""
-        SweepFolder.current = Path(config.hydra.sweep.dir).absolute()
-        self.jobs, self.begun = count_jobs(config), 0
-        self.started = time.perf_counter()
+        """Note the folder and the swept keys.
+
+        Raises:
+            SystemExit: Because of a ``ConfigError``: the folder holds a sweep that this version cannot
+                continue.
+        """
+        folder = Path(config.hydra.sweep.dir).absolute()
+        try:
+            refuse_sweep_of_other_format(folder)
+        except ConfigError as error:
+            # Hydra turns an exception of a callback into a warning, but not an exit.
+            raise SystemExit(str(error)) from error
+        add_swept_keys(config)
+        elsewhere = not config.hydra.launcher._target_.endswith(".BasicLauncher")
+        SweepFolder.lines = JobLines(folder, count_jobs(config), elsewhere)
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
-        """Say which job of how many begins, and about how long the others take; in one process only."""
-        if not self.jobs or SweepFolder.current is None:  # the second: this is a copy in another process
-            return
-        left = ""
-        if self.begun:
-            each = (time.perf_counter() - self.started) / self.begun
-            left = f", about {format_duration(each * (self.jobs - self.begun))} left"
-        self.begun += 1
-        log.info("Job %d of %d%s", self.begun, self.jobs, left)
+        """Report on the console that a job of this process begins."""
+        if SweepFolder.lines is not None:
+            SweepFolder.lines.report_begin(Path(config.hydra.runtime.output_dir))
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
+        """Report on the console the result of a job of this process."""
+        if SweepFolder.lines is not None:
+            folder = Path(config.hydra.runtime.output_dir)
+            SweepFolder.lines.report_end(folder, job_return.status == JobStatus.FAILED)
+
+
+def add_swept_keys(config: DictConfig) -> None:
+    """Add what the sweep varies to Hydra's overrides.
+
+    Each launcher composes a job, perhaps in another process, from these and from the job's own: nothing else
+    of the whole sweep arrives there.
+    """
+    keys = ",".join(
+        f"'{key}'" for key, override in _overrides(config).items() if override.is_sweep_override()
+    )
+    with read_write(config.hydra.overrides):
+        config.hydra.overrides.hydra.append(f"{SWEPT}=[{keys}]")
 
 
 def count_jobs(config: DictConfig) -> int:
     """How many jobs a sweep has: each combination of the values of its keys, or the trials of a search.
 
-    0 if it cannot be told.
+    0 if that is not known before the sweep runs.
     """
-    sweeper = config.hydra.sweeper
-    if "n_trials" in sweeper:
-        return int(sweeper.n_trials)
-    swept = {key: f"{key}={value}" for key, value in (sweeper.params or {}).items()}
-    typed = OverridesParser.create().parse_overrides([*swept.values(), *config.hydra.overrides.task])
-    # What is typed takes the place of what the config says.
-    by_key = {override.get_key_element(): override for override in typed}
-    if any(isinstance(override.value(), Glob) for override in typed):
+    if "n_trials" in config.hydra.sweeper:
+        return int(config.hydra.sweeper.n_trials)
+    overrides = _overrides(config).values()
+    if any(isinstance(override.value(), Glob) for override in overrides):
         return 0  # only the sweeper knows what is there
-    return math.prod(len(list(o.sweep_iterator())) for o in by_key.values() if o.is_sweep_override())
+    return math.prod(len(list(o.sweep_iterator())) for o in overrides if o.is_sweep_override())
+
+
+def _overrides(config: DictConfig) -> dict[str, Override]:
+    """The overrides of a sweep by their keys; what is typed takes the place of what the config says."""
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    parsed = OverridesParser.create().parse_overrides([*params, *config.hydra.overrides.task])
+    return {override.get_key_element(): override for override in parsed}

@@ -21,9 +21,9 @@ class Job:
     """What the folder of a job says.
 
     Attributes:
-        overrides: As Hydra noted them, its own (``hydra.``) left out; they can be typed again as they are.
+        overrides: As Hydra wrote them down, without those of Hydra itself; they can be typed again.
         status: That of ``result.json``; ``running`` before there is one, ``broken`` if it cannot be read.
-        objective: What the job is judged by; None if it did not come so far.
+        objective: The metric that the job is judged by; None if it ended before that was known.
         value: The objective of the checkpoint that counts; None if there is none, or if it is not a number.
         checkpoint: The file that the value belongs to, relative to the folder; None if there is none.
         seconds: Wall time of the whole job.
@@ -48,13 +48,13 @@ class Job:
 
     @property
     def failed(self) -> bool:
-        """Whether it has ended without a figure through a fault of its own, so not ``interrupted``."""
+        """Whether it has ended without an objective and was not interrupted."""
         completed_without = self.status == "completed" and self.value is None
         return completed_without or self.status in ("failed", "broken")
 
 
 def read_jobs(sweep_folder: Path) -> list[Job]:
-    """All jobs that have begun, ordered by the names of their folders; other folders are passed over."""
+    """All jobs that have begun, ordered by the names of their folders; other folders are skipped."""
     if not sweep_folder.is_dir():
         return []
     found = (read_job(folder) for folder in sorted(sweep_folder.iterdir()))
@@ -63,20 +63,39 @@ def read_jobs(sweep_folder: Path) -> list[Job]:
 
 def read_job(folder: Path) -> Job | None:
     """A job, or a run of its own, that has begun in ``folder``; None if none has."""
-    overrides = _overrides(folder / ".hydra" / "overrides.yaml")
+    overrides = read_overrides(folder)
     return None if overrides is None else _with_result(Job(folder, overrides))
 
 
+def launch_time(sweep_folder: Path) -> int:
+    """When the last command of a sweep was launched, in ns: its sweeper writes this file first of all."""
+    return modified_time(sweep_folder / "multirun.yaml")
+
+
+def start_time(job_folder: Path) -> int:
+    """When a job was started for the last time, in ns; Hydra writes this file each time."""
+    return modified_time(job_folder / ".hydra" / "overrides.yaml")
+
+
+def modified_time(file: Path) -> int:
+    """When a file was changed, in ns; 0 if it is not there."""
+    try:
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
 def read_yaml(path: Path) -> Any:
-    """The content of a file; None if it is not there or only half written."""
+    """The content of a YAML file; None if it is missing or only half written."""
     try:
         return yaml.load(path.read_text(), Loader=_YAML)
     except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, yaml.YAMLError):
         return None
 
 
-def _overrides(path: Path) -> tuple[str, ...] | None:
-    found = read_yaml(path)
+def read_overrides(folder: Path) -> tuple[str, ...] | None:
+    """The overrides of the job in ``folder``, without those of Hydra itself; None if no job has begun."""
+    found = read_yaml(folder / ".hydra" / "overrides.yaml")
     if not isinstance(found, list):
         return None
     return tuple(str(override) for override in found if not is_hydras(str(override)))
@@ -105,7 +124,7 @@ def _fields(result: dict[str, Any]) -> dict[str, Any]:
     """The fields of ``Job`` that a ``result.json`` fills.
 
     Raises:
-        ValueError, TypeError, KeyError, AttributeError: It is not one.
+        ValueError, TypeError, KeyError, AttributeError: It is not a ``result.json``.
     """
     name, mode, value = (result["objective"][key] for key in ("name", "mode", "value"))
     if name is not None and mode not in ("min", "max"):
@@ -122,7 +141,7 @@ def _fields(result: dict[str, Any]) -> dict[str, Any]:
         "objective": None if name is None else Metric(name, mode),
         "value": value,
         "metrics": {key: number for key, number in metrics.items() if number is not None},
-        # Of the stage that measured the objective.
+        # The checkpoint of the stage that measured the objective.
         "checkpoint": checkpoints.get(str(name).partition("/")[0], last),
         "seconds": _number(result["seconds"].get("total")),
         "error": error,

@@ -1,4 +1,4 @@
-"""Who won: the three files that tell it, in the folder of the sweep."""
+"""The files of a leaderboard, in the folder of the sweep: ``leaderboard.md`` and two tables."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rebuild_leaderboard(sweep_folder: Path) -> Leaderboard:
 
 
 def rebuild_or_warn(sweep_folder: Path) -> Leaderboard | None:
-    """Rebuild the leaderboard; a folder that cannot be written to is no reason to lose a job."""
+    """Rebuild the leaderboard; if that fails, warn: no job may be lost by it."""
     try:
         return rebuild_leaderboard(sweep_folder)
     except OSError as error:
@@ -43,7 +43,7 @@ def rebuild_or_warn(sweep_folder: Path) -> Leaderboard | None:
 
 
 def jobs_table(board: Leaderboard) -> list[list[Any]]:
-    """``jobs.csv``, its head first: a row a job."""
+    """The rows of ``jobs.csv``, the header first: one row a job."""
     figures = ["objective", "value", *board.metrics]
     rows: list[list[Any]] = [["folder", *board.swept, "status", *figures, "seconds", "checkpoint", "error"]]
     for job in board.jobs:
@@ -56,7 +56,7 @@ def jobs_table(board: Leaderboard) -> list[list[Any]]:
 
 
 def groups_table(board: Leaderboard) -> list[list[Any]]:
-    """``leaderboard.csv``, its head first: a row a group."""
+    """The rows of ``leaderboard.csv``, the header first: one row a group."""
     tests = [name for name in board.metrics if "/test/" in name]
     spread = [f"{name}_{figure}" for name in tests for figure in ("mean", "std")]
     rows: list[list[Any]] = [["rank", *board.keys, "n", "failed", "mean", "std", *spread, "checkpoint"]]

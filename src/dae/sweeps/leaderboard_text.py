@@ -1,4 +1,4 @@
-"""A leaderboard for people: ``leaderboard.md``, and some lines for the console."""
+"""A leaderboard as text: ``leaderboard.md``, and some lines for the console."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from dae.sweeps.cautions import cautions
 from dae.sweeps.commands import next_commands
 from dae.sweeps.ranking import Leaderboard
-from dae.words import path_from_here
+from dae.words import counted, path_from_here
 
 ROWS_ON_THE_CONSOLE = 10
 WIDEST_VALUE = 40
@@ -15,7 +15,7 @@ BETTER = {"min": "lower is better", "max": "higher is better"}
 
 
 def markdown_text(board: Leaderboard) -> str:
-    """The whole page."""
+    """The text of ``leaderboard.md``."""
     head, *rows = _table(board)
     lines = [f"# {board.folder.name}", "", f"{headline(board)}. {count_by_status(board)}.", ""]
     lines += [_row(head), _row(["---"] * len(head)), *map(_row, rows)]
@@ -33,7 +33,7 @@ def markdown_text(board: Leaderboard) -> str:
 
 
 def console_text(board: Leaderboard) -> str:
-    """A short table, what to be careful about, what to type, where the files are."""
+    """A short table, cautions, commands to type next, and where the files are."""
     head, *rows = [[_clip(cell) for cell in row] for row in _table(board)]
     shown = [head, *rows[:ROWS_ON_THE_CONSOLE]]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
@@ -53,7 +53,7 @@ def console_text(board: Leaderboard) -> str:
 
 
 def headline(board: Leaderboard) -> str:
-    """What the ranking is by."""
+    """Which metric the ranking is by."""
     if board.objective is None:
         return "Leaderboard: no job has been measured yet"
     name, better = board.objective.name, BETTER[board.objective.mode]
@@ -61,14 +61,14 @@ def headline(board: Leaderboard) -> str:
 
 
 def count_by_status(board: Leaderboard) -> str:
-    """How many jobs there are, and how they have ended."""
+    """How many jobs there are, and how many of them have each status."""
     counts = Counter(job.status for job in board.jobs)
-    jobs = "1 job" if len(board.jobs) == 1 else f"{len(board.jobs)} jobs"
+    jobs = counted(len(board.jobs), "job")
     return f"{jobs}: {', '.join(f'{count} {status}' for status, count in sorted(counts.items()))}"
 
 
 def _table(board: Leaderboard) -> list[list[str]]:
-    """Its head first; of the test metrics only the objective's own, the others are in the file."""
+    """The rows of the table, the header first, with no other test metric than that of the objective."""
     test = board.objective.name.replace("/val/", "/test/") if board.objective else None
     tested = [test] if test in board.metrics and board.objective and test != board.objective.name else []
     rows = [["rank", *board.keys, "n", "failed", "mean", "std", *tested]]

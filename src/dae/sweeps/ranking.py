@@ -19,7 +19,7 @@ class Group:
 
     Args:
         jobs: At least one.
-        objective: What the leaderboard ranks by; jobs that are judged by something else have no figures.
+        objective: The metric that the leaderboard ranks by; jobs that are judged by another one do not count.
     """
 
     jobs: tuple[Job, ...]
@@ -27,7 +27,7 @@ class Group:
 
     @cached_property
     def scored(self) -> list[Job]:
-        """The jobs that the figures are of, the best first."""
+        """The jobs that count for the figures, the best first."""
         found = [job for job in self.jobs if job.status == "completed" and job.value is not None]
         found = [job for job in found if job.objective == self.objective]
         return sorted(found, key=lambda job: _ascending(job.value, self.objective))
@@ -57,7 +57,7 @@ class Leaderboard:
     """A sweep's jobs and their groups, the best group first, those without figures last.
 
     Attributes:
-        folder: Of the sweep.
+        folder: The sweep's.
         objective: The one that most jobs are judged by; None before any job knows its own.
         swept: The keys whose values differ between the jobs, ``seed`` too, in the order of the command.
     """
@@ -70,7 +70,7 @@ class Leaderboard:
 
     @property
     def keys(self) -> list[str]:
-        """The swept keys that part the groups."""
+        """The swept keys in which groups differ."""
         return [key for key in self.swept if key != "seed"]
 
     @cached_property
@@ -126,7 +126,7 @@ def _ascending(value: float | None, objective: Metric | None) -> float:
 
 
 def mean_std(values: Iterable[float | None]) -> tuple[float | None, float | None]:
-    """Mean and sample standard deviation (n - 1) of those that are there; None where n is too small."""
+    """Mean and sample standard deviation (n - 1) of the values that are there; None if n is too small."""
     numbers = [value for value in values if value is not None]
     mean = statistics.fmean(numbers) if numbers else None
     return mean, statistics.stdev(numbers) if len(numbers) > 1 else None

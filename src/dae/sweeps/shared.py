@@ -15,21 +15,30 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from dae.files import atomic_path
+from dae.files import atomic_path, write_text_atomically
 from dae.runs.stage_result import StageResult
+from dae.sweeps.cautions import is_below
+from dae.sweeps.commands import read_hydra_config
+from dae.sweeps.job_names import folder_name, slug
+from dae.sweeps.jobs import read_overrides
 from dae.words import path_from_here
 
 log = logging.getLogger(__name__)
 
+# Of the config: all that stage 1 depends on.
+STAGE1_NODES = ("data", "dae", "seed", "trainer", "callbacks", "objective")
+# In the folder of a shared stage 1, whose name has only some digits of it.
+DIGEST = "digest"
+
 
 def stage1_digest(config: dict[str, Any], version: object) -> str:
-    """A name for everything that stage 1 depends on; what only stage 2 or the loggers read is left out.
+    """A hash of everything that stage 1 depends on; what only stage 2 or the loggers read is left out.
 
     Args:
         config: The job's, as plain values.
-        version: Of the code.
+        version: The version of the code, as plain values.
     """
-    parts = {key: config[key] for key in ("data", "dae", "seed", "trainer", "callbacks", "objective")}
+    parts = {key: config[key] for key in STAGE1_NODES}
     parts["data"] = {key: value for key, value in parts["data"].items() if key != "labels"}
     if not parts["objective"].startswith("dae/"):
         del parts["objective"]  # it decides nothing in stage 1
@@ -37,17 +46,53 @@ def stage1_digest(config: dict[str, Any], version: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def shared_stage(place: Path, job: Path, train: Callable[[Path], StageResult]) -> StageResult:
-    """Stage 1 as whoever comes first trains it; the others wait for it.
+def stage1_folder(sweep: Path, job: Path, digest: str) -> Path:
+    """The folder of a shared stage 1: ``stage1/p-0.4_seed-0-2167eb``, found by its digest if it is there.
 
-    The lock is the operating system's, so that it ends with its process, and holds between machines where the
-    file system passes locks on.
+    It is named after the overrides in which the shared stages of a sweep differ: those that the sweep varies
+    and stage 1 depends on.
 
     Args:
-        place: Folder of this stage 1, in the sweep's ``stage1/``.
+        sweep: The sweep's folder.
+        job: Run folder of a job that shares it.
+        digest: From ``stage1_digest``.
+    """
+    swept = read_hydra_config(job / ".hydra" / "hydra.yaml").get("callbacks", {}).get("sweep_folder", {})
+    varied = [
+        override
+        for override in read_overrides(job) or ()
+        if override.partition("=")[0] in swept.get("swept", ()) and _decides_stage1(override)
+    ]
+
+    def has_digest(place: Path) -> bool:
+        # Without a digest it has just been made, by a job that writes the digest next.
+        return not (place / DIGEST).is_file() or (place / DIGEST).read_text() == digest
+
+    place = sweep / "stage1"
+    folder = place / folder_name(place, slug(varied) or "shared", digest, has_digest)
+    if not (folder / DIGEST).is_file():
+        write_text_atomically(folder / DIGEST, digest)
+    return folder
+
+
+def _decides_stage1(override: str) -> bool:
+    key, _, value = override.partition("=")
+    if is_below(key, "objective"):
+        return value.startswith("dae/")
+    return not is_below(key, "data.labels") and any(is_below(key, node) for node in STAGE1_NODES)
+
+
+def shared_stage(place: Path, job: Path, train: Callable[[Path], StageResult]) -> StageResult:
+    """Train stage 1 in the job that comes first; the other jobs wait for its result.
+
+    The lock is the operating system's: it ends with its process, and holds between machines if the file
+    system supports that.
+
+    Args:
+        place: From ``stage1_folder``.
         job: Run folder of the job; it gets a copy of ``dae/best.ckpt``, so that it can be looked at, resumed
             and moved by itself.
-        train: Trains in a folder, or takes what has been trained there as it is.
+        train: Trains in the folder it is given, or returns the result that is there already.
 
     Returns:
         The stage's result with the job's own checkpoint, and the seconds that this job spent on it.

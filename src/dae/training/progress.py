@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import RichProgressBar
 
+from dae.runs.console import shows_progress
 from dae.training.checkpointing import StageCheckpoint
 
 log = logging.getLogger(__name__)
@@ -84,4 +84,4 @@ def progress_callbacks() -> list[Callback]:
     """The lines, and the bar if somebody watches."""
     lines: list[Callback] = [EpochLines()]
     # Every step would cost 2 ms on a terminal.
-    return [*lines, StageBar(refresh_rate=20)] if sys.stdout.isatty() else lines
+    return [*lines, StageBar(refresh_rate=20)] if shows_progress() else lines
