@@ -58,13 +58,24 @@ def mnist_root() -> Path:
 
 
 @pytest.fixture
-def finished(
-    tmp_path_factory: pytest.TempPathFactory,
-    worker_id: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Train:
-    """``python train.py <arguments>`` as some test has run it already, in this worker or in another.
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Train:
+    """Run ``python train.py <arguments>`` in this process, in an empty folder."""
+
+    def run(*arguments: str, place: str = ".") -> Outcome:
+        here = tmp_path / place
+        here.mkdir(exist_ok=True)
+        monkeypatch.chdir(here)
+        capsys.readouterr()
+        exit_code = launch(list(arguments))
+        captured = capsys.readouterr()
+        return Outcome(exit_code, captured.out, captured.err, here)
+
+    return run
+
+
+@pytest.fixture
+def finished(train: Train, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Train:
+    """``train``, but a run that a test of this session has made already, in any worker, is not made again.
 
     For tests that read what it has left, and change nothing of it.
     """
@@ -77,27 +88,9 @@ def finished(
         said = place / "said.json"
         with FileLock(place / "lock"):
             if not said.is_file():
-                monkeypatch.chdir(place)
-                capsys.readouterr()
-                exit_code = launch(list(arguments))
-                captured = capsys.readouterr()
-                said.write_text(json.dumps([exit_code, captured.out, captured.err]))
-        return Outcome(*json.loads(said.read_text()), place)
-
-    return run
-
-
-@pytest.fixture
-def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Train:
-    """Run ``python train.py <arguments>`` in this process, in an empty folder."""
-
-    def run(*arguments: str, place: str = ".") -> Outcome:
-        here = tmp_path / place
-        here.mkdir(exist_ok=True)
-        monkeypatch.chdir(here)
-        capsys.readouterr()
-        exit_code = launch(list(arguments))
-        captured = capsys.readouterr()
-        return Outcome(exit_code, captured.out, captured.err, here)
+                done = train(*arguments, place=str(place))
+                said.write_text(json.dumps([done.exit_code, done.out, done.err]))
+        exit_code, out, err = json.loads(said.read_text())
+        return Outcome(exit_code, out, err, place)
 
     return run
