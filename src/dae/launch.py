@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dae.config.groups import conf_folder
 from dae.config.help import help_page
-from dae.errors import ConfigError, JobError, UserError
+from dae.errors import ConfigError, JobError, TimeUp, UserError
 from dae.files import read_json
 from dae.report.sweep_end import close_sweep
 from dae.report.write import page_is_outdated, write_or_warn, write_run_report
@@ -35,6 +35,7 @@ from dae.sweeps.hook import SweepFolder
 from dae.sweeps.leaderboard import rebuild_or_warn
 from dae.training.memory import freeze_imports, keep_freed_memory, release_memory
 from dae.training.threads import settle_count, settle_waiting
+from dae.words import path_from_here, quoted_override
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -64,7 +65,9 @@ def launch(arguments: Sequence[str] | None = None) -> int:
         return 0
     sweep = {"-m", "--multirun"} & set(typed)
     # Hydra takes the flag before all overrides or after them, not between.
-    sys.argv[1:] = ["-m", *(word for word in typed if word not in sweep)] if sweep else typed
+    words = ["-m", *(word for word in typed if word not in sweep)] if sweep else typed
+    # conf/trainer lists all arguments of the Trainer, so that + adds nothing.
+    sys.argv[1:] = [re.sub(r"^\++(?=trainer\.\w+=)", "", word) for word in words]
     # Hydra raises its errors instead of printing them and leaving.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     # Our presets of the launchers stand in front of the plugins' own, on purpose.
@@ -157,6 +160,14 @@ class _Jobs:
         except Exception:
             log.exception("The run failed: an error of the code, or of something below it")
             self.failed[folder.name] = 1
+        except TimeUp as up:
+            again = (
+                ""
+                if sweep
+                else f"; go on: python train.py {quoted_override('resume', path_from_here(folder))}"
+            )
+            log.warning("Interrupted: %s%s", up, again)
+            self.failed[folder.name] = up.exit_code
         except SystemExit as exit_:
             # Lightning turns Ctrl-C into an exit of its own.
             raise exit_ if isinstance(exit_, Terminated) else KeyboardInterrupt from exit_

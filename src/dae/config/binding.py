@@ -100,7 +100,11 @@ class Binding:
             yield Problem(f"{path}._partial_", f"expected {str(partial).lower()} here")
         hints = _annotations(target, signature)
         arguments = {key: value for key, value in node.items() if not _is_hydra_key(key)}
-        required = {key for key in hints if signature.parameters[key].default is inspect.Parameter.empty}
+        required = {
+            key
+            for key, parameter in signature.parameters.items()
+            if key in hints and parameter.default is inspect.Parameter.empty
+        }
         if partial:  # the code brings what has no default
             hints = {key: hint for key, hint in hints.items() if key not in required}
             required = set()
@@ -180,15 +184,26 @@ def _wanted(hint: Any) -> tuple[type, bool]:
 
 
 def _annotations(target: Any, signature: inspect.Signature) -> dict[str, Any]:
-    """Annotation of each argument that can be named; ``**kwargs`` admits nothing."""
+    """Annotation of each argument that can be named.
+
+    ``**kwargs`` admits nothing, unless its annotation names the class whose arguments they are:
+    ``Annotated[Any, Trainer]``.
+    """
     function = inspect.getattr_static(target, "__init__") if isinstance(target, type) else target
     try:
         hints = get_type_hints(function, include_extras=True)
     except NameError:  # an annotation that is only imported for type checkers
         hints = {}
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    names = [name for name, parameter in signature.parameters.items() if parameter.kind in kinds]
-    return {name: hints.get(name, Any) for name in names if name != "self"}
+    found = {}
+    for name, parameter in signature.parameters.items():
+        hint = hints.get(name, Any)
+        if parameter.kind in kinds and name != "self":
+            found[name] = hint
+        elif parameter.kind is inspect.Parameter.VAR_KEYWORD and get_origin(hint) is Annotated:
+            further = get_args(hint)[1]
+            found = {**_annotations(further, inspect.signature(further)), **found}
+    return found
 
 
 def _try_optimizer(path: str, target: Any, arguments: dict[str, Any]) -> Iterator[Problem]:

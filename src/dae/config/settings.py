@@ -73,13 +73,26 @@ class Settings:
     logger: dict[str, Callable[..., Logger]]
 
 
-# Keys that belong to somebody else: what a user reads instead of "no such key".
+_EPOCHS = "the epochs of a stage are its own: dae.epochs, classifier.epochs"
+_OURS = "this project sets it itself"
+# Keys that are not the Trainer's here, and what a user reads instead of "no such key".
 MOVED = {
-    "trainer.max_epochs": "the epochs of a stage are its own: dae.epochs, classifier.epochs",
+    **{f"trainer.{key}": _EPOCHS for key in ("max_epochs", "min_epochs", "max_steps", "min_steps")},
     "trainer.callbacks": "callbacks are a group: 'callbacks=[pictures,early_stopping]'",
     "trainer.logger": "loggers are a group: 'logger=[tensorboard,csv]'",
     "trainer.num_nodes": "a run has one machine; several share a sweep: -m hydra/launcher=submitit_slurm",
     "trainer.folder": "the folder is Hydra's: hydra.run.dir",
+    "trainer.default_root_dir": "the folder is Hydra's: hydra.run.dir",
+    "trainer.plugins": f"{_OURS}; the precision is trainer.precision",
+    "trainer.enable_checkpointing": f"{_OURS}: without best.ckpt and last.ckpt no run has a result",
+    "trainer.fast_dev_run": "a quick try is debug=smoke",
+    "trainer.overfit_batches": "learning one batch by heart is debug=overfit",
+    "trainer.barebones": f"{_OURS}: without checkpoints and metrics no run has a result",
+    "trainer.num_sanity_val_steps": f"{_OURS}; a quick try is debug=smoke",
+    "trainer.use_distributed_sampler": f"{_OURS}: each device draws its own share of a batch (trainer=ddp)",
+    "trainer.reload_dataloaders_every_n_epochs": f"{_OURS}: the data stays; each epoch has its own order",
+    "trainer.enable_progress_bar": f"{_OURS}: there is a bar where a terminal shows it",
+    "trainer.enable_model_summary": f"{_OURS}: a table of the layers is in train.log",
 }
 
 
