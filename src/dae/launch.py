@@ -25,6 +25,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from dae.config.diagnosis import diagnose, refuse_flags, refuse_sweep
 from dae.config.groups import conf_folder
 from dae.config.help import help_page
 from dae.errors import ConfigError, JobError, TimeUp, UserError
@@ -92,13 +93,12 @@ def launch(arguments: Sequence[str] | None = None) -> int:
 def _compose_and_run(jobs: _Jobs, sweep: bool) -> int:
     """The exit code; the jobs themselves know which of them have failed."""
     try:
+        refuse_flags(sys.argv[1:])
         if any(word.startswith("resume=") for word in sys.argv[1:]):
             from dae.runs.resume import reopen_run
 
             jobs.reopened, sys.argv[1:] = reopen_run(sys.argv[1:])
         elif sweep:
-            from dae.config.diagnosis import refuse_sweep
-
             refuse_sweep(sys.argv[1:])
         hydra.main(config_path=str(conf_folder()), config_name="train", version_base="1.3")(jobs)()
     except JobError:
@@ -109,8 +109,6 @@ def _compose_and_run(jobs: _Jobs, sweep: bool) -> int:
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         if jobs.begun:
             raise
-        from dae.config.diagnosis import diagnose
-
         refused = diagnose(sys.argv[1:], error)
         print(refused, file=sys.stderr)
         return refused.exit_code

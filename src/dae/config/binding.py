@@ -5,9 +5,11 @@ from __future__ import annotations
 import collections.abc
 import inspect
 import json
+import re
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
+from itertools import starmap
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import torch
@@ -18,9 +20,9 @@ from pytorch_lightning import Callback, LightningDataModule
 from torch import nn
 
 from dae.config.expectation import expected_value
-from dae.config.groups import group_choices
+from dae.config.groups import choice_node, group_choices
 from dae.errors import Problem
-from dae.keys import leaves
+from dae.keys import leaves, overlap, select
 from dae.words import closest_name, quoted_override
 
 # Scalars strictly: no "1" and no 1.0 for an integer. Containers leniently: a list is a tuple.
@@ -38,6 +40,17 @@ class Binding:
     def __init__(self, config: dict[str, Any], moved: Mapping[str, str]) -> None:
         self.config = config
         self.moved = moved
+        self._hints: dict[str, Any] = {}  # the annotation of each key that was met
+        self._unknown: list[
+            tuple[str, Any, list[str]]
+        ] = []  # other keys, their values and their siblings' names
+
+    def problems(self, schema: type) -> Iterator[Problem]:
+        """Everything in the config that does not fit a dataclass."""
+        yield from self.fields("", self.config, schema)
+        # Last, since the nearest key may lie in a part that is read after the wrong one.
+        for path, value, names in self._unknown:
+            yield self.unknown(path, value, names)
 
     def fields(self, path: str, node: dict[str, Any], schema: type) -> Iterator[Problem]:
         """A node without ``_target_`` against a dataclass."""
@@ -48,17 +61,19 @@ class Binding:
         self, path: str, node: dict[str, Any], hints: Mapping[str, Any], required: set[str]
     ) -> Iterator[Problem]:
         """The keys of a node against names and annotations."""
+        below = f"{path}." if path else ""
+        names = [name for name in hints if below + name not in self.moved]
+        self._hints.update({below + name: hints[name] for name in names})
         for key, value in node.items():
-            here = f"{path}.{key}" if path else str(key)
-            if key in hints and here not in self.moved:
+            here = f"{below}{key}"
+            if here in self.moved:
+                yield Problem(here, self.moved[here])
+            elif key in hints:
                 yield from self.value(here, value, hints[key])
             else:
-                yield self.unknown(
-                    here, value, [name for name in hints if f"{path}.{name}" not in self.moved]
-                )
+                self._unknown.append((here, value, names))
         for name in sorted(required - node.keys()):
-            missing = f"{path}.{name}" if path else name
-            yield Problem(missing, "is missing", f"try {missing}=<value>")
+            yield Problem(below + name, "is missing", f"try {below}{name}=<value>")
 
     def value(self, path: str, value: Any, hint: Any) -> Iterator[Problem]:
         """Any value against its annotation."""
@@ -97,7 +112,7 @@ class Binding:
             yield Problem(f"{path}._target_", what, _choose(path))
             return
         if partial != bool(node.get("_partial_", False)):
-            yield Problem(f"{path}._partial_", f"expected {str(partial).lower()} here")
+            yield _wrong_partial(path, node, partial)
         hints = _annotations(target, signature)
         arguments = {key: value for key, value in node.items() if not _is_hydra_key(key)}
         required = {
@@ -110,7 +125,7 @@ class Binding:
             required = set()
         found = list(self.arguments(path, arguments, hints, required))
         yield from found
-        if not found and path.endswith("optimizer"):
+        if not found and arguments.keys() <= hints.keys() and path.endswith("optimizer"):
             yield from _try_optimizer(path, target, arguments)
 
     def scalar(self, path: str, value: Any, hint: Any) -> Iterator[Problem]:
@@ -119,35 +134,55 @@ class Binding:
         try:
             adapter.validate_json(json.dumps(value), strict=True)
         except ValidationError as error:
-            meant = closest_name(str(value), _words(hint)) if isinstance(value, str) else None
-            advice = f"try {quoted_override(path, meant)}" if meant else ""
-            expected = _expected(adapter, error)
-            if isinstance(value, list) and "a list" not in expected:
+            advice = ""
+            if isinstance(value, str):
+                near = (closest_name(value, _words(hint)), re.sub(r"[^\w.-]+", "_", value))
+                meant = next((word for word in near if word is not None and _admits(adapter, word)), None)
+                advice = f"try {quoted_override(path, meant)}" if meant else ""
+            elif isinstance(value, list) and value and all(_admits(adapter, member) for member in value):
                 advice = f"to sweep over the values: -m {path}={','.join(map(str, value))}"
-            yield Problem(path, f"found {value!r}, expected {expected}", advice)
+            yield Problem(path, f"found {value!r}, expected {_expected(adapter, error)}", advice)
 
     def unknown(self, path: str, value: Any, names: list[str]) -> Problem:
-        """A key that nobody reads."""
-        if path in self.moved:
-            return Problem(path, self.moved[path])
+        """A key that nobody reads, and what may have been meant: only what the config would accept.
+
+        Args:
+            path: Its full key path.
+            value: What it was given.
+            names: Of the keys beside it.
+        """
         parent, _, key = path.rpartition(".")
         below = f"in {parent}" if parent else "at the top level"
         what = f"there is no key {key!r} {below} (keys: {', '.join(sorted(names))})"
-        meant = closest_name(key, names)
-        if meant is not None:
-            meant = f"{parent}.{meant}" if parent else meant
-        else:
-            # The right name in the wrong place.
-            known = [leaf for leaf, _ in leaves(self.config) if not leaf.startswith(path)]
-            same = [leaf for leaf in known if leaf.rpartition(".")[2] == key]
-            meant = same[0] if same else closest_name(path, known)
-        if meant is None:
-            return Problem(path, what)
-        typed = [
-            quoted_override(leaf.replace(path, meant, 1), leaf_value)
-            for leaf, leaf_value in leaves({path: value})
-        ]
-        return Problem(path, f"{what}; the nearest is {meant}", f"try {' '.join(typed)}")
+        typed = leaves({path: value})
+        group = parent.replace(".", "/")
+        for choice in group_choices(group) if parent in self._hints else ():
+            node = choice_node(group, choice)
+            if key in node:
+                fits = self._fits(parent, {**node, key: value}, [place for place, _ in typed])
+                switched = " ".join([quoted_override(group, choice), *starmap(quoted_override, typed)])
+                return Problem(path, f"{what}; {group}={choice} has it", f"try {switched}" if fits else "")
+        near = closest_name(key, names, cutoff=0.65)
+        beside = [f"{parent}.{near}" if parent else near] if near else []
+        # The right name in the wrong place.
+        elsewhere = [place for place in self._hints if place.rpartition(".")[2] == key]
+        for meant in [*beside, *elsewhere]:
+            told = f"{what}; the nearest is {meant}"
+            if isinstance(value, str) and value in group_choices(meant.replace(".", "/")):
+                return Problem(path, told, f"try {quoted_override(meant.replace('.', '/'), value)}")
+            moved = [(place.replace(path, meant, 1), leaf) for place, leaf in typed]
+            if self._fits(meant, _merged(select(self.config, meant), value), [place for place, _ in moved]):
+                return Problem(path, told, f"try {' '.join(starmap(quoted_override, moved))}")
+        # Named all the same if it can hardly be anything else; its value is wrong, too.
+        surely = closest_name(key, names, cutoff=0.7)
+        return Problem(path, f"{what}; the nearest is {beside[0]}" if surely else what)
+
+    def _fits(self, path: str, value: Any, given: list[str]) -> bool:
+        """Whether a key would accept a value; of what is wrong with it only the ``given`` key paths count."""
+        trial = Binding(self.config, self.moved)
+        wrong = [problem.where for problem in trial.value(path, value, self._hints[path])]
+        wrong += [place for place, *_ in trial._unknown]
+        return not any(overlap(place, where) for place in given for where in wrong)
 
     def not_a_node(self, path: str, value: Any) -> Problem:
         """A word where a group's content belongs: ``dae.noise=gaussian``."""
@@ -155,12 +190,35 @@ class Binding:
         offered = group_choices(group)
         if not offered:
             return Problem(path, f"found {value!r}, expected a node with _target_")
-        meant = closest_name(str(value), offered) or offered[0]
-        return Problem(
-            path,
-            f"found {value!r}, expected a choice of the group {group} ({', '.join(offered)})",
-            f"groups are written with a slash: try {quoted_override(group, meant)}",
-        )
+        meant = closest_name(str(value), offered)
+        what = f"found {value!r}, expected a choice of the group {group} ({', '.join(offered)})"
+        slash = "groups are written with a slash: "
+        return Problem(path, what, f"{slash}try {quoted_override(group, meant)}" if meant else "")
+
+
+def _merged(there: Any, value: Any) -> Any:
+    """A value as it would be if it were given to a key that has another: nodes are merged."""
+    if not isinstance(there, dict) or not isinstance(value, dict):
+        return value
+    return {**there, **{key: _merged(there.get(key), member) for key, member in value.items()}}
+
+
+def _admits(adapter: TypeAdapter[Any], value: Any) -> bool:
+    try:
+        adapter.validate_json(json.dumps(value), strict=True)
+    except ValidationError:
+        return False
+    return True
+
+
+def _wrong_partial(path: str, node: dict[str, Any], partial: bool) -> Problem:
+    """``_partial_`` says whether the code adds arguments of its own, like a logger's folder."""
+    key = f"{path}._partial_"
+    if partial and "_partial_" not in node:
+        hint = f"add the line _partial_: true to its file, or try +{key}=true"
+        return Problem(key, "is missing: the code adds arguments of its own when it builds this", hint)
+    word = str(partial).lower()
+    return Problem(key, f"expected {word} here", f"try {key}={word}")
 
 
 def _is_hydra_key(key: str) -> bool:

@@ -6,16 +6,19 @@ all values are forced in, and the config that results is held against its classe
 
 from __future__ import annotations
 
+import re
 import shlex
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -23,8 +26,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from dae.config.groups import conf_folder, group_choices, group_names
+from dae.config.groups import LIST_GROUPS, conf_folder, group_choices, group_names
 from dae.errors import ConfigError, Problem
+from dae.keys import overlap
 from dae.words import closest_name, quoted_override
 
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
@@ -39,7 +43,7 @@ def refuse_sweep(arguments: Sequence[str]) -> None:
         ConfigError: With everything that is wrong.
     """
     with _hydra(arguments) as diagnosis:
-        problems = [*diagnosis.unreadable, *diagnosis.choices()]
+        problems = [*diagnosis.unreadable([]), *diagnosis.choices()]
         problems += diagnosis.launcher()
         if not problems and not diagnosis.is_search():
             problems = [*diagnosis.intervals()]
@@ -58,9 +62,45 @@ def diagnose(arguments: Sequence[str], error: Exception) -> ConfigError:
         arguments: What was typed behind ``train.py``.
         error: What Hydra said; told as it is if nothing else is found.
     """
+    return ConfigError(_all_problems(arguments) or [Problem("command", str(error).strip())])
+
+
+def refuse_flags(arguments: Sequence[str]) -> None:
+    """Find flags that Hydra does not have, like ``--data digits``: settings were meant.
+
+    Raises:
+        ConfigError: With the setting that each of them stands for, and all else that is wrong.
+    """
+    unknown = get_args_parser().parse_known_args(list(arguments))[1]
+    flags = {word for word in unknown if re.match("--?[A-Za-z]", word)}
+    if not flags:
+        return
+    problems, meant = [], []
+    words = list(arguments)
+    while words:
+        flag = typed = words.pop(0)
+        if flag not in flags:
+            meant.append(flag)
+            continue
+        key, equals, value = flag.lstrip("-").partition("=")
+        if not equals and words and not re.match("-|[^=]*=", words[0]):
+            equals, value = "=", words.pop(0)
+            typed = f"{flag} {value}"
+        setting = f"{key.replace('-', '_')}={value}"
+        meant += [setting] if equals else []
+        advice = f"try {shlex.quote(setting)}" if equals else "see python train.py --help"
+        problems.append(Problem(typed, "there is no such flag; settings are written key=value", advice))
+    # What resume= names is not known before that run is opened.
+    wrong = _all_problems([word for word in meant if not word.startswith("resume=")])
+    if wrong:
+        problems = [replace(problem, hint="") for problem in problems]
+    raise ConfigError([*problems, *wrong])
+
+
+def _all_problems(arguments: Sequence[str]) -> list[Problem]:
     with _hydra(arguments) as diagnosis:
-        problems = [*diagnosis.unreadable, *diagnosis.choices(), *diagnosis.values()]
-    return ConfigError(problems or [Problem("command", str(error).strip())])
+        found = [*diagnosis.choices(), *diagnosis.values()]
+        return [*diagnosis.unreadable(found), *found]
 
 
 @contextmanager
@@ -68,13 +108,14 @@ def _hydra(arguments: Sequence[str]) -> Iterator[_Diagnosis]:
     options = get_args_parser().parse_args(list(arguments))
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        yield _Diagnosis(options)
+        yield _Diagnosis(options, arguments)
 
 
 class _Diagnosis:
     """The overrides of a command, each looked at on its own."""
 
-    def __init__(self, options: Namespace) -> None:
+    def __init__(self, options: Namespace, arguments: Sequence[str]) -> None:
+        self.arguments = arguments
         self.name = options.config_name or "train"
         self.multirun = options.multirun
         own = (
@@ -83,12 +124,31 @@ class _Diagnosis:
         # What is known to compose, without sweeps.
         self.good = [own] if own else []
         self.parsed: list[Override] = []
-        self.unreadable: list[Problem] = []
+        self._unreadable: dict[str, HydraException] = {}
+        parser = OverridesParser.create()
         for text in options.overrides:
             try:
-                self.parsed.append(OverridesParser.create().parse_override(text))
+                self.parsed.append(parser.parse_override(text))
             except HydraException as error:
-                self.unreadable.append(_unreadable(text, error))
+                self._unreadable[text] = error
+                if "=" in text:  # it may be one text, and wrong as that too
+                    (quoted,) = shlex.split(quoted_override(*text.split("=", 1)))
+                    self.parsed.append(parser.parse_override(quoted))
+
+    def unreadable(self, found: Sequence[Problem]) -> Iterator[Problem]:
+        """The overrides that Hydra cannot read.
+
+        Args:
+            found: What is wrong with the others, and with these if each is taken as one text.
+        """
+        for text, error in self._unreadable.items():
+            key, equals, value = text.partition("=")
+            if not equals:
+                yield Problem(text, "expected key=value or group=choice", "see python train.py --help")
+                continue
+            refused = any(overlap(problem.where, key.lstrip("+")) for problem in found)
+            advice = "" if refused else f"if it is one text, try {quoted_override(key, value)}"
+            yield Problem(text, f"Hydra cannot read it: {_first_line(error)}", advice)
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """The config of these overrides and of the good ones."""
@@ -134,8 +194,7 @@ class _Diagnosis:
         for override in sorted(self.parsed, key=lambda override: "." in override.key_or_group):
             text = override.input_line or ""
             if override.is_sweep_override() and not self.is_sweep():
-                advice = f"try python train.py -m {shlex.quote(text)}"
-                yield Problem(text, "several values are a sweep", advice)
+                yield Problem(text, "several values are a sweep", self._several(override))
             elif _is_choice(override) and (override.is_sweep_override() or not together):
                 composed = []
                 for single in _each(override):
@@ -147,6 +206,15 @@ class _Diagnosis:
                     except COMPOSITION_ERRORS as error:
                         yield _bad_choice(override, single, error)
                 self.good += composed[:1] if not together else []
+
+    def _several(self, override: Override) -> str:
+        """What to type instead of several values without ``-m``."""
+        sweep = f"try {shlex.join(['python', 'train.py', '-m', *self.arguments])}"
+        group, values = override.key_or_group, str(override.input_line).partition("=")[2]
+        if group in LIST_GROUPS and set(values.split(",")) <= set(group_choices(group)):
+            together = quoted_override(group, f"[{values}]")
+            return f"for all of them in one run, try {together}; for a run each, {sweep}"
+        return sweep
 
     def values(self) -> Iterator[Problem]:
         """What is wrong with values and their keys: they are forced in and checked like any config."""
@@ -166,9 +234,13 @@ class _Diagnosis:
             return
         from dae.config.settings import find_problems
 
-        with open_dict(config):
-            del config["hydra"]
-        yield from find_problems(config)
+        HydraConfig.instance().set_config(config)  # commands that are proposed name its --config-dir
+        try:
+            with open_dict(config):
+                del config["hydra"]
+            yield from find_problems(config)
+        finally:
+            HydraConfig.instance().cfg = None
 
 
 def _is_choice(override: Override) -> bool:
@@ -201,26 +273,16 @@ def _bad_choice(override: Override, text: str, error: Exception) -> Problem:
     if not offered:
         meant = closest_name(group, group_names())
         what = f"there is no group {group!r} (groups: {', '.join(group_names())})"
-        return Problem(text, what, f"try {quoted_override(meant, value)}" if meant else "")
+        choice = closest_name(value, group_choices(meant)) if meant else None
+        return Problem(text, what, f"try {quoted_override(str(meant), choice)}" if choice else "")
     wrong = [name for name in value.strip("[]").split(",") if name.strip() not in offered]
     if not wrong or value in ("null", ""):
-        advice = f"try {group}=none" if "none" in offered else f"try {group}={offered[0]}"
+        advice = f"try {group}=none" if "none" in offered else ""
         return Problem(text, f"expected one of {', '.join(offered)}", advice)
     meant = closest_name(wrong[0], offered)
     what = f"there is no {group} {wrong[0].strip()!r}, expected one of {', '.join(offered)}"
     return Problem(
         text, what, f"try {quoted_override(group, value.replace(wrong[0], meant))}" if meant else ""
-    )
-
-
-def _unreadable(text: str, error: Exception) -> Problem:
-    if "=" not in text:
-        return Problem(text, "expected key=value or group=choice", "see python train.py --help")
-    key, _, value = text.partition("=")
-    return Problem(
-        text,
-        f"Hydra cannot read it: {_first_line(error)}",
-        f"if it is one text, try {quoted_override(key, value)}",
     )
 
 

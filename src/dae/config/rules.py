@@ -6,9 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+
 from dae import metrics
+from dae.config.commands import same_data_words
 from dae.data.sources import STREAMED
 from dae.errors import Problem, UserError
+from dae.keys import overlap
 from dae.runs import checkpoint
 from dae.training.processes import device_count
 from dae.training.trainer import device_type
@@ -33,12 +37,8 @@ def rule_problems(config: Config, wrong: Sequence[str]) -> Iterator[Problem]:
         wrong: Key paths known to be wrong already: a rule that reads one of them has nothing to say.
     """
     for keys, rule in RULES:
-        if not any(_touches(key, path) for key in keys for path in wrong):
+        if not any(overlap(key, path) for key in keys for path in wrong):
             yield from rule(config)
-
-
-def _touches(key: str, path: str) -> bool:
-    return f"{path}.".startswith(f"{key}.") or f"{key}.".startswith(f"{path}.")
 
 
 def _blocks(config: Config) -> Iterator[Problem]:
@@ -101,7 +101,13 @@ def _mismatch(found: checkpoint.Checkpoint, config: Config) -> str:
 
 def _no_checkpoint(key: str, config: Config) -> Problem:
     what = "stage=classifier needs an encoder, and none was given"
-    return Problem(key, what, _advice(key, config) or "train one first: python train.py stage=dae")
+    first = " ".join(["train one first: python train.py stage=dae", *_same_data(config)])
+    return Problem(key, what, _advice(key, config) or first)
+
+
+def _same_data(config: Config) -> list[str]:
+    hydra: Any = HydraConfig.get() if HydraConfig.initialized() else {}
+    return same_data_words(config, hydra)
 
 
 def _advice(key: str, config: Config) -> str:
@@ -120,7 +126,8 @@ def _advice(key: str, config: Config) -> str:
     if not fitting:
         return ""
     head = "python train.py stage=classifier" if key.startswith("classifier") else "python train.py"
-    commands = "".join(f"\n        {head} {quoted_override(key, folder)}" for folder in fitting)
+    end = " ".join(_same_data(config))
+    commands = "".join(f"\n        {head} {quoted_override(key, folder)} {end}" for folder in fitting)
     return f"newest runs that would fit:{commands}"
 
 

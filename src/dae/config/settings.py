@@ -115,7 +115,7 @@ def find_problems(cfg: DictConfig) -> list[Problem]:
         what = str(error).splitlines()[0]
         return [Problem(error.full_key or "config", what, "see python train.py --cfg job")]
     config = cast(dict[str, Any], config)
-    problems = list(Binding(config, MOVED).fields("", config, Settings))
+    problems = list(Binding(config, MOVED).problems(Settings))
     wrong = [problem.where for problem in problems]
     origins = _interpolations(OmegaConf.to_container(cfg, resolve=False))
     told = [_at_origin(problem, origins) for problem in problems]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, NonNegativeInt
 from pytorch_lightning import LightningModule, Trainer
@@ -13,14 +13,14 @@ from dae.errors import TimeUp
 from dae.words import counted
 
 
-def _days_to_seconds(text: str) -> str:
+def _known_duration(text: str) -> str:
     if not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", text):
         raise ValueError("expected days:hours:minutes:seconds like 00:01:30:00, or a mapping like {hours: 2}")
     return text
 
 
 Unit = Literal["weeks", "days", "hours", "minutes", "seconds"]
-Duration = Annotated[str, AfterValidator(_days_to_seconds)] | dict[Unit, NonNegativeInt]
+Duration = Annotated[str, AfterValidator(_known_duration)] | dict[Unit, NonNegativeInt]
 
 
 class TimeLimit(Timer):
@@ -32,8 +32,8 @@ class TimeLimit(Timer):
         max_time: Since the stage began to train in this process; a run that is resumed has all of it again.
     """
 
-    def __init__(self, max_time: str | dict[str, int]) -> None:
-        super().__init__(max_time, verbose=False)
+    def __init__(self, max_time: Duration) -> None:
+        super().__init__(cast(Any, max_time), verbose=False)
         self.max_time = max_time
 
     def on_fit_start(self, trainer: Trainer, *_: Any) -> None:
