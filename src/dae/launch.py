@@ -56,7 +56,7 @@ def launch(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0; 2 the command or the config is refused; 1 anything else went wrong, in a sweep any
-        job; 130 Ctrl-C; 143 SIGTERM.
+        job; 130 Ctrl-C; 143 SIGTERM, or ``trainer.max_time`` is up.
     """
     if arguments is not None:
         sys.argv = ["train.py", *arguments]

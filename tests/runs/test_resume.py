@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -100,19 +102,21 @@ def test_a_resumed_run_equals_an_uninterrupted_one(train: Train, stop_at, stage,
 
 
 def test_a_run_whose_time_is_up_is_interrupted_and_goes_on(train: Train, monkeypatch):
-    whole = train(*QUICK, place="whole").folder
-    batches = iter(range(10**6))
-    monkeypatch.setattr(TimeLimit, "time_remaining", lambda self: 30 - next(batches))
-    broken = train(*QUICK, "trainer.max_time=00:00:10:00", place="broken")
-    monkeypatch.undo()
+    short = (*QUICK, "stage=dae", "dae.epochs=2")
+    whole = train(*short, place="whole").folder
+    clock = count(step=40)  # seconds; read before each of the 13 batches, and by validation
+    monkeypatch.setattr(
+        "pytorch_lightning.callbacks.timer.time", SimpleNamespace(monotonic=lambda: next(clock))
+    )
+    broken = train(*short, "trainer.max_time=00:00:10:00", place="broken")
     assert broken.exit_code == 143
     assert "Traceback" not in broken.text
-    told = "the time is up: dae has done 2 of 4 epochs in trainer.max_time=00:00:10:00"
+    told = "the time is up: dae has done 1 of 2 epochs in trainer.max_time=00:00:10:00"
     assert told in broken.out
     assert f"python train.py resume=outputs/{broken.folder.name}" in broken.out
     assert (broken.result["status"], broken.result["error"]) == ("interrupted", told)
-    # It has all of the time again, or another one.
-    assert train(f"resume={broken.folder}", "trainer.max_time=00:02:00:00", place="broken").exit_code == 0
+    # It has all of its time again, here another one; what it had used before does not count.
+    assert train(f"resume={broken.folder}", "trainer.max_time={minutes: 15}", place="broken").exit_code == 0
     assert content(broken.folder) == content(whole)
 
 

@@ -1,4 +1,4 @@
-"""Holds nodes of a config against signatures and annotations; knows nothing of this project's own keys."""
+"""Checks the nodes of a config against signatures and annotations, whatever keys these have."""
 
 from __future__ import annotations
 
@@ -25,42 +25,42 @@ from dae.errors import Problem
 from dae.keys import leaves, overlap, select
 from dae.words import closest_name, quoted_override
 
-# Scalars strictly: no "1" and no 1.0 for an integer. Containers leniently: a list is a tuple.
+# Strict for scalars: neither "1" nor 1.0 is an integer. Lenient for containers: a list serves as a tuple.
 _STRICT = ConfigDict(arbitrary_types_allowed=True, strict=True, allow_inf_nan=False)
 
 
 class Binding:
-    """Walks a config along annotations and tells what does not fit.
+    """Walks through a config along type annotations and reports what does not fit.
 
     Args:
-        config: All of it, in plain values.
-        moved: Key paths that belong to somebody else, and what a user reads instead of "no such key".
+        config: The whole config as plain values.
+        moved: Key paths that are set elsewhere, and the message that says where.
     """
 
     def __init__(self, config: dict[str, Any], moved: Mapping[str, str]) -> None:
         self.config = config
         self.moved = moved
-        self._hints: dict[str, Any] = {}  # the annotation of each key that was met
-        self._unknown: list[
-            tuple[str, Any, list[str]]
-        ] = []  # other keys, their values and their siblings' names
+        # The annotation of each known key path.
+        self._hints: dict[str, Any] = {}
+        # The path and value of each unknown key, and the names of the keys that are known beside it.
+        self._unknown: list[tuple[str, Any, list[str]]] = []
 
     def problems(self, schema: type) -> Iterator[Problem]:
-        """Everything in the config that does not fit a dataclass."""
+        """Check the whole config against a dataclass."""
         yield from self.fields("", self.config, schema)
         # Last, since the nearest key may lie in a part that is read after the wrong one.
         for path, value, names in self._unknown:
             yield self.unknown(path, value, names)
 
     def fields(self, path: str, node: dict[str, Any], schema: type) -> Iterator[Problem]:
-        """A node without ``_target_`` against a dataclass."""
+        """Check a node without ``_target_`` against a dataclass."""
         hints = get_type_hints(schema, include_extras=True)
         yield from self.arguments(path, node, hints, required=set(hints))
 
     def arguments(
         self, path: str, node: dict[str, Any], hints: Mapping[str, Any], required: set[str]
     ) -> Iterator[Problem]:
-        """The keys of a node against names and annotations."""
+        """Check the keys of a node against names and annotations."""
         below = f"{path}." if path else ""
         names = [name for name in hints if below + name not in self.moved]
         self._hints.update({below + name: hints[name] for name in names})
@@ -76,7 +76,7 @@ class Binding:
             yield Problem(below + name, "is missing", f"try {below}{name}=<value>")
 
     def value(self, path: str, value: Any, hint: Any) -> Iterator[Problem]:
-        """Any value against its annotation."""
+        """Check any value against its annotation."""
         origin = get_origin(hint)
         if is_dataclass(hint) and isinstance(hint, type):
             yield from (
@@ -97,7 +97,7 @@ class Binding:
             yield from self.scalar(path, value, hint)
 
     def built(self, path: str, node: dict[str, Any], hint: Any) -> Iterator[Problem]:
-        """A node with ``_target_`` against the signature of what it names."""
+        """Check a node with ``_target_`` against the signature of the class or function that it names."""
         name = node["_target_"]
         try:
             target = get_object(name)
@@ -120,7 +120,7 @@ class Binding:
             for key, parameter in signature.parameters.items()
             if key in hints and parameter.default is inspect.Parameter.empty
         }
-        if partial:  # the code brings what has no default
+        if partial:  # the code passes the arguments without a default
             hints = {key: hint for key, hint in hints.items() if key not in required}
             required = set()
         found = list(self.arguments(path, arguments, hints, required))
@@ -129,7 +129,7 @@ class Binding:
             yield from _try_optimizer(path, target, arguments)
 
     def scalar(self, path: str, value: Any, hint: Any) -> Iterator[Problem]:
-        """A plain value against its annotation: scalars strictly, containers leniently."""
+        """Check a plain value against its annotation: scalars strictly, containers leniently."""
         adapter = TypeAdapter(hint, config=_STRICT)
         try:
             adapter.validate_json(json.dumps(value), strict=True)
@@ -144,12 +144,12 @@ class Binding:
             yield Problem(path, f"found {value!r}, expected {_expected(adapter, error)}", advice)
 
     def unknown(self, path: str, value: Any, names: list[str]) -> Problem:
-        """A key that nobody reads, and what may have been meant: only what the config would accept.
+        """Describe a key that nothing reads, and propose what was meant if the config would accept it.
 
         Args:
-            path: Its full key path.
-            value: What it was given.
-            names: Of the keys beside it.
+            path: Full path of the key.
+            value: Its value.
+            names: Names of the known keys beside it.
         """
         parent, _, key = path.rpartition(".")
         below = f"in {parent}" if parent else "at the top level"
@@ -178,14 +178,14 @@ class Binding:
         return Problem(path, f"{what}; the nearest is {beside[0]}" if surely else what)
 
     def _fits(self, path: str, value: Any, given: list[str]) -> bool:
-        """Whether a key would accept a value; of what is wrong with it only the ``given`` key paths count."""
+        """Whether a key would accept a value; only problems at the ``given`` key paths count."""
         trial = Binding(self.config, self.moved)
         wrong = [problem.where for problem in trial.value(path, value, self._hints[path])]
         wrong += [place for place, *_ in trial._unknown]
         return not any(overlap(place, where) for place in given for where in wrong)
 
     def not_a_node(self, path: str, value: Any) -> Problem:
-        """A word where a group's content belongs: ``dae.noise=gaussian``."""
+        """Describe a plain value in the place of a node, like ``dae.noise=gaussian``."""
         group = path.replace(".", "/")
         offered = group_choices(group)
         if not offered:
@@ -197,7 +197,7 @@ class Binding:
 
 
 def _merged(there: Any, value: Any) -> Any:
-    """A value as it would be if it were given to a key that has another: nodes are merged."""
+    """The value of a key after an override: a node is merged into the node that is there."""
     if not isinstance(there, dict) or not isinstance(value, dict):
         return value
     return {**there, **{key: _merged(there.get(key), member) for key, member in value.items()}}
@@ -235,7 +235,7 @@ def _is_built(hint: Any) -> bool:
 
 
 def _wanted(hint: Any) -> tuple[type, bool]:
-    """The class that a node is to build, and whether it is built in part only (``_partial_``)."""
+    """The class that a node builds, and whether it has to be partial (``_partial_: true``)."""
     if get_origin(hint) is collections.abc.Callable:
         return get_args(hint)[-1], True
     return hint, False
@@ -265,7 +265,7 @@ def _annotations(target: Any, signature: inspect.Signature) -> dict[str, Any]:
 
 
 def _try_optimizer(path: str, target: Any, arguments: dict[str, Any]) -> Iterator[Problem]:
-    """Optimizers check their arguments themselves, when they are built: do that on a dummy."""
+    """Build an optimizer for a dummy parameter, since optimizers check their arguments only then."""
     try:
         target([torch.zeros(1, requires_grad=True)], **arguments)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -273,7 +273,7 @@ def _try_optimizer(path: str, target: Any, arguments: dict[str, Any]) -> Iterato
 
 
 def _expected(adapter: TypeAdapter[Any], error: ValidationError) -> str:
-    """What an annotation admits, as the end of "expected ..."."""
+    """The values that an annotation accepts, as the end of "expected ..."."""
     details = error.errors()
     own_words = [str(detail["ctx"]["error"]) for detail in details if detail["type"] == "value_error"]
     if own_words:
@@ -285,7 +285,7 @@ def _expected(adapter: TypeAdapter[Any], error: ValidationError) -> str:
 
 
 def _words(hint: Any) -> list[str]:
-    """The words that an annotation admits."""
+    """The words that an annotation accepts."""
     if get_origin(hint) is Literal:
         return [word for word in get_args(hint) if isinstance(word, str)]
     if get_origin(hint) in (Union, types.UnionType, Annotated):

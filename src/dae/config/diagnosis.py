@@ -1,7 +1,7 @@
 """Everything that is wrong with a command line that Hydra could not compose.
 
-Hydra stops at its first error. So the overrides are parsed one by one, group choices are tried first, then
-all values are forced in, and the config that results is held against its classes like any other.
+Hydra stops at its first error. So the overrides are parsed one by one and the group choices are tried first.
+Then all values are forced in, and the resulting config is checked against its classes like any other.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 
 
 def refuse_sweep(arguments: Sequence[str]) -> None:
-    """Find what cannot be composed before the sweep begins: Hydra would make its folder first.
+    """Refuse a sweep that cannot be composed before it begins, since Hydra would create its folder first.
 
-    Wrong values are left to the jobs, which are refused one by one, and a search to its sweeper.
+    Wrong values are left to the jobs, which are refused one by one; a search is left to its sweeper.
 
     Raises:
         ConfigError: With everything that is wrong.
@@ -56,17 +56,17 @@ def refuse_sweep(arguments: Sequence[str]) -> None:
 
 
 def diagnose(arguments: Sequence[str], error: Exception) -> ConfigError:
-    """The problems of a command line.
+    """Find the problems of a command line that Hydra has refused.
 
     Args:
         arguments: What was typed behind ``train.py``.
-        error: What Hydra said; told as it is if nothing else is found.
+        error: Hydra's error; reported unchanged if nothing else is found.
     """
     return ConfigError(_all_problems(arguments) or [Problem("command", str(error).strip())])
 
 
 def refuse_flags(arguments: Sequence[str]) -> None:
-    """Find flags that Hydra does not have, like ``--data digits``: settings were meant.
+    """Refuse flags that Hydra does not have, like ``--data digits``, and propose the settings meant by them.
 
     Raises:
         ConfigError: With the setting that each of them stands for, and all else that is wrong.
@@ -90,7 +90,7 @@ def refuse_flags(arguments: Sequence[str]) -> None:
         meant += [setting] if equals else []
         advice = f"try {shlex.quote(setting)}" if equals else "see python train.py --help"
         problems.append(Problem(typed, "there is no such flag; settings are written key=value", advice))
-    # What resume= names is not known before that run is opened.
+    # Which config resume= stands for is known only when that run is opened.
     wrong = _all_problems([word for word in meant if not word.startswith("resume=")])
     if wrong:
         problems = [replace(problem, hint="") for problem in problems]
@@ -112,7 +112,7 @@ def _hydra(arguments: Sequence[str]) -> Iterator[_Diagnosis]:
 
 
 class _Diagnosis:
-    """The overrides of a command, each looked at on its own."""
+    """The overrides of a command, each examined on its own."""
 
     def __init__(self, options: Namespace, arguments: Sequence[str]) -> None:
         self.arguments = arguments
@@ -121,7 +121,7 @@ class _Diagnosis:
         own = (
             f"hydra.searchpath=[file://{Path(options.config_dir).resolve()}]" if options.config_dir else None
         )
-        # What is known to compose, without sweeps.
+        # Overrides that are known to compose, each with one value.
         self.good = [own] if own else []
         self.parsed: list[Override] = []
         self._unreadable: dict[str, HydraException] = {}
@@ -131,15 +131,15 @@ class _Diagnosis:
                 self.parsed.append(parser.parse_override(text))
             except HydraException as error:
                 self._unreadable[text] = error
-                if "=" in text:  # it may be one text, and wrong as that too
+                if "=" in text:  # the value may be meant as one text, which may be wrong too
                     (quoted,) = shlex.split(quoted_override(*text.split("=", 1)))
                     self.parsed.append(parser.parse_override(quoted))
 
     def unreadable(self, found: Sequence[Problem]) -> Iterator[Problem]:
-        """The overrides that Hydra cannot read.
+        """Overrides that Hydra cannot parse.
 
         Args:
-            found: What is wrong with the others, and with these if each is taken as one text.
+            found: Problems of the other overrides, and of these when each is taken as one text.
         """
         for text, error in self._unreadable.items():
             key, equals, value = text.partition("=")
@@ -151,7 +151,7 @@ class _Diagnosis:
             yield Problem(text, f"Hydra cannot read it: {_first_line(error)}", advice)
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
-        """The config of these overrides and of the good ones."""
+        """Compose the good overrides and these."""
         return compose(self.name, overrides=[*self.good, *overrides], return_hydra_config=True)
 
     def is_sweep(self) -> bool:
@@ -159,7 +159,7 @@ class _Diagnosis:
         return self.multirun or self.compose([]).hydra.mode == RunMode.MULTIRUN
 
     def is_search(self) -> bool:
-        """Whether the good ones choose a sweeper that draws its values."""
+        """Whether the good overrides choose a sweeper that draws its values."""
         return "sampler" in self.compose([]).hydra.sweeper
 
     def launcher(self) -> Iterator[Problem]:
@@ -173,7 +173,7 @@ class _Diagnosis:
             yield Problem("hydra/launcher", what, f"pip install -e '.[{extra}]'")
 
     def intervals(self) -> Iterator[Problem]:
-        """Sweeps without a list of values, where nobody draws from them."""
+        """Intervals, in a sweep that does not draw values from them."""
         for override in self.parsed:
             if override.is_interval_sweep():
                 what = "an interval has no list of values to go through"
@@ -182,8 +182,8 @@ class _Diagnosis:
                 )
 
     def choices(self) -> Iterator[Problem]:
-        """What is wrong with group choices, deletions and Hydra's own keys; the right ones become good."""
-        # Mostly they are right, and each composition takes 0.15 s: all at once first.
+        """Check group choices, deletions and Hydra's own keys; those without a problem join the good ones."""
+        # A composition takes 0.15 s, and mostly all are right: try them together first.
         together = [_each(override)[0] for override in self.parsed if _is_choice(override)]
         try:
             self.compose(together)
@@ -217,7 +217,7 @@ class _Diagnosis:
         return sweep
 
     def values(self) -> Iterator[Problem]:
-        """What is wrong with values and their keys: they are forced in and checked like any config."""
+        """Check values and their keys: they are forced in, and the config is checked like any other."""
         values = [override for override in self.parsed if not _is_choice(override)]
         if not self.is_sweep() or self.is_search():
             values = [override for override in values if not override.is_sweep_override()]
@@ -225,7 +225,7 @@ class _Diagnosis:
         try:
             config = self.compose(forced)
         except COMPOSITION_ERRORS:
-            # One of them cannot even be forced in, like a key below a plain value.
+            # At least one cannot be forced in, like a key below a plain value.
             for text in forced:
                 try:
                     self.compose([text])
@@ -244,7 +244,7 @@ class _Diagnosis:
 
 
 def _is_choice(override: Override) -> bool:
-    """Whether it chooses from a group (a misspelt one has its slash), deletes, or is Hydra's own."""
+    """Whether it chooses from a group (a misspelt one has a slash), deletes, or sets a key of Hydra's own."""
     key = override.key_or_group
     return key in group_names() or "/" in key or override.is_delete() or key.startswith("hydra")
 

@@ -25,7 +25,7 @@ def group_choices(group: str) -> list[str]:
 
 
 def group_names() -> list[str]:
-    """All groups of ours, as they are written on the command line."""
+    """The names of all groups in ``conf/``, as they are written on the command line."""
     root = conf_folder()
     folders = {file.parent for file in root.rglob("*.yaml")} - {root}
     names = (folder.relative_to(root).as_posix() for folder in folders)

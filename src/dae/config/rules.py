@@ -1,4 +1,4 @@
-"""What no single key can know: rules between the keys of a config."""
+"""Rules that involve several keys of the config."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Config = dict[str, Any]
 
 
 def stages_to_run(config: Any) -> list[str]:
-    """The stages that run, in their order: stage 1 only if it is asked for and somebody uses it."""
+    """The stages that run, in their order; with ``stage=both`` stage 1 only if stage 2 uses it."""
     chosen = config["classifier"]
     used = chosen["encoder"] == "pretrained" and chosen["encoder_checkpoint"] is None
     asked = ["dae", "classifier"] if config["stage"] == "both" else [config["stage"]]
@@ -30,11 +30,11 @@ def stages_to_run(config: Any) -> list[str]:
 
 
 def rule_problems(config: Config, wrong: Sequence[str]) -> Iterator[Problem]:
-    """Problems between keys.
+    """Check all rules.
 
     Args:
-        config: Plain values.
-        wrong: Key paths known to be wrong already: a rule that reads one of them has nothing to say.
+        config: The config as plain values.
+        wrong: Key paths with a problem of their own; a rule that reads one of them is skipped.
     """
     for keys, rule in RULES:
         if not any(overlap(key, path) for key in keys for path in wrong):
@@ -118,7 +118,7 @@ def _advice(key: str, config: Config) -> str:
         try:
             fits = not _mismatch(checkpoint.read(file), config)
         except UserError:
-            continue  # half written, or of another project: not worth an advice
+            continue  # half written, or of another project: not worth proposing
         if fits:
             fitting.append(file.parent.parent)
         if len(fitting) == 3:
@@ -228,9 +228,9 @@ def _scaled_and_clipped(config: Config) -> Iterator[Problem]:
             yield Problem(f"{stage}.optimizer.fused", what, f"try {stage}.optimizer.fused=false")
 
 
-# What ``stages`` reads.
+# The keys that ``stages_to_run`` reads.
 _STAGES = ("stage", "classifier.encoder", "classifier.encoder_checkpoint")
-# The keys that a rule reads, and the rule.
+# Each rule with the keys that it reads.
 RULES: list[tuple[tuple[str, ...], Callable[[Config], Iterator[Problem]]]] = [
     (("classifier.encoder", "classifier.trainable_blocks"), _blocks),
     (("data", *_STAGES), _encoder_checkpoint),

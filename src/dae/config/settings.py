@@ -1,7 +1,7 @@
-"""Holds a composed config against what it is to become: every error, at once.
+"""Checks a composed config against the classes that are built from it, and reports all errors at once.
 
-The signature is the schema: a node with ``_target_`` is bound to what it names, the others to the small
-dataclasses below (``binding.py``), then come the rules between keys (``rules.py``).
+Signatures are the schema: a node with ``_target_`` is checked against the class or function that it names,
+the others against the small dataclasses below (``binding.py``). The rules between keys follow (``rules.py``).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Settings:
 
 _EPOCHS = "the epochs of a stage are its own: dae.epochs, classifier.epochs"
 _OURS = "this project sets it itself"
-# Keys that are not the Trainer's here, and what a user reads instead of "no such key".
+# Arguments of the Trainer that cannot be given, and the message that says what to use instead.
 MOVED = {
     **{f"trainer.{key}": _EPOCHS for key in ("max_epochs", "min_epochs", "max_steps", "min_steps")},
     "trainer.callbacks": "callbacks are a group: 'callbacks=[pictures,early_stopping]'",
@@ -97,7 +97,7 @@ MOVED = {
 
 
 def check_config(cfg: DictConfig) -> None:
-    """Accept a config, or say everything that is wrong with it.
+    """Refuse a config with everything that is wrong with it.
 
     Raises:
         ConfigError: With all problems.
@@ -123,14 +123,14 @@ def find_problems(cfg: DictConfig) -> list[Problem]:
 
 
 def _interpolations(unresolved: Any) -> dict[str, str]:
-    """Full key path -> the key it points to."""
+    """The target of each key whose value is an interpolation of one other key, by full paths."""
     pattern = re.compile(r"\$\{([\w.]+)\}")
     found = {path: pattern.fullmatch(str(value)) for path, value in leaves(unresolved)}
     return {path: match.group(1) for path, match in found.items() if match}
 
 
 def _at_origin(problem: Problem, origins: Mapping[str, str]) -> Problem:
-    """A problem of an interpolated value is told where the value was set."""
+    """Move a problem of an interpolated value to the key where the value was set."""
     where = problem.where
     while where in origins:
         where = origins[where]
