@@ -22,7 +22,7 @@ def same_data_words(config: Mapping[str, Any], hydra: Mapping[str, Any]) -> list
         hydra: Hydra's own config of it; may be empty.
     """
     runtime = hydra.get("runtime") or {}
-    choice = (runtime.get("choices") or {}).get("data", config["data"]["source"])
+    choice = (runtime.get("choices") or {}).get("data") or config["data"].get("source")
     chosen = choice_node("data", choice, config_folders(hydra))
     unchanged: Any = OmegaConf.to_container(OmegaConf.create({**config, "data": chosen}), resolve=True)
     as_chosen = dict(leaves(unchanged["data"]))

@@ -43,8 +43,7 @@ def refuse_sweep(arguments: Sequence[str]) -> None:
         ConfigError: With everything that is wrong.
     """
     with _hydra(arguments) as diagnosis:
-        problems = [*diagnosis.unreadable([]), *diagnosis.choices()]
-        problems += diagnosis.launcher()
+        problems = [*diagnosis.choices(), *diagnosis.unreadable(), *diagnosis.launcher()]
         if not problems and not diagnosis.is_search():
             problems = [*diagnosis.intervals()]
             try:
@@ -99,8 +98,7 @@ def refuse_flags(arguments: Sequence[str]) -> None:
 
 def _all_problems(arguments: Sequence[str]) -> list[Problem]:
     with _hydra(arguments) as diagnosis:
-        found = [*diagnosis.choices(), *diagnosis.values()]
-        return [*diagnosis.unreadable(found), *found]
+        return [*diagnosis.choices(), *diagnosis.unreadable(), *diagnosis.values()]
 
 
 @contextmanager
@@ -135,12 +133,9 @@ class _Diagnosis:
                     (quoted,) = shlex.split(quoted_override(*text.split("=", 1)))
                     self.parsed.append(parser.parse_override(quoted))
 
-    def unreadable(self, found: Sequence[Problem]) -> Iterator[Problem]:
-        """Overrides that Hydra cannot parse.
-
-        Args:
-            found: Problems of the other overrides, and of these when each is taken as one text.
-        """
+    def unreadable(self) -> Iterator[Problem]:
+        """Overrides that Hydra cannot parse; quoting is proposed where the key would accept the text."""
+        found = list(self.values()) if self._unreadable else []
         for text, error in self._unreadable.items():
             key, equals, value = text.partition("=")
             if not equals:
