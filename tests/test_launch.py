@@ -16,12 +16,12 @@ import torch
 from dae.data.features import FeatureDataModule
 from helpers import REPOSITORY, SMOKE
 
-WRONG = ["dae.optimizer.lrr=1", "+dae.nois.p=2", "classifier.epochs=ten", "data=mnsit"]
+WRONG = ["dae.optimizer.lrr=1", "+dae.nois.p=0.2", "classifier.epochs=ten", "data=mnsit"]
 WORDS = [
     "there is no key 'lrr' in dae.optimizer",
     "try dae.optimizer.lr=1",
     "there is no key 'nois' in dae",
-    "try dae.noise.p=2",
+    "try dae.noise.p=0.2",
     "classifier.epochs: found 'ten', expected an integer >= 0",
     "there is no data 'mnsit', expected one of digits, fashion_mnist, image_folder, kmnist, mnist",
     "try data=mnist",
@@ -51,7 +51,23 @@ def test_everything_that_is_wrong_is_told_together(train):
         (["callbacks=[pictures,early]"], "try 'callbacks=[pictures,early_stopping]'"),
         (["foo"], "expected key=value or group=choice"),
         (["trainer.max_epochs=3"], "dae.epochs, classifier.epochs"),
-        (["name=a(b"], "if it is one text, try 'name=\"a(b\"'"),
+        (["data.root=a(b"], "if it is one text, try 'data.root=\"a(b\"'"),
+        (["name=a(b"], "try name=a_b"),
+        (["dae.noise.std=0.4"], "try dae/noise=gaussian dae.noise.std=0.4"),
+        (["dae/nois=drpout"], "try dae/noise=dropout"),
+        (["data=digits", "seed=0,1"], "try python train.py -m data=digits seed=0,1"),
+        (["callbacks=pictures,curves"], "for all of them in one run, try 'callbacks=[pictures,curves]'"),
+        (["callbacks=pictures,curves"], "for a run each, try python train.py -m callbacks=pictures,curves"),
+        (
+            ["--data", "digits"],
+            "--data digits: there is no such flag; settings are written key=value\n      try data=digits",
+        ),
+        (["--data=digits", "seed=1"], "try data=digits"),
+        (["seed=1", "--data", "digits", "name=x"], "try data=digits"),
+        (["--batch-size", "32"], "the nearest is data.batch_size\n      try data.batch_size=32"),
+        (["-m", "--seed", "0,1"], "try seed=0,1"),
+        (["--resume", "auto"], "try resume=auto"),
+        (["--gpu"], "see python train.py --help"),
         (["-m", "data=mnist,mnsit", "seed=0,1"], "try data=mnist"),
         (["-m", "data=mnist,digits", "dae.optimizer.lrr=1"], "try dae.optimizer.lr=1"),
         (["data=digits", "--multirun", "seed=0,1", "classifier=liner"], "try classifier=linear"),
@@ -71,7 +87,7 @@ def test_what_hydra_cannot_compose(train, arguments, words):
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
-        ("+dae.nois.p=2", "try dae.noise.p=2"),
+        ("+dae.nois.p=0.2", "try dae.noise.p=0.2"),
         ("classifier.epochs=ten", "found 'ten', expected an integer >= 0"),
         ("dae.noise=gaussian", "try dae/noise=gaussian"),
         ("classifier.encoder_checkpoint=nowhere", "nowhere: no such file or folder"),

@@ -15,3 +15,15 @@ def leaves(node: Any, path: str = "") -> list[tuple[str, Any]]:
     return [
         leaf for key, value in node.items() for leaf in leaves(value, f"{path}.{key}" if path else str(key))
     ]
+
+
+def overlap(path: str, other: str) -> bool:
+    """Whether one key path is the other, or lies below it."""
+    return f"{path}.".startswith(f"{other}.") or f"{other}.".startswith(f"{path}.")
+
+
+def select(node: Any, path: str) -> Any:
+    """The value at a full key path; None where there is none."""
+    for key in path.split("."):
+        node = node.get(key) if isinstance(node, dict) else None
+    return node

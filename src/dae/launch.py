@@ -25,9 +25,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from dae.config.diagnosis import diagnose, refuse_flags, refuse_sweep
 from dae.config.groups import conf_folder
 from dae.config.help import help_page
-from dae.errors import ConfigError, JobError, UserError
+from dae.errors import ConfigError, JobError, TimeUp, UserError
 from dae.files import read_json
 from dae.report.sweep_end import close_sweep
 from dae.report.write import page_is_outdated, write_or_warn, write_run_report
@@ -36,6 +37,7 @@ from dae.sweeps.job_names import job_folder
 from dae.sweeps.leaderboard import rebuild_or_warn
 from dae.training.memory import freeze_imports, keep_freed_memory, release_memory
 from dae.training.threads import settle_count, settle_waiting
+from dae.words import path_from_here, quoted_override
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -55,7 +57,7 @@ def launch(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0; 2 the command or the config is refused; 1 anything else went wrong, in a sweep any
-        job; 130 Ctrl-C; 143 SIGTERM.
+        job; 130 Ctrl-C; 143 SIGTERM, or ``trainer.max_time`` is up.
     """
     if arguments is not None:
         sys.argv = ["train.py", *arguments]
@@ -65,7 +67,9 @@ def launch(arguments: Sequence[str] | None = None) -> int:
         return 0
     sweep = {"-m", "--multirun"} & set(typed)
     # Hydra takes the flag before all overrides or after them, not between.
-    sys.argv[1:] = ["-m", *(word for word in typed if word not in sweep)] if sweep else typed
+    words = ["-m", *(word for word in typed if word not in sweep)] if sweep else typed
+    # conf/trainer lists all arguments of the Trainer, so that + adds nothing.
+    sys.argv[1:] = [re.sub(r"^\++(?=trainer\.\w+=)", "", word) for word in words]
     # Hydra raises its errors instead of printing them and leaving.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     _accept_own_presets()
@@ -86,13 +90,12 @@ def launch(arguments: Sequence[str] | None = None) -> int:
 def _compose_and_run(jobs: _Jobs, sweep: bool) -> int:
     """The exit code; the jobs themselves know which of them have failed."""
     try:
+        refuse_flags(sys.argv[1:])
         if any(word.startswith("resume=") for word in sys.argv[1:]):
             from dae.runs.resume import reopen_run
 
             jobs.reopened, sys.argv[1:] = reopen_run(sys.argv[1:])
         elif sweep:
-            from dae.config.diagnosis import refuse_sweep
-
             refuse_sweep(sys.argv[1:])
         hydra.main(config_path=str(conf_folder()), config_name="train", version_base="1.3")(jobs)()
     except JobError as error:
@@ -104,8 +107,6 @@ def _compose_and_run(jobs: _Jobs, sweep: bool) -> int:
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         if jobs.begun:
             raise
-        from dae.config.diagnosis import diagnose
-
         refused = diagnose(sys.argv[1:], error)
         print(refused, file=sys.stderr)
         return refused.exit_code
@@ -164,6 +165,14 @@ class _Jobs:
         except Exception:
             log.exception("The run failed: an error of the code, or of something below it")
             self.failed[folder.name] = 1
+        except TimeUp as up:
+            again = (
+                ""
+                if sweep
+                else f"; go on: python train.py {quoted_override('resume', path_from_here(folder))}"
+            )
+            log.warning("Interrupted: %s%s", up, again)
+            self.failed[folder.name] = up.exit_code
         except SystemExit as exit_:
             # Lightning turns Ctrl-C into an exit of its own.
             raise exit_ if isinstance(exit_, Terminated) else KeyboardInterrupt from exit_

@@ -17,6 +17,7 @@ from torch import nn
 
 from dae import metrics
 from dae.config import rules, settings
+from dae.config.commands import same_data_words
 from dae.data.features import FeatureDataModule
 from dae.data.images import ImageDataModule
 from dae.models.autoencoder import DenoisingAutoencoder
@@ -28,6 +29,7 @@ from dae.runs.record import RunRecord, git_state, write_run_json
 from dae.runs.stage_result import StageResult, discard_stage, finished_stage
 from dae.seeds import seed_all
 from dae.sweeps import shared
+from dae.sweeps.commands import read_hydra_config
 from dae.training.processes import followers, is_follower
 from dae.training.pruning import Pruning
 from dae.training.stage import run_stage
@@ -110,7 +112,8 @@ def run(
         if "classifier" in stages and not record.pruned:
             record.add_stage("classifier", train_classifier(plan, folder, pretrained))
 
-        log.info("%s", closing_summary(record, stages))
+        same_data = same_data_words(plain(cfg), read_hydra_config(folder / ".hydra" / "hydra.yaml"))
+        log.info("%s", closing_summary(record, stages, same_data))
         return record.value
 
 

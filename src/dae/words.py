@@ -31,9 +31,9 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
-def closest_name(name: str, names: Iterable[str]) -> str | None:
-    """The one of ``names`` that ``name`` most likely meant, or None."""
-    found = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+def closest_name(name: str, names: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """The one of ``names`` that ``name`` most likely meant, or None if none has a likeness of ``cutoff``."""
+    found = difflib.get_close_matches(name, list(names), n=1, cutoff=cutoff)
     return found[0] if found else None
 
 

@@ -34,6 +34,7 @@ def test_what_has_a_default_in_the_signature_may_be_left_out():
         ("seed='0'", "seed: found '0', expected an integer >= 0"),
         ("seed=[0,1]", "to sweep over the values: -m seed=0,1"),
         ("name=a/b", "name: found 'a/b', expected a string matching"),
+        ("name='my run'", "try name=my_run"),
         ("stage=bth", "found 'bth', expected 'both' or 'dae' or 'classifier'\n      try stage=both"),
         (
             "data.source=mnits",
@@ -56,6 +57,23 @@ def test_what_has_a_default_in_the_signature_may_be_left_out():
         ("+dae.nois.p=0.3", "try dae.noise.p=0.3"),
         ("+dae.lr=0.1", "try dae.optimizer.lr=0.1"),
         ("+sed=1", "no key 'sed' at the top level"),
+        ("+dae.noise.std=0.4", "; dae/noise=gaussian has it\n      try dae/noise=gaussian dae.noise.std=0.4"),
+        ("+dae.optimizer.momentum=0.9", "try dae/optimizer=sgd dae.optimizer.momentum=0.9"),
+        ("+dat=mnist", "the nearest is data\n      try data=mnist"),
+        ("+dea.noise.p=0.3", "the nearest is dae\n      try dae.noise.p=0.3"),
+        ("+encoder.widths=[8,8,8]", "try 'dae.encoder.widths=[8, 8, 8]'"),
+        ("trainer.max_time=soon", "expected days:hours:minutes:seconds like 00:01:30:00"),
+        ("trainer.max_time={hour: 1}", "trainer.max_time: found {'hour': 1}, expected"),
+        ("trainer.val_check_interval=1.5", "expected an integer > 0 or a number > 0, <= 1"),
+        ("trainer.benchmark=perhaps", "trainer.benchmark: found 'perhaps', expected true or false or null"),
+        ("trainer.sync_batchnorm=1", "trainer.sync_batchnorm: found 1, expected true or false"),
+        ("trainer.limit_predict_batches=all", "found 'all', expected an integer or a number or null"),
+        ("+trainer.min_epochs=3", "trainer.min_epochs: the epochs of a stage are its own: dae.epochs, class"),
+        ("+trainer.max_steps=3", "trainer.max_steps: the epochs of a stage are its own: dae.epochs, class"),
+        ("+trainer.fast_dev_run=true", "trainer.fast_dev_run: a quick try is debug=smoke"),
+        ("+trainer.overfit_batches=1", "learning one batch by heart is debug=overfit"),
+        ("+trainer.logger=false", "'logger=[tensorboard,csv]'"),
+        ("+trainer.plugins=[]", "this project sets it itself"),
         ("+trainer.max_epochs=3", "trainer.max_epochs: the epochs of a stage are its own: dae.epochs, class"),
         ("+trainer.gradient_clip=3", "try trainer.gradient_clip_val=3"),
         ("trainer.devices=2", "trainer.devices: found 2, but trainer.strategy=auto trains on one device"),
@@ -66,6 +84,11 @@ def test_what_has_a_default_in_the_signature_may_be_left_out():
         ("dae.noise._target_=torch.nn.Linear", "torch.nn.Linear is not a dae Noise"),
         ("dae.optimizer._target_=torch.nn.Linear", "torch.nn.Linear is not a torch Optimizer"),
         ("dae.optimizer._partial_=false", "dae.optimizer._partial_: expected true here"),
+        (
+            "+logger.mine._target_=pytorch_lightning.loggers.CSVLogger",
+            "logger.mine._partial_: is missing: the code adds arguments of its own when it builds this\n"
+            "      add the line _partial_: true to its file, or try +logger.mine._partial_=true",
+        ),
         ("callbacks.pictures.count=0", "callbacks.pictures.count: found 0, expected an integer > 0"),
         ("logger.tensorboard=1", "logger.tensorboard: found 1"),
         ("~data.root", "data.root: is missing"),
@@ -77,6 +100,25 @@ def test_what_has_a_default_in_the_signature_may_be_left_out():
 )
 def test_one_thing_wrong(override, words):
     assert words in told("trainer=cpu", override)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("+tags=[a,b]", ", trainer)"),
+        ("+frobnicate=1", ", trainer)"),
+        ("+trainer.frobnicate=1", ", val_check_interval)"),
+        ("+trainer._target=1", ", val_check_interval)"),
+        ("+dae.nois.p=2", "; the nearest is dae.noise"),
+        ("+dae.noise.std=-1", "; dae/noise=gaussian has it"),
+        ("+dae.epoch=ten", "; the nearest is dae.epochs"),
+        ("seed=[a,1]", "expected an integer >= 0"),
+        ("name='***'", "or null\n      try name=_"),
+        ("dae.noise=0.4", "(block, dropout, gaussian, mask, none, salt_pepper)"),
+    ],
+)
+def test_nothing_is_proposed_that_is_far_or_would_be_refused(override, words):
+    assert told(override).endswith(words)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +153,10 @@ def test_rules_between_keys(overrides, words):
 
 def test_stage_2_alone_wants_an_encoder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert "train one first: python train.py stage=dae" in told("stage=classifier")
+    assert "train one first: python train.py stage=dae data=mnist" in told("stage=classifier")
+    mine = ("data=digits", "data.root=my images", "data.validation=50", "allow_targets=[mine]")
+    expected = "data=digits 'data.root=\"my images\"' data.validation=50 'allow_targets=[mine]'"
+    assert told("stage=classifier", *mine).endswith(expected)
     check_config(composed("stage=classifier", "classifier=mlp"))
 
 

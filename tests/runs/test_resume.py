@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from dae.models.classifier import EncoderClassifier
 from dae.runs.checkpoint import content_hash, read
 from dae.runs.resume import finished_objective, reopen_run
 from dae.training.seeding import EpochSeed
+from dae.training.time_limit import TimeLimit
 from helpers import SMOKE, Train
 
 QUICK = (
@@ -33,7 +36,9 @@ STAGES: dict[str, Any] = {"dae": DenoisingAutoencoder, "classifier": EncoderClas
 def content(folder: Path) -> dict[str, Any]:
     """Weights of all checkpoints, and the metrics."""
     files = [folder / stage / name for stage in STAGES for name in ("best.ckpt", "last.ckpt")]
-    hashes = {str(file.relative_to(folder)): content_hash(read(file).tensors) for file in files}
+    hashes = {
+        str(file.relative_to(folder)): content_hash(read(file).tensors) for file in files if file.is_file()
+    }
     return {**hashes, **json.loads((folder / "result.json").read_text())["metrics"]}
 
 
@@ -64,7 +69,24 @@ SCHEDULED = ("dae/scheduler=one_cycle", "dae/optimizer=sgd", "callbacks=early_st
 
 # An epoch has 13 steps: within the first one, between two, within the second one of stage 2.
 @pytest.mark.parametrize(
-    ("stage", "step", "extra"), [("dae", 5, ()), ("dae", 26, SCHEDULED), ("classifier", 20, SCHEDULED)]
+    ("stage", "step", "extra"),
+    [
+        ("dae", 5, ()),
+        ("dae", 26, SCHEDULED),
+        ("classifier", 20, SCHEDULED),
+        # Killed after the best validation, which lay within the epoch that is trained again.
+        (
+            "dae",
+            12,
+            (
+                "trainer.val_check_interval=4",
+                "objective=dae/val/pixel_accuracy",
+                "dae.optimizer.lr=0.1",
+                "stage=dae",
+                "dae.epochs=2",
+            ),
+        ),
+    ],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(
     train: Train, finished: Train, stop_at, stage, step, extra
@@ -79,6 +101,35 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert not resumed.folders
     assert content(broken.folder) == content(whole)
     assert status(broken.folder) == "completed"
+
+
+def test_a_run_whose_time_is_up_is_interrupted_and_goes_on(train: Train, monkeypatch):
+    short = (*QUICK, "stage=dae", "dae.epochs=2")
+    whole = train(*short, place="whole").folder
+    clock = count(step=40)  # seconds; read before each of the 13 batches, and by validation
+    monkeypatch.setattr(
+        "pytorch_lightning.callbacks.timer.time", SimpleNamespace(monotonic=lambda: next(clock))
+    )
+    broken = train(*short, "trainer.max_time=00:00:10:00", place="broken")
+    assert broken.exit_code == 143
+    assert "Traceback" not in broken.text
+    told = "the time is up: dae has done 1 of 2 epochs in trainer.max_time=00:00:10:00"
+    assert told in broken.out
+    assert f"python train.py resume=outputs/{broken.folder.name}" in broken.out
+    assert (broken.result["status"], broken.result["error"]) == ("interrupted", told)
+    # It has all of its time again, here another one; what it had used before does not count.
+    assert train(f"resume={broken.folder}", "trainer.max_time={minutes: 15}", place="broken").exit_code == 0
+    assert content(broken.folder) == content(whole)
+
+
+def test_in_a_sweep_the_other_jobs_have_their_time(train: Train, monkeypatch):
+    remaining = iter([1.0, 0.0])
+    monkeypatch.setattr(TimeLimit, "time_remaining", lambda self: next(remaining, 1.0))
+    done = train(*SMOKE, "stage=dae", "-m", "trainer.max_time={hours: 1}", "seed=0,1")
+    assert done.exit_code == 1
+    assert [status(folder) for folder in done.folders] == ["interrupted", "completed"]
+    assert "1 of 2 jobs failed" in done.err
+    assert "the time is up: dae has done 0 of 1 epoch in" in done.err
 
 
 def test_what_went_before_is_not_trained_again(train: Train, stop_at, monkeypatch):

@@ -1,13 +1,22 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
 import os
 
 import pytest
 import torch
+import yaml
+from pytorch_lightning import Trainer
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from dae.config.groups import conf_folder
+from dae.config.settings import MOVED, check_config
 from dae.errors import ConfigError
+from dae.runs.checkpoint import content_hash, read
+from dae.training.checkpointing import StageCheckpoint
 from dae.training.trainer import best_precision, build_trainer, device_type
+from helpers import SMOKE, composed
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
@@ -43,3 +52,70 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match=r"(?s)'cuda', but this machine has .*cpu.*trainer=auto"):
         device_type("cuda")
+
+
+def test_every_argument_of_lightnings_trainer_is_in_conf_or_refused_with_a_word():
+    listed = yaml.safe_load((conf_folder() / "trainer" / "auto.yaml").read_text())
+    given = {key for key in listed if not key.startswith("_")}
+    refused = {key.removeprefix("trainer.") for key in MOVED} - {"folder"}
+    assert not given & refused
+    assert given | refused == set(inspect.signature(Trainer).parameters)
+
+
+def test_further_arguments_reach_lightnings_trainer(tmp_path):
+    check_config(composed("trainer.inference_mode=false", "trainer.val_check_interval=0.5"))
+    trainer = build_trainer(1, [], [], tmp_path, inference_mode=False, val_check_interval=0.5)
+    assert (trainer.validate_loop.inference_mode, trainer.val_check_interval) == (False, 0.5)
+
+
+@pytest.mark.parametrize("argument", ["trainer.max_time=00:00:10:00", "+trainer.max_time=00:00:10:00"])
+def test_a_plus_is_not_needed_and_does_no_harm(train, argument):
+    done = train(argument, "--cfg", "job", "-p", "trainer.max_time")
+    assert done.out.strip() == "00:00:10:00"
+
+
+def test_an_interval_longer_than_an_epoch_is_refused_once_the_data_is_known(train):
+    done = train(*SMOKE, "stage=dae", "trainer.val_check_interval=4")
+    assert done.exit_code == 2
+    assert "(4) must be less than or equal to the number of the training batches (3)" in done.out
+    assert "try trainer.val_check_interval=0.5" in done.out
+    assert "Traceback" not in done.text
+
+
+def test_the_best_validation_may_lie_within_an_epoch(train, monkeypatch):
+    """Judged by something that gets worse."""
+    seen = []
+    original = StageCheckpoint.on_validation_end
+
+    def note(self, trainer, module):
+        seen.append(
+            (float(trainer.callback_metrics["dae/val/pixel_accuracy"]), content_hash(module.state_dict()))
+        )
+        original(self, trainer, module)
+
+    monkeypatch.setattr(StageCheckpoint, "on_validation_end", note)
+    worse = (
+        "objective=dae/val/pixel_accuracy",
+        "dae.optimizer.lr=0.1",
+        "data.limit=200",
+        "trainer.limit_train_batches=4",
+    )
+    done = train(*SMOKE, "stage=dae", *worse, "trainer.val_check_interval=0.5")
+    (within, at_end), best = seen, read(done.folder / "dae" / "best.ckpt")
+    assert within[0] > at_end[0]
+    assert (best.metrics["dae/val/pixel_accuracy"], content_hash(best.tensors)) == within
+    assert best.epochs == 1
+    assert content_hash(read(done.folder / "dae" / "last.ckpt").tensors) == at_end[1]
+    assert done.result["metrics"]["dae/val/pixel_accuracy"] == within[0]
+
+
+def test_what_a_cluster_has_left_in_the_environment_is_not_this_runs(train, monkeypatch):
+    """A task of an allocation, or the rank of somebody else's process group."""
+    left = {"SLURM_NTASKS": "4", "SLURM_PROCID": "2", "RANK": "3", "LOCAL_RANK": "3", "NODE_RANK": "1"}
+    for name, value in {**left, "SLURM_JOB_NAME": "train", "WORLD_SIZE": "4"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(rank_zero_only, "rank", 3)  # as Lightning reads it when it is imported
+    done = train(*SMOKE, "stage=dae", "logger=csv")
+    assert done.exit_code == 0
+    assert (done.folder / "dae" / "last.ckpt").is_file()
+    assert "dae/val/loss" in (done.folder / "dae" / "metrics.csv").read_text()

@@ -1,1 +1,1 @@
-"""Whether a command is right, and what is wrong with it."""
+"""Checks whether a command is right, and says what is wrong with it."""

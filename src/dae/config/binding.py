@@ -1,13 +1,15 @@
-"""Holds nodes of a config against signatures and annotations; knows nothing of this project's own keys."""
+"""Checks the nodes of a config against signatures and annotations, whatever keys these have."""
 
 from __future__ import annotations
 
 import collections.abc
 import inspect
 import json
+import re
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
+from itertools import starmap
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import torch
@@ -18,50 +20,63 @@ from pytorch_lightning import Callback, LightningDataModule
 from torch import nn
 
 from dae.config.expectation import expected_value
-from dae.config.groups import group_choices
+from dae.config.groups import choice_node, group_choices
 from dae.errors import Problem
-from dae.keys import leaves
+from dae.keys import leaves, overlap, select
 from dae.words import closest_name, quoted_override
 
-# Scalars strictly: no "1" and no 1.0 for an integer. Containers leniently: a list is a tuple.
+# Strict for scalars: neither "1" nor 1.0 is an integer. Lenient for containers: a list serves as a tuple.
 _STRICT = ConfigDict(arbitrary_types_allowed=True, strict=True, allow_inf_nan=False)
 
 
 class Binding:
-    """Walks a config along annotations and tells what does not fit.
+    """Walks through a config along type annotations and reports what does not fit.
 
     Args:
-        config: All of it, in plain values.
-        moved: Key paths that belong to somebody else, and what a user reads instead of "no such key".
+        config: The whole config as plain values.
+        moved: Key paths that are set elsewhere, and the message that says where.
     """
 
     def __init__(self, config: dict[str, Any], moved: Mapping[str, str]) -> None:
         self.config = config
         self.moved = moved
+        # The annotation of each known key path.
+        self._hints: dict[str, Any] = {}
+        # The path and value of each unknown key, and the names of the keys that are known beside it.
+        self._unknown: list[tuple[str, Any, list[str]]] = []
+
+    def problems(self, schema: type) -> Iterator[Problem]:
+        """Check the whole config against a dataclass."""
+        yield from self.fields("", self.config, schema)
+        # Last, since the nearest key may lie in a part that is read after the wrong one.
+        for path, value, names in self._unknown:
+            yield self.unknown(path, value, names)
 
     def fields(self, path: str, node: dict[str, Any], schema: type) -> Iterator[Problem]:
-        """A node without ``_target_`` against a dataclass."""
+        """Check a node without ``_target_`` against a dataclass."""
         hints = get_type_hints(schema, include_extras=True)
         yield from self.arguments(path, node, hints, required=set(hints))
 
     def arguments(
         self, path: str, node: dict[str, Any], hints: Mapping[str, Any], required: set[str]
     ) -> Iterator[Problem]:
-        """The keys of a node against names and annotations."""
+        """Check the keys of a node against names and annotations."""
+        below = f"{path}." if path else ""
+        names = [name for name in hints if below + name not in self.moved]
+        self._hints.update({below + name: hints[name] for name in names})
         for key, value in node.items():
-            here = f"{path}.{key}" if path else str(key)
-            if key in hints and here not in self.moved:
+            here = f"{below}{key}"
+            if here in self.moved:
+                yield Problem(here, self.moved[here])
+            elif key in hints:
                 yield from self.value(here, value, hints[key])
             else:
-                yield self.unknown(
-                    here, value, [name for name in hints if f"{path}.{name}" not in self.moved]
-                )
+                self._unknown.append((here, value, names))
         for name in sorted(required - node.keys()):
-            missing = f"{path}.{name}" if path else name
-            yield Problem(missing, "is missing", f"try {missing}=<value>")
+            yield Problem(below + name, "is missing", f"try {below}{name}=<value>")
 
     def value(self, path: str, value: Any, hint: Any) -> Iterator[Problem]:
-        """Any value against its annotation."""
+        """Check any value against its annotation."""
         origin = get_origin(hint)
         if is_dataclass(hint) and isinstance(hint, type):
             yield from (
@@ -82,7 +97,7 @@ class Binding:
             yield from self.scalar(path, value, hint)
 
     def built(self, path: str, node: dict[str, Any], hint: Any) -> Iterator[Problem]:
-        """A node with ``_target_`` against the signature of what it names."""
+        """Check a node with ``_target_`` against the signature of the class or function that it names."""
         name = node["_target_"]
         try:
             target = get_object(name)
@@ -97,66 +112,113 @@ class Binding:
             yield Problem(f"{path}._target_", what, _choose(path))
             return
         if partial != bool(node.get("_partial_", False)):
-            yield Problem(f"{path}._partial_", f"expected {str(partial).lower()} here")
+            yield _wrong_partial(path, node, partial)
         hints = _annotations(target, signature)
         arguments = {key: value for key, value in node.items() if not _is_hydra_key(key)}
-        required = {key for key in hints if signature.parameters[key].default is inspect.Parameter.empty}
-        if partial:  # the code brings what has no default
+        required = {
+            key
+            for key, parameter in signature.parameters.items()
+            if key in hints and parameter.default is inspect.Parameter.empty
+        }
+        if partial:  # the code passes the arguments without a default
             hints = {key: hint for key, hint in hints.items() if key not in required}
             required = set()
         found = list(self.arguments(path, arguments, hints, required))
         yield from found
-        if not found and path.endswith("optimizer"):
+        if not found and arguments.keys() <= hints.keys() and path.endswith("optimizer"):
             yield from _try_optimizer(path, target, arguments)
 
     def scalar(self, path: str, value: Any, hint: Any) -> Iterator[Problem]:
-        """A plain value against its annotation: scalars strictly, containers leniently."""
+        """Check a plain value against its annotation: scalars strictly, containers leniently."""
         adapter = TypeAdapter(hint, config=_STRICT)
         try:
             adapter.validate_json(json.dumps(value), strict=True)
         except ValidationError as error:
-            meant = closest_name(str(value), _words(hint)) if isinstance(value, str) else None
-            advice = f"try {quoted_override(path, meant)}" if meant else ""
-            expected = _expected(adapter, error)
-            if isinstance(value, list) and "a list" not in expected:
+            advice = ""
+            if isinstance(value, str):
+                near = (closest_name(value, _words(hint)), re.sub(r"[^\w.-]+", "_", value))
+                meant = next((word for word in near if word is not None and _admits(adapter, word)), None)
+                advice = f"try {quoted_override(path, meant)}" if meant else ""
+            elif isinstance(value, list) and value and all(_admits(adapter, member) for member in value):
                 advice = f"to sweep over the values: -m {path}={','.join(map(str, value))}"
-            yield Problem(path, f"found {value!r}, expected {expected}", advice)
+            yield Problem(path, f"found {value!r}, expected {_expected(adapter, error)}", advice)
 
     def unknown(self, path: str, value: Any, names: list[str]) -> Problem:
-        """A key that nobody reads."""
-        if path in self.moved:
-            return Problem(path, self.moved[path])
+        """Describe a key that nothing reads, and propose what was meant if the config would accept it.
+
+        Args:
+            path: Full path of the key.
+            value: Its value.
+            names: Names of the known keys beside it.
+        """
         parent, _, key = path.rpartition(".")
         below = f"in {parent}" if parent else "at the top level"
         what = f"there is no key {key!r} {below} (keys: {', '.join(sorted(names))})"
-        meant = closest_name(key, names)
-        if meant is not None:
-            meant = f"{parent}.{meant}" if parent else meant
-        else:
-            # The right name in the wrong place.
-            known = [leaf for leaf, _ in leaves(self.config) if not leaf.startswith(path)]
-            same = [leaf for leaf in known if leaf.rpartition(".")[2] == key]
-            meant = same[0] if same else closest_name(path, known)
-        if meant is None:
-            return Problem(path, what)
-        typed = [
-            quoted_override(leaf.replace(path, meant, 1), leaf_value)
-            for leaf, leaf_value in leaves({path: value})
-        ]
-        return Problem(path, f"{what}; the nearest is {meant}", f"try {' '.join(typed)}")
+        typed = leaves({path: value})
+        group = parent.replace(".", "/")
+        for choice in group_choices(group) if parent in self._hints else ():
+            node = choice_node(group, choice)
+            if key in node:
+                fits = self._fits(parent, {**node, key: value}, [place for place, _ in typed])
+                switched = " ".join([quoted_override(group, choice), *starmap(quoted_override, typed)])
+                return Problem(path, f"{what}; {group}={choice} has it", f"try {switched}" if fits else "")
+        near = closest_name(key, names, cutoff=0.65)
+        beside = [f"{parent}.{near}" if parent else near] if near else []
+        # The right name in the wrong place.
+        elsewhere = [place for place in self._hints if place.rpartition(".")[2] == key]
+        for meant in [*beside, *elsewhere]:
+            told = f"{what}; the nearest is {meant}"
+            if isinstance(value, str) and value in group_choices(meant.replace(".", "/")):
+                return Problem(path, told, f"try {quoted_override(meant.replace('.', '/'), value)}")
+            moved = [(place.replace(path, meant, 1), leaf) for place, leaf in typed]
+            if self._fits(meant, _merged(select(self.config, meant), value), [place for place, _ in moved]):
+                return Problem(path, told, f"try {' '.join(starmap(quoted_override, moved))}")
+        # Named all the same if it can hardly be anything else; its value is wrong, too.
+        surely = closest_name(key, names, cutoff=0.7)
+        return Problem(path, f"{what}; the nearest is {beside[0]}" if surely else what)
+
+    def _fits(self, path: str, value: Any, given: list[str]) -> bool:
+        """Whether a key would accept a value; only problems at the ``given`` key paths count."""
+        trial = Binding(self.config, self.moved)
+        wrong = [problem.where for problem in trial.value(path, value, self._hints[path])]
+        wrong += [place for place, *_ in trial._unknown]
+        return not any(overlap(place, where) for place in given for where in wrong)
 
     def not_a_node(self, path: str, value: Any) -> Problem:
-        """A word where a group's content belongs: ``dae.noise=gaussian``."""
+        """Describe a plain value in the place of a node, like ``dae.noise=gaussian``."""
         group = path.replace(".", "/")
         offered = group_choices(group)
         if not offered:
             return Problem(path, f"found {value!r}, expected a node with _target_")
-        meant = closest_name(str(value), offered) or offered[0]
-        return Problem(
-            path,
-            f"found {value!r}, expected a choice of the group {group} ({', '.join(offered)})",
-            f"groups are written with a slash: try {quoted_override(group, meant)}",
-        )
+        meant = closest_name(str(value), offered)
+        what = f"found {value!r}, expected a choice of the group {group} ({', '.join(offered)})"
+        slash = "groups are written with a slash: "
+        return Problem(path, what, f"{slash}try {quoted_override(group, meant)}" if meant else "")
+
+
+def _merged(there: Any, value: Any) -> Any:
+    """The value of a key after an override: a node is merged into the node that is there."""
+    if not isinstance(there, dict) or not isinstance(value, dict):
+        return value
+    return {**there, **{key: _merged(there.get(key), member) for key, member in value.items()}}
+
+
+def _admits(adapter: TypeAdapter[Any], value: Any) -> bool:
+    try:
+        adapter.validate_json(json.dumps(value), strict=True)
+    except ValidationError:
+        return False
+    return True
+
+
+def _wrong_partial(path: str, node: dict[str, Any], partial: bool) -> Problem:
+    """``_partial_`` says whether the code adds arguments of its own, like a logger's folder."""
+    key = f"{path}._partial_"
+    if partial and "_partial_" not in node:
+        hint = f"add the line _partial_: true to its file, or try +{key}=true"
+        return Problem(key, "is missing: the code adds arguments of its own when it builds this", hint)
+    word = str(partial).lower()
+    return Problem(key, f"expected {word} here", f"try {key}={word}")
 
 
 def _is_hydra_key(key: str) -> bool:
@@ -173,26 +235,37 @@ def _is_built(hint: Any) -> bool:
 
 
 def _wanted(hint: Any) -> tuple[type, bool]:
-    """The class that a node is to build, and whether it is built in part only (``_partial_``)."""
+    """The class that a node builds, and whether it has to be partial (``_partial_: true``)."""
     if get_origin(hint) is collections.abc.Callable:
         return get_args(hint)[-1], True
     return hint, False
 
 
 def _annotations(target: Any, signature: inspect.Signature) -> dict[str, Any]:
-    """Annotation of each argument that can be named; ``**kwargs`` admits nothing."""
+    """Annotation of each argument that can be named.
+
+    ``**kwargs`` admits nothing, unless its annotation names the class whose arguments they are:
+    ``Annotated[Any, Trainer]``.
+    """
     function = inspect.getattr_static(target, "__init__") if isinstance(target, type) else target
     try:
         hints = get_type_hints(function, include_extras=True)
     except NameError:  # an annotation that is only imported for type checkers
         hints = {}
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    names = [name for name, parameter in signature.parameters.items() if parameter.kind in kinds]
-    return {name: hints.get(name, Any) for name in names if name != "self"}
+    found = {}
+    for name, parameter in signature.parameters.items():
+        hint = hints.get(name, Any)
+        if parameter.kind in kinds and name != "self":
+            found[name] = hint
+        elif parameter.kind is inspect.Parameter.VAR_KEYWORD and get_origin(hint) is Annotated:
+            further = get_args(hint)[1]
+            found = {**_annotations(further, inspect.signature(further)), **found}
+    return found
 
 
 def _try_optimizer(path: str, target: Any, arguments: dict[str, Any]) -> Iterator[Problem]:
-    """Optimizers check their arguments themselves, when they are built: do that on a dummy."""
+    """Build an optimizer for a dummy parameter, since optimizers check their arguments only then."""
     try:
         target([torch.zeros(1, requires_grad=True)], **arguments)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -200,7 +273,7 @@ def _try_optimizer(path: str, target: Any, arguments: dict[str, Any]) -> Iterato
 
 
 def _expected(adapter: TypeAdapter[Any], error: ValidationError) -> str:
-    """What an annotation admits, as the end of "expected ..."."""
+    """The values that an annotation accepts, as the end of "expected ..."."""
     details = error.errors()
     own_words = [str(detail["ctx"]["error"]) for detail in details if detail["type"] == "value_error"]
     if own_words:
@@ -212,7 +285,7 @@ def _expected(adapter: TypeAdapter[Any], error: ValidationError) -> str:
 
 
 def _words(hint: Any) -> list[str]:
-    """The words that an annotation admits."""
+    """The words that an annotation accepts."""
     if get_origin(hint) is Literal:
         return [word for word in get_args(hint) if isinstance(word, str)]
     if get_origin(hint) in (Union, types.UnionType, Annotated):

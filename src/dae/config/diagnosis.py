@@ -1,21 +1,24 @@
 """Everything that is wrong with a command line that Hydra could not compose.
 
-Hydra stops at its first error. So the overrides are parsed one by one, group choices are tried first, then
-all values are forced in, and the config that results is held against its classes like any other.
+Hydra stops at its first error. So the overrides are parsed one by one and the group choices are tried first.
+Then all values are forced in, and the resulting config is checked against its classes like any other.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -23,24 +26,24 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from dae.config.groups import conf_folder, group_choices, group_names
+from dae.config.groups import LIST_GROUPS, conf_folder, group_choices, group_names
 from dae.errors import ConfigError, Problem
+from dae.keys import overlap
 from dae.words import closest_name, quoted_override
 
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 
 
 def refuse_sweep(arguments: Sequence[str]) -> None:
-    """Find what cannot be composed before the sweep begins: Hydra would make its folder first.
+    """Refuse a sweep that cannot be composed before it begins, since Hydra would create its folder first.
 
-    Wrong values are left to the jobs, which are refused one by one, and a search to its sweeper.
+    Wrong values are left to the jobs, which are refused one by one; a search is left to its sweeper.
 
     Raises:
         ConfigError: With everything that is wrong.
     """
     with _hydra(arguments) as diagnosis:
-        problems = [*diagnosis.unreadable, *diagnosis.choices()]
-        problems += diagnosis.launcher()
+        problems = [*diagnosis.choices(), *diagnosis.unreadable(), *diagnosis.launcher()]
         if not problems and not diagnosis.is_search():
             problems = [*diagnosis.intervals()]
             try:
@@ -52,15 +55,50 @@ def refuse_sweep(arguments: Sequence[str]) -> None:
 
 
 def diagnose(arguments: Sequence[str], error: Exception) -> ConfigError:
-    """The problems of a command line.
+    """Find the problems of a command line that Hydra has refused.
 
     Args:
         arguments: What was typed behind ``train.py``.
-        error: What Hydra said; told as it is if nothing else is found.
+        error: Hydra's error; reported unchanged if nothing else is found.
     """
+    return ConfigError(_all_problems(arguments) or [Problem("command", str(error).strip())])
+
+
+def refuse_flags(arguments: Sequence[str]) -> None:
+    """Refuse flags that Hydra does not have, like ``--data digits``, and propose the settings meant by them.
+
+    Raises:
+        ConfigError: With the setting that each of them stands for, and all else that is wrong.
+    """
+    unknown = get_args_parser().parse_known_args(list(arguments))[1]
+    flags = {word for word in unknown if re.match("--?[A-Za-z]", word)}
+    if not flags:
+        return
+    problems, meant = [], []
+    words = list(arguments)
+    while words:
+        flag = typed = words.pop(0)
+        if flag not in flags:
+            meant.append(flag)
+            continue
+        key, equals, value = flag.lstrip("-").partition("=")
+        if not equals and words and not re.match("-|[^=]*=", words[0]):
+            equals, value = "=", words.pop(0)
+            typed = f"{flag} {value}"
+        setting = f"{key.replace('-', '_')}={value}"
+        meant += [setting] if equals else []
+        advice = f"try {shlex.quote(setting)}" if equals else "see python train.py --help"
+        problems.append(Problem(typed, "there is no such flag; settings are written key=value", advice))
+    # Which config resume= stands for is known only when that run is opened.
+    wrong = _all_problems([word for word in meant if not word.startswith("resume=")])
+    if wrong:
+        problems = [replace(problem, hint="") for problem in problems]
+    raise ConfigError([*problems, *wrong])
+
+
+def _all_problems(arguments: Sequence[str]) -> list[Problem]:
     with _hydra(arguments) as diagnosis:
-        problems = [*diagnosis.unreadable, *diagnosis.choices(), *diagnosis.values()]
-    return ConfigError(problems or [Problem("command", str(error).strip())])
+        return [*diagnosis.choices(), *diagnosis.unreadable(), *diagnosis.values()]
 
 
 @contextmanager
@@ -68,30 +106,47 @@ def _hydra(arguments: Sequence[str]) -> Iterator[_Diagnosis]:
     options = get_args_parser().parse_args(list(arguments))
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        yield _Diagnosis(options)
+        yield _Diagnosis(options, arguments)
 
 
 class _Diagnosis:
-    """The overrides of a command, each looked at on its own."""
+    """The overrides of a command, each examined on its own."""
 
-    def __init__(self, options: Namespace) -> None:
+    def __init__(self, options: Namespace, arguments: Sequence[str]) -> None:
+        self.arguments = arguments
         self.name = options.config_name or "train"
         self.multirun = options.multirun
         own = (
             f"hydra.searchpath=[file://{Path(options.config_dir).resolve()}]" if options.config_dir else None
         )
-        # What is known to compose, without sweeps.
+        # Overrides that are known to compose, each with one value.
         self.good = [own] if own else []
         self.parsed: list[Override] = []
-        self.unreadable: list[Problem] = []
+        self._unreadable: dict[str, HydraException] = {}
+        parser = OverridesParser.create()
         for text in options.overrides:
             try:
-                self.parsed.append(OverridesParser.create().parse_override(text))
+                self.parsed.append(parser.parse_override(text))
             except HydraException as error:
-                self.unreadable.append(_unreadable(text, error))
+                self._unreadable[text] = error
+                if "=" in text:  # the value may be meant as one text, which may be wrong too
+                    (quoted,) = shlex.split(quoted_override(*text.split("=", 1)))
+                    self.parsed.append(parser.parse_override(quoted))
+
+    def unreadable(self) -> Iterator[Problem]:
+        """Overrides that Hydra cannot parse; quoting is proposed where the key would accept the text."""
+        found = list(self.values()) if self._unreadable else []
+        for text, error in self._unreadable.items():
+            key, equals, value = text.partition("=")
+            if not equals:
+                yield Problem(text, "expected key=value or group=choice", "see python train.py --help")
+                continue
+            refused = any(overlap(problem.where, key.lstrip("+")) for problem in found)
+            advice = "" if refused else f"if it is one text, try {quoted_override(key, value)}"
+            yield Problem(text, f"Hydra cannot read it: {_first_line(error)}", advice)
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
-        """The config of these overrides and of the good ones."""
+        """Compose the good overrides and these."""
         return compose(self.name, overrides=[*self.good, *overrides], return_hydra_config=True)
 
     def is_sweep(self) -> bool:
@@ -99,7 +154,7 @@ class _Diagnosis:
         return self.multirun or self.compose([]).hydra.mode == RunMode.MULTIRUN
 
     def is_search(self) -> bool:
-        """Whether the good ones choose a sweeper that draws its values."""
+        """Whether the good overrides choose a sweeper that draws its values."""
         return "sampler" in self.compose([]).hydra.sweeper
 
     def launcher(self) -> Iterator[Problem]:
@@ -113,7 +168,7 @@ class _Diagnosis:
             yield Problem("hydra/launcher", what, f"pip install -e '.[{extra}]'")
 
     def intervals(self) -> Iterator[Problem]:
-        """Sweeps without a list of values, where nobody draws from them."""
+        """Intervals, in a sweep that does not draw values from them."""
         for override in self.parsed:
             if override.is_interval_sweep():
                 what = "an interval has no list of values to go through"
@@ -122,8 +177,8 @@ class _Diagnosis:
                 )
 
     def choices(self) -> Iterator[Problem]:
-        """What is wrong with group choices, deletions and Hydra's own keys; the right ones become good."""
-        # Mostly they are right, and each composition takes 0.15 s: all at once first.
+        """Check group choices, deletions and Hydra's own keys; those without a problem join the good ones."""
+        # A composition takes 0.15 s, and mostly all are right: try them together first.
         together = [_each(override)[0] for override in self.parsed if _is_choice(override)]
         try:
             self.compose(together)
@@ -134,8 +189,7 @@ class _Diagnosis:
         for override in sorted(self.parsed, key=lambda override: "." in override.key_or_group):
             text = override.input_line or ""
             if override.is_sweep_override() and not self.is_sweep():
-                advice = f"try python train.py -m {shlex.quote(text)}"
-                yield Problem(text, "several values are a sweep", advice)
+                yield Problem(text, "several values are a sweep", self._several(override))
             elif _is_choice(override) and (override.is_sweep_override() or not together):
                 composed = []
                 for single in _each(override):
@@ -148,8 +202,17 @@ class _Diagnosis:
                         yield _bad_choice(override, single, error)
                 self.good += composed[:1] if not together else []
 
+    def _several(self, override: Override) -> str:
+        """What to type instead of several values without ``-m``."""
+        sweep = f"try {shlex.join(['python', 'train.py', '-m', *self.arguments])}"
+        group, values = override.key_or_group, str(override.input_line).partition("=")[2]
+        if group in LIST_GROUPS and set(values.split(",")) <= set(group_choices(group)):
+            together = quoted_override(group, f"[{values}]")
+            return f"for all of them in one run, try {together}; for a run each, {sweep}"
+        return sweep
+
     def values(self) -> Iterator[Problem]:
-        """What is wrong with values and their keys: they are forced in and checked like any config."""
+        """Check values and their keys: they are forced in, and the config is checked like any other."""
         values = [override for override in self.parsed if not _is_choice(override)]
         if not self.is_sweep() or self.is_search():
             values = [override for override in values if not override.is_sweep_override()]
@@ -157,7 +220,7 @@ class _Diagnosis:
         try:
             config = self.compose(forced)
         except COMPOSITION_ERRORS:
-            # One of them cannot even be forced in, like a key below a plain value.
+            # At least one cannot be forced in, like a key below a plain value.
             for text in forced:
                 try:
                     self.compose([text])
@@ -166,13 +229,17 @@ class _Diagnosis:
             return
         from dae.config.settings import find_problems
 
-        with open_dict(config):
-            del config["hydra"]
-        yield from find_problems(config)
+        HydraConfig.instance().set_config(config)  # commands that are proposed name its --config-dir
+        try:
+            with open_dict(config):
+                del config["hydra"]
+            yield from find_problems(config)
+        finally:
+            HydraConfig.instance().cfg = None
 
 
 def _is_choice(override: Override) -> bool:
-    """Whether it chooses from a group (a misspelt one has its slash), deletes, or is Hydra's own."""
+    """Whether it chooses from a group (a misspelt one has a slash), deletes, or sets a key of Hydra's own."""
     key = override.key_or_group
     return key in group_names() or "/" in key or override.is_delete() or key.startswith("hydra")
 
@@ -201,26 +268,16 @@ def _bad_choice(override: Override, text: str, error: Exception) -> Problem:
     if not offered:
         meant = closest_name(group, group_names())
         what = f"there is no group {group!r} (groups: {', '.join(group_names())})"
-        return Problem(text, what, f"try {quoted_override(meant, value)}" if meant else "")
+        choice = closest_name(value, group_choices(meant)) if meant else None
+        return Problem(text, what, f"try {quoted_override(str(meant), choice)}" if choice else "")
     wrong = [name for name in value.strip("[]").split(",") if name.strip() not in offered]
     if not wrong or value in ("null", ""):
-        advice = f"try {group}=none" if "none" in offered else f"try {group}={offered[0]}"
+        advice = f"try {group}=none" if "none" in offered else ""
         return Problem(text, f"expected one of {', '.join(offered)}", advice)
     meant = closest_name(wrong[0], offered)
     what = f"there is no {group} {wrong[0].strip()!r}, expected one of {', '.join(offered)}"
     return Problem(
         text, what, f"try {quoted_override(group, value.replace(wrong[0], meant))}" if meant else ""
-    )
-
-
-def _unreadable(text: str, error: Exception) -> Problem:
-    if "=" not in text:
-        return Problem(text, "expected key=value or group=choice", "see python train.py --help")
-    key, _, value = text.partition("=")
-    return Problem(
-        text,
-        f"Hydra cannot read it: {_first_line(error)}",
-        f"if it is one text, try {quoted_override(key, value)}",
     )
 
 

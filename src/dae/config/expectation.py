@@ -1,4 +1,4 @@
-"""What an annotation admits, in words."""
+"""Describes in words the values that an annotation accepts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def expected_value(schema: Mapping[str, Any]) -> str:
-    """A JSON schema in words: ``an integer >= 0 or null``."""
+    """A JSON schema in words, like ``an integer >= 0 or null``."""
     if "anyOf" in schema:
         return " or ".join(expected_value(member) for member in schema["anyOf"])
     if "const" in schema or "enum" in schema:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+# Groups of which several choices can be given at once: 'callbacks=[pictures,early_stopping]'.
+LIST_GROUPS = ("callbacks", "logger")
 
 
 def conf_folder() -> Path:
@@ -18,8 +25,28 @@ def group_choices(group: str) -> list[str]:
 
 
 def group_names() -> list[str]:
-    """All groups of ours, as they are written on the command line."""
+    """The names of all groups in ``conf/``, as they are written on the command line."""
     root = conf_folder()
     folders = {file.parent for file in root.rglob("*.yaml")} - {root}
     names = (folder.relative_to(root).as_posix() for folder in folders)
     return sorted(name for name in names if not name.startswith(("hydra", "local")))
+
+
+def choice_node(group: str, choice: str, folders: Sequence[Path] = ()) -> dict[str, Any]:
+    """The keys that ``group=choice`` sets itself, interpolations unresolved; empty if there is no such file.
+
+    Args:
+        group: As it is written on the command line.
+        choice: A name in it.
+        folders: Of the user's own configs (``--config-dir``), looked through before ``conf/``.
+    """
+    files = (folder / group / f"{choice}.yaml" for folder in (*folders, conf_folder()))
+    file = next((file for file in files if file.is_file()), None)
+    content: Any = OmegaConf.to_container(OmegaConf.load(file)) if file else {}
+    node: dict[str, Any] = {}
+    for entry in content.pop("defaults", []):
+        if isinstance(entry, str) and entry != "_self_":  # what else there is chooses from a group below
+            base = entry.partition("@")[0]
+            place, _, name = f"{group}/{base}".rpartition("/") if base[0] != "/" else base[1:].rpartition("/")
+            node |= choice_node(place, name, folders)
+    return {**node, **content}

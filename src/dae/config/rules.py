@@ -1,4 +1,4 @@
-"""What no single key can know: rules between the keys of a config."""
+"""Rules that involve several keys of the config."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+
 from dae import metrics
+from dae.config.commands import same_data_words
 from dae.data.sources import STREAMED
 from dae.errors import Problem, UserError
+from dae.keys import overlap
 from dae.runs import checkpoint
 from dae.training.processes import device_count
 from dae.training.trainer import device_type
@@ -18,7 +22,7 @@ Config = dict[str, Any]
 
 
 def stages_to_run(config: Any) -> list[str]:
-    """The stages that run, in their order: stage 1 only if it is asked for and somebody uses it."""
+    """The stages that run, in their order; with ``stage=both`` stage 1 only if stage 2 uses it."""
     chosen = config["classifier"]
     used = chosen["encoder"] == "pretrained" and chosen["encoder_checkpoint"] is None
     asked = ["dae", "classifier"] if config["stage"] == "both" else [config["stage"]]
@@ -26,19 +30,15 @@ def stages_to_run(config: Any) -> list[str]:
 
 
 def rule_problems(config: Config, wrong: Sequence[str]) -> Iterator[Problem]:
-    """Problems between keys.
+    """Check all rules.
 
     Args:
-        config: Plain values.
-        wrong: Key paths known to be wrong already: a rule that reads one of them has nothing to say.
+        config: The config as plain values.
+        wrong: Key paths with a problem of their own; a rule that reads one of them is skipped.
     """
     for keys, rule in RULES:
-        if not any(_touches(key, path) for key in keys for path in wrong):
+        if not any(overlap(key, path) for key in keys for path in wrong):
             yield from rule(config)
-
-
-def _touches(key: str, path: str) -> bool:
-    return f"{path}.".startswith(f"{key}.") or f"{key}.".startswith(f"{path}.")
 
 
 def _blocks(config: Config) -> Iterator[Problem]:
@@ -101,7 +101,13 @@ def _mismatch(found: checkpoint.Checkpoint, config: Config) -> str:
 
 def _no_checkpoint(key: str, config: Config) -> Problem:
     what = "stage=classifier needs an encoder, and none was given"
-    return Problem(key, what, _advice(key, config) or "train one first: python train.py stage=dae")
+    first = " ".join(["train one first: python train.py stage=dae", *_same_data(config)])
+    return Problem(key, what, _advice(key, config) or first)
+
+
+def _same_data(config: Config) -> list[str]:
+    hydra: Any = HydraConfig.get() if HydraConfig.initialized() else {}
+    return same_data_words(config, hydra)
 
 
 def _advice(key: str, config: Config) -> str:
@@ -112,7 +118,7 @@ def _advice(key: str, config: Config) -> str:
         try:
             fits = not _mismatch(checkpoint.read(file), config)
         except UserError:
-            continue  # half written, or of another project: not worth an advice
+            continue  # half written, or of another project: not worth proposing
         if fits:
             fitting.append(file.parent.parent)
         if len(fitting) == 3:
@@ -120,7 +126,8 @@ def _advice(key: str, config: Config) -> str:
     if not fitting:
         return ""
     head = "python train.py stage=classifier" if key.startswith("classifier") else "python train.py"
-    commands = "".join(f"\n        {head} {quoted_override(key, folder)}" for folder in fitting)
+    end = " ".join(_same_data(config))
+    commands = "".join(f"\n        {head} {quoted_override(key, folder)} {end}" for folder in fitting)
     return f"newest runs that would fit:{commands}"
 
 
@@ -221,9 +228,9 @@ def _scaled_and_clipped(config: Config) -> Iterator[Problem]:
             yield Problem(f"{stage}.optimizer.fused", what, f"try {stage}.optimizer.fused=false")
 
 
-# What ``stages`` reads.
+# The keys that ``stages_to_run`` reads.
 _STAGES = ("stage", "classifier.encoder", "classifier.encoder_checkpoint")
-# The keys that a rule reads, and the rule.
+# Each rule with the keys that it reads.
 RULES: list[tuple[tuple[str, ...], Callable[[Config], Iterator[Problem]]]] = [
     (("classifier.encoder", "classifier.trainable_blocks"), _blocks),
     (("data", *_STAGES), _encoder_checkpoint),

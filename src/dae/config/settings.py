@@ -1,7 +1,7 @@
-"""Holds a composed config against what it is to become: every error, at once.
+"""Checks a composed config against the classes that are built from it, and reports all errors at once.
 
-The signature is the schema: a node with ``_target_`` is bound to what it names, the others to the small
-dataclasses below (``binding.py``), then come the rules between keys (``rules.py``).
+Signatures are the schema: a node with ``_target_`` is checked against the class or function that it names,
+the others against the small dataclasses below (``binding.py``). The rules between keys follow (``rules.py``).
 """
 
 from __future__ import annotations
@@ -73,18 +73,31 @@ class Settings:
     logger: dict[str, Callable[..., Logger]]
 
 
-# Keys that belong to somebody else: what a user reads instead of "no such key".
+_EPOCHS = "the epochs of a stage are its own: dae.epochs, classifier.epochs"
+_OURS = "this project sets it itself"
+# Arguments of the Trainer that cannot be given, and the message that says what to use instead.
 MOVED = {
-    "trainer.max_epochs": "the epochs of a stage are its own: dae.epochs, classifier.epochs",
+    **{f"trainer.{key}": _EPOCHS for key in ("max_epochs", "min_epochs", "max_steps", "min_steps")},
     "trainer.callbacks": "callbacks are a group: 'callbacks=[pictures,early_stopping]'",
     "trainer.logger": "loggers are a group: 'logger=[tensorboard,csv]'",
     "trainer.num_nodes": "a run has one machine; several share a sweep: -m hydra/launcher=submitit_slurm",
     "trainer.folder": "the folder is Hydra's: hydra.run.dir",
+    "trainer.default_root_dir": "the folder is Hydra's: hydra.run.dir",
+    "trainer.plugins": f"{_OURS}; the precision is trainer.precision",
+    "trainer.enable_checkpointing": f"{_OURS}: without best.ckpt and last.ckpt no run has a result",
+    "trainer.fast_dev_run": "a quick try is debug=smoke",
+    "trainer.overfit_batches": "learning one batch by heart is debug=overfit",
+    "trainer.barebones": f"{_OURS}: without checkpoints and metrics no run has a result",
+    "trainer.num_sanity_val_steps": f"{_OURS}; a quick try is debug=smoke",
+    "trainer.use_distributed_sampler": f"{_OURS}: each device draws its own share of a batch (trainer=ddp)",
+    "trainer.reload_dataloaders_every_n_epochs": f"{_OURS}: the data stays; each epoch has its own order",
+    "trainer.enable_progress_bar": f"{_OURS}: there is a bar where a terminal shows it",
+    "trainer.enable_model_summary": f"{_OURS}: a table of the layers is in train.log",
 }
 
 
 def check_config(cfg: DictConfig) -> None:
-    """Accept a config, or say everything that is wrong with it.
+    """Refuse a config with everything that is wrong with it.
 
     Raises:
         ConfigError: With all problems.
@@ -102,7 +115,7 @@ def find_problems(cfg: DictConfig) -> list[Problem]:
         what = str(error).splitlines()[0]
         return [Problem(error.full_key or "config", what, "see python train.py --cfg job")]
     config = cast(dict[str, Any], config)
-    problems = list(Binding(config, MOVED).fields("", config, Settings))
+    problems = list(Binding(config, MOVED).problems(Settings))
     wrong = [problem.where for problem in problems]
     origins = _interpolations(OmegaConf.to_container(cfg, resolve=False))
     told = [_at_origin(problem, origins) for problem in problems]
@@ -110,14 +123,14 @@ def find_problems(cfg: DictConfig) -> list[Problem]:
 
 
 def _interpolations(unresolved: Any) -> dict[str, str]:
-    """Full key path -> the key it points to."""
+    """The target of each key whose value is an interpolation of one other key, by full paths."""
     pattern = re.compile(r"\$\{([\w.]+)\}")
     found = {path: pattern.fullmatch(str(value)) for path, value in leaves(unresolved)}
     return {path: match.group(1) for path, match in found.items() if match}
 
 
 def _at_origin(problem: Problem, origins: Mapping[str, str]) -> Problem:
-    """A problem of an interpolated value is told where the value was set."""
+    """Move a problem of an interpolated value to the key where the value was set."""
     where = problem.where
     while where in origins:
         where = origins[where]

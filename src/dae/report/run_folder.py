@@ -10,10 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dae.config.commands import config_flags
 from dae.files import read_json
 from dae.metrics import METRICS
 from dae.report.scalars import Series, read_series
-from dae.sweeps.commands import TRAIN, config_flags, read_hydra_config, rerun_command
+from dae.sweeps.commands import TRAIN, read_hydra_config, rerun_command
 from dae.sweeps.jobs import Job, read_job, read_yaml
 from dae.words import path_from_here, quoted_override
 

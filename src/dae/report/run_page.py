@@ -10,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from dae.config.commands import same_data_words
 from dae.metrics import METRICS, Metric, meaning, monitor
 from dae.report import configuration
 from dae.report.charts import Line, line_chart
@@ -197,8 +198,8 @@ def next_commands(run: RunFolder) -> list[tuple[str, str]]:
     if "dae" in run.result.get("checkpoints", {}):
         place = quoted_override("classifier.encoder_checkpoint", folder)
         probe = f"python train.py stage=classifier classifier=linear {place}"
-        data = [text for text in run.job.overrides if text.startswith(("data=", "data."))]
-        found.append(("What the frozen latent holds: a linear probe", " ".join([probe, *map(_quoted, data)])))
+        same_data = same_data_words(config, run.hydra)
+        found.append(("What the frozen latent holds: a linear probe", " ".join([probe, *same_data])))
     chosen = config.get("classifier", {})
     if config.get("stage") != "dae" and chosen.get("encoder") == "pretrained":
         without = ("dae.warm_start", "objective", "classifier.encoder_checkpoint")
@@ -213,10 +214,6 @@ def _apply_diff(folder: Path) -> str:
         f"import json; print(json.load(open({path_from_here(folder / 'run.json')!r}))['git']['diff'], end='')"
     )
     return f"{shlex.join(['python', '-c', code])} | git apply"
-
-
-def _quoted(override: str) -> str:
-    return quoted_override(*override.split("=", 1))
 
 
 def _longer(run: RunFolder) -> list[str]:

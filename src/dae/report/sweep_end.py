@@ -37,7 +37,7 @@ def close_sweep(sweep_folder: Path, heard: Iterable[str], ended: bool) -> int:
         if job.failed:
             failed[job.folder.name] = job.error
         elif ended and job.status not in ("completed", "pruned"):
-            failed[job.folder.name] = f"{job.status}: its process has ended without a result"
+            failed[job.folder.name] = f"{job.status}: {job.error or 'its process has ended without a result'}"
     if failed:
         names = "".join(f"\n  {name}: {error}" for name, error in failed.items())
         all_jobs = counted(max(len(jobs), len(failed)), "job")

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dae.runs.record import RunRecord
 from dae.words import path_from_here, quoted_override
 
 
-def closing_summary(record: RunRecord, stages: list[str]) -> str:
-    """Some lines for the console and the log."""
+def closing_summary(record: RunRecord, stages: list[str], same_data: Sequence[str]) -> str:
+    """Some lines for the console and the log.
+
+    Args:
+        record: Of the run.
+        stages: That it ran.
+        same_data: What a command needs to see the same images.
+    """
     folder = path_from_here(record.folder)
     assert record.objective is not None
     width = max(map(len, record.metrics))
@@ -23,5 +31,6 @@ def closing_summary(record: RunRecord, stages: list[str]) -> str:
     )
     if "dae" in stages:
         place = quoted_override("classifier.encoder_checkpoint", folder)
-        lines.append(f"  go on        python train.py stage=classifier classifier=linear {place}")
+        words = ["python train.py stage=classifier classifier=linear", place, *same_data]
+        lines.append(f"  go on        {' '.join(words)}")
     return "\n".join(lines)

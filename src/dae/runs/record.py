@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from dae.data.images import ImageDataModule
-from dae.errors import UserError
+from dae.errors import TimeUp, UserError
 from dae.files import read_json, write_json
 from dae.metrics import Metric
 from dae.runs.format import FORMAT
@@ -86,7 +86,7 @@ class RunRecord:
 
 
 def _text(error: BaseException) -> str:
-    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, UserError | TimeUp) else f"{type(error).__name__}: {error}"
 
 
 def write_run_json(folder: Path, command: str, data: ImageDataModule) -> None:

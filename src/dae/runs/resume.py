@@ -26,6 +26,7 @@ EXTENDABLE = (
     "data.root",
     "trainer.accelerator",
     "trainer.devices",
+    "trainer.max_time",
 )
 # Nothing is left to do in a run that ended so.
 ENDED = ("completed", "pruned")

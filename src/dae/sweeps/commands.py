@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dae.config.commands import config_flags
 from dae.sweeps.jobs import Job, read_yaml
 from dae.sweeps.ranking import Leaderboard
 from dae.words import path_from_here, quoted_override
@@ -80,12 +81,3 @@ def _overrides(hydra: Mapping[str, Any], kind: str) -> list[str]:
 def _typed_as_sweep(hydra: dict[str, Any]) -> bool:
     """Whether ``-m`` made it a sweep, and not its config: Hydra writes down ``-m`` as an override."""
     return not hydra or "hydra.mode=MULTIRUN" in _overrides(hydra, "hydra")
-
-
-def config_flags(hydra: dict[str, Any]) -> list[str]:
-    """The flags of the command that say where configs are: ``--config-dir``, ``--config-name``."""
-    sources = hydra.get("runtime", {}).get("config_sources", [])
-    folders = [source["path"] for source in sources if source["provider"] == "command-line"]
-    words = [word for folder in folders for word in ("--config-dir", path_from_here(Path(folder)))]
-    name = hydra.get("job", {}).get("config_name", "train")
-    return words if name == "train" else [*words, "--config-name", name]

@@ -11,7 +11,10 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 
 class StageCheckpoint(ModelCheckpoint):
-    """The best epoch by ``monitor``, or the last one without it; each file holds its own metrics.
+    """The best validation by ``monitor``, or the last epoch without it; each file holds its own metrics.
+
+    With ``trainer.val_check_interval`` the best may lie within an epoch. ``last.ckpt`` is always written at
+    the end of one, and what is resumed from it meets the same validations again.
 
     Args:
         folder: Of the stage.
@@ -28,9 +31,9 @@ class StageCheckpoint(ModelCheckpoint):
             mode=mode,
             save_top_k=1,
             enable_version_counter=False,
-            save_on_train_epoch_end=True,
+            save_on_train_epoch_end=monitor is None,
         )
-        self.validated_epoch = -1
+        self.validated_step = -1
         self.started = time.perf_counter() - seconds
 
     @property
@@ -41,27 +44,28 @@ class StageCheckpoint(ModelCheckpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Nothing is saved within an epoch."""
+        """Nothing is saved but after a validation and at the end of an epoch."""
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remember which epoch the present metrics are of."""
-        self.validated_epoch = trainer.current_epoch
+        """Remember which weights the present metrics are of; write them if they are the best."""
+        self.validated_step = trainer.global_step
         super().on_validation_end(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the best if it is one, and the last: Lightning's ``save_last`` (2.6) waits for a best."""
+        """Write the last: Lightning's ``save_last`` (2.6) waits for a best."""
         super().on_train_epoch_end(trainer, pl_module)
         trainer.save_checkpoint(Path(str(self.dirpath)) / "last.ckpt")
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add what these weights have reached, if it was measured, and after how many epochs."""
-        fresh = trainer.training and self.validated_epoch == trainer.current_epoch
+        """Add what these weights have reached, if it was measured, and in which epoch."""
+        running = trainer.training or trainer.validating
+        fresh = running and self.validated_step == trainer.global_step
         metrics = trainer.callback_metrics.items() if fresh else ()
         checkpoint["metrics"] = {name: float(value) for name, value in metrics if "/val/" in name}
         checkpoint["seconds"] = time.perf_counter() - self.started
-        checkpoint["epochs"] = trainer.current_epoch + (1 if trainer.training else 0)
+        checkpoint["epochs"] = trainer.current_epoch + (1 if running else 0)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the best score over, also from a run folder that has been moved since."""

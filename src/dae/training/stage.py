@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer, loggers
 
 from dae.data.images import ImageDataModule
+from dae.errors import ConfigError, Problem
 from dae.files import write_json
 from dae.metrics import Metric
 from dae.models.classifier import EncoderClassifier
@@ -91,7 +92,14 @@ def run_stage(
     try:
         if last:
             log.info("%s goes on after epoch %d", module.stage, last.epochs)
-        trainer.fit(module, datamodule=data, ckpt_path=str(last.path) if last else None)
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=str(last.path) if last else None)
+        except ValueError as error:
+            if "val_check_interval" not in str(error):
+                raise
+            # Only now is it known how many batches an epoch has.
+            what, advice = str(error).strip().split(".")[0], "try trainer.val_check_interval=0.5"
+            raise ConfigError([Problem("trainer.val_check_interval", what, advice)]) from error
         pruned = any(isinstance(callback, Pruning) and callback.pruned for callback in callbacks)
         if epochs == 0:
             trainer.save_checkpoint(best)

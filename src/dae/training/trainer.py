@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
@@ -17,10 +17,12 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.profilers import PassThroughProfiler
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from dae.errors import ConfigError, Problem
 from dae.files import atomic_path
-from dae.training.processes import device_count
+from dae.training.processes import device_count, is_follower
+from dae.training.time_limit import Duration, TimeLimit
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +47,15 @@ def build_trainer(
     limit_val_batches: Batches = 1.0,
     limit_test_batches: Batches = 1.0,
     check_val_every_n_epoch: PositiveInt = 1,
+    val_check_interval: Batches = 1.0,
+    max_time: Duration | None = None,
     log_every_n_steps: PositiveInt = 50,
     deterministic: bool = False,
     detect_anomaly: bool = False,
     profiler: Literal["simple", "advanced", "pytorch"] | None = None,
+    **lightning: Annotated[Any, Trainer],
 ) -> Trainer:
-    """A Trainer for one stage; what is not said here is Lightning's own meaning of the word.
+    """A Trainer for one stage; what is not said here has Lightning's own meaning.
 
     Args:
         max_epochs: From ``dae.epochs`` or ``classifier.epochs``.
@@ -68,10 +73,13 @@ def build_trainer(
         limit_val_batches: The same for validation.
         limit_test_batches: The same for the test.
         check_val_every_n_epoch: Epochs between two validations.
+        val_check_interval: Batches, or the share of an epoch, between two validations within an epoch.
+        max_time: How long the stage may train in this process before the run is interrupted.
         log_every_n_steps: Steps between two points of the training curve.
         deterministic: Only deterministic kernels (CUDA).
         detect_anomaly: Say where a NaN arose in the backward pass; slow.
         profiler: Time the parts of the fit; printed at its end.
+        **lightning: Any other argument of Lightning's Trainer that is not set here.
 
     Raises:
         ConfigError: The device is not there.
@@ -85,16 +93,19 @@ def build_trainer(
     # Lightning takes a precision or a plugin that stands for one.
     own = [Bf16Mixed("bf16-mixed", chosen)] if computed == "bf16-mixed" else []
     several = device_count({"devices": devices}) > 1
-    # Named, since under SLURM Lightning would take its processes for those of the run.
-    environment = [LightningEnvironment()] if several else []
+    if not several:
+        # Lightning takes a rank that a cluster has left in the environment for this run's, and logs nothing.
+        cast(Any, rank_zero_only).rank = 0
+    limit = [TimeLimit(max_time)] if max_time is not None and not is_follower() else []
     return Trainer(
         accelerator=chosen,
         devices=devices,
         precision=None if own else computed,
-        plugins=[WholeCheckpoints(), *own, *environment],
+        # The environment is named, since under SLURM Lightning would take its tasks for processes of the run.
+        plugins=[WholeCheckpoints(), *own, LightningEnvironment()],
         strategy=strategy if several else "auto",
         max_epochs=max_epochs,
-        callbacks=list(callbacks),
+        callbacks=[*callbacks, *limit],
         # False, not []: an empty list would be replaced by Lightning's default logger.
         logger=list(logger) or False,
         default_root_dir=folder,
@@ -105,6 +116,7 @@ def build_trainer(
         limit_val_batches=limit_val_batches,
         limit_test_batches=limit_test_batches,
         check_val_every_n_epoch=check_val_every_n_epoch,
+        val_check_interval=val_check_interval,
         log_every_n_steps=log_every_n_steps,
         deterministic=deterministic,
         detect_anomaly=detect_anomaly,
@@ -112,8 +124,8 @@ def build_trainer(
         num_sanity_val_steps=0,
         enable_model_summary=False,
         enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
-        # Evaluation in torch.inference_mode is Lightning's default; the batches are ours and need no sampler.
-        use_distributed_sampler=False,
+        use_distributed_sampler=False,  # each process draws its own share of a batch
+        **lightning,
     )
 
 
