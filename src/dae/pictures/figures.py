@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 BLUE, ORANGE, GREY, PALE = "#0072B2", "#D55E00", "#767676", "#D9E6EF"
+BLACK, GRID = "#000000", "#E6E6E6"
 CLASSES = (
     "#332288",
     "#88CCEE",
@@ -58,7 +59,7 @@ def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.tick_params(labelsize=9, length=2)
-    axes.grid(True, color="#E6E6E6", linewidth=0.7)
+    axes.grid(True, color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
     axes.set_title(title, fontsize=11, loc="left")
     axes.set_xlabel(x, fontsize=10)

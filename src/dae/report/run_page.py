@@ -62,7 +62,8 @@ def run_page(folder: Path) -> dict[str, Any]:
         "charts": {STAGES[stage]: list(stage_charts(run, stage)) for stage in run.series},
         "pictures": list(embedded_pictures(run)),
         "config": config,
-        "chosen": [row for row in config if row.differs],
+        "chosen": configuration.chosen_rows(config),
+        "differing": sum(row.differs for row in config),
         "diff": ((run.run.get("git") or {}).get("diff") or "")[:MOST_OF_DIFF],
         "most_of_diff": MOST_OF_DIFF,
         "apply_diff": _apply_diff(folder),
@@ -85,15 +86,15 @@ def _interval(
 ) -> tuple[tuple[float, float] | None, str]:
     images = tested.get("images")
     if value is None:
-        return None, "it is no number"
+        return None, "the value is not a number"
     if not images:
-        return None, "how many images were tested is not known"
+        return None, "the number of test images is not known"
     if metric == "accuracy":
         return wilson_interval(round(value * images), images), f"Wilson, {counted(images, 'image')}"
-    each = [psnr for psnr in tested.get(metric, []) if psnr is not None]
+    each = [number for number in tested.get(metric, []) if number is not None]
     if each:
         return bootstrap_interval(each), f"bootstrap, {counted(len(each), 'image')}"
-    return None, f"{counted(images, 'image')}, no single values kept"
+    return None, f"{counted(images, 'image')}, but the value of each was not kept"
 
 
 def stage_charts(run: RunFolder, stage: str) -> Iterator[tuple[str, list[str], Markup]]:
