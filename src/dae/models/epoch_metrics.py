@@ -76,6 +76,8 @@ def values_per_image(metrics: MetricCollection) -> dict[str, Any]:
 
     Each process of a run evaluates all images, so its own values are all there are.
     """
-    each = {name: dim_zero_cat(metric.values) for name, metric in metrics.items()}
+    each = {
+        name: dim_zero_cat(metric.values) for name, metric in metrics.items() if isinstance(metric, ImageMean)
+    }
     rounded = {name: [round(value, 6) for value in values.tolist()] for name, values in each.items()}
     return {"images": len(next(iter(each.values()))), **rounded}

@@ -17,6 +17,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
 from dae.pictures.figures import BLACK, BLUE, GREY, GRID, ORANGE, new_figure, style_axes
@@ -121,7 +122,7 @@ def scatter(title: str, points: Points, x_label: str, y_label: str) -> Markup:
     means = [sum(values) / len(values) for values in by_number.values()]
     axes = _new_axes(x=f"{x_label}{' (logarithmic)' if log else ''}")
     if 1 < len(means) < len(points):
-        spread = [np.std(values, ddof=1) if len(values) > 1 else 0 for values in by_number.values()]
+        spread = [float(np.std(values, ddof=len(values) > 1)) for values in by_number.values()]
         axes.errorbar(numbers, means, spread, color=BLUE, linewidth=1.5, elinewidth=1)
     xs, ys = zip(*points, strict=True)
     axes.plot(xs, ys, "o", color=ORANGE, alpha=0.75, markersize=5, mew=0, gid="dots")
@@ -217,6 +218,7 @@ def _name_rows(axes: Axes, rows: Sequence[tuple[str, str]], bold: Container[int]
 def _svg(axes: Axes, told: str) -> Markup:
     """The figure as an element of a page, with ``told`` for those who do not see it."""
     figure = axes.figure
+    assert isinstance(figure, Figure)
     written = io.StringIO()
     # Ids are hashes of the salt and of what they name, so that charts of one page share none.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": told}):
