@@ -110,7 +110,7 @@ def test_colour_images_nothing_trained_nothing_logged(train: Train):
         "Colour images",
         "dae: no curves, since logger=none",
         "classifier: no curves, since logger=none",
-        "There are no curves to show",
+        "There are no curves",
     ):
         assert words in page.text
     assert sorted(page.figures) == sorted(done.result["metrics"].values())
@@ -129,7 +129,7 @@ def test_a_class_that_a_split_lacks(train: Train, tmp_path: Path):
                     tmp_path / "images" / split / name / f"{number}.png"
                 )
     done = train("data=image_folder", f"data.root={tmp_path / 'images'}", "data.validation=2", *SMOKE[1:])
-    told = "No training image is of class cat, so no training figure tells anything of it"
+    told = "No training image is of class cat, so no training figure covers it"
     assert told in Page(done.folder).text, "the only cat was held out"
 
 
@@ -146,7 +146,7 @@ def test_a_diverged_run_says_why(train: Train):
     page = Page(done.folder)
     page.assert_well_formed()
     assert "Why it failed dae diverged: its loss is nan at step" in page.text
-    assert "There is no test: the run has not come so far" in page.text
+    assert "There is no test: the run has not reached it" in page.text
     assert "debug=smoke callbacks=none stage=dae dae/optimizer=sgd dae.optimizer.lr=1e+29" in page.text
     assert f"resume={done.folder.relative_to(done.place)}" in page.text
     assert "ERROR dae diverged" in page.text, "the end of the log"
@@ -160,7 +160,7 @@ def test_what_is_refused_has_a_page_when_it_is_asked_for(train: Train):
     page.assert_well_formed()
     assert "classifier.epochs: found 'ten', expected an integer >= 0" in page.text
     assert "python train.py classifier.epochs=ten" in page.text
-    assert "did not come so far as to write run.json" in page.text
+    assert "ended before it wrote run.json" in page.text
 
 
 def test_what_is_written_is_escaped(tmp_path):

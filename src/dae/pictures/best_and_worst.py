@@ -46,7 +46,7 @@ class BestAndWorst(Watcher):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep those of the batch that are among the best or the worst so far."""
+        """Keep the images of the batch that are among the best or the worst so far."""
         if not isinstance(pl_module, DenoisingAutoencoder) or not is_due(trainer, self.every_n_epochs):
             return
         images, labels = batch

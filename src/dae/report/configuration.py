@@ -1,4 +1,4 @@
-"""A run's config beside the defaults."""
+"""A run's config compared with the defaults."""
 
 from __future__ import annotations
 
