@@ -61,16 +61,17 @@ class Dots:
 
 
 def line_chart(title: str, lines: Sequence[Line], x_label: str, mark: float | None = None) -> Markup:
-    """Curves over one x-axis of whole numbers, the second one dashed.
+    """Curves over one x-axis of whole numbers, ``val`` dashed.
 
     Args:
         title: What is measured.
-        lines: One or two, each with at least one point.
+        lines: At least one, each with at least one point.
         x_label: What x is.
         mark: The x that counts.
     """
     axes = _new_axes(x=x_label)
-    for line, colour, dashes in zip(lines, (BLUE, ORANGE), ("-", "--"), strict=False):
+    for line in lines:
+        colour, dashes = (ORANGE, "--") if line.name == "val" else (BLUE, "-")
         xs, ys = zip(*_thinned(line.points), strict=True)
         marker = "o" if len(xs) <= 30 else ""
         axes.plot(xs, ys, dashes, color=colour, linewidth=1.5, marker=marker, markersize=4, gid="line")

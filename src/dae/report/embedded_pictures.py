@@ -10,7 +10,7 @@ from dae.report.run_folder import RunFolder
 
 CAPTIONS = {
     "dae/reconstructions.png": "Validation images, the same under the reference noise, and as stage 1 "
-    "reconstructs them. The same images and the same noise in every epoch and every run.",
+    "reconstructs them in its last epoch. The same images and the same noise in every epoch and every run.",
     "dae/best_and_worst.png": "The images with the lowest and with the highest loss; the title says which "
     "images and which weights.",
     "dae/robustness.png": "How denoising holds at other noise: PSNR and SSIM of the reconstruction, beside "

@@ -63,7 +63,7 @@ def templates() -> Environment:
     """The templates beside this file, with everything that is inserted escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    from dae.words import format_duration, format_figure
+    from dae.words import counted, format_duration, format_figure
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent, encoding="utf-8"),
@@ -72,5 +72,5 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(figure=format_figure, seconds=format_duration)
+    environment.filters.update(counted=counted, figure=format_figure, seconds=format_duration)
     return environment
