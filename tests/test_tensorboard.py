@@ -117,7 +117,7 @@ def test_images(board: Client):
             f"dae/{name}"
             for name in ("reconstructions", "best_and_worst", "latent", "filters", "activations")
         ),
-        *(f"result/dae/{name}" for name in ("robustness", "latent", "interpolation")),
+        *(f"result/dae/{name}" for name in ("best_and_worst", "robustness", "latent", "interpolation")),
     }
     assert found["classifier"] == {
         f"{prefix}classifier/{name}"
