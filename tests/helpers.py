@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import Element, fromstring
 
 import pytest
 import torch
@@ -156,6 +157,18 @@ def write_multirun(sweep: Path, task: Sequence[str], hydra: Sequence[str] = ("hy
     (sweep / "multirun.yaml").write_text(yaml.safe_dump(content))
 
 
+def drawn(svg: str, name: str) -> list[Element]:
+    """The elements that a chart of a report draws as ``name``."""
+    groups = [node for node in fromstring(svg).iter("g") if node.get("class") == name]
+    return [element for group in groups for element in group]
+
+
+def markers(svg: str, name: str) -> list[tuple[float, float]]:
+    """Where the markers of ``name`` stand in a chart of a report."""
+    uses = [use for element in drawn(svg, name) for use in element.iter("use")]
+    return [(float(use.get("x", "nan")), float(use.get("y", "nan"))) for use in uses]
+
+
 class Page(HTMLParser):
     """A ``report.html``: its text, its elements, and what it would load or lead to."""
 
@@ -205,12 +218,16 @@ class Page(HTMLParser):
         """Self-contained, small, with what a reader needs who does not see it."""
         outside = {name for name in self.references if not name.startswith(("#", "data:image/png;base64,"))}
         assert outside == set(leads_to)
-        assert {f"#{each['id']}" for _, each in self.elements if "id" in each} >= {
-            name for name in self.references if name.startswith("#")
-        }
+        ids = [f"#{each['id']}" for _, each in self.elements if "id" in each]
+        assert len(ids) == len(set(ids))
+        assert set(ids) >= {name for name in self.references if name.startswith("#")}
         assert len(self.source.encode()) < 3_000_000
         assert all(each["alt"] for each in self.all("img"))
         assert all("aria-label" in each or "aria-hidden" in each for each in self.all("svg"))
+        boxes = [each for each in self.all("div") if each.get("class") == "scroll"]
+        assert len(boxes) == len([*self.all("img"), *self.all("svg"), *self.all("table")]), (
+            "each scrolls alone"
+        )
         assert all("scope" in each for each in self.all("th"))
         assert len(self.all("h1")) == len(self.all("script")) == len(self.all("style")) == 1
         assert "default-src 'none'" in self.source

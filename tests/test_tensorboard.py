@@ -127,7 +127,10 @@ def test_images(board: Client):
             f"pictures/dae/{name}"
             for name in ("reconstructions", "best_and_worst", "latent", "filters", "activations")
         ),
-        *(f"pictures/result/dae/{name}" for name in ("robustness", "latent", "interpolation")),
+        *(
+            f"pictures/result/dae/{name}"
+            for name in ("best_and_worst", "robustness", "latent", "interpolation")
+        ),
     }
     assert found["classifier"] == {
         f"pictures/{prefix}classifier/{name}"

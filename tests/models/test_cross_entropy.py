@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from dae.models.cross_entropy import binary_cross_entropy
+from dae.models.cross_entropy import binary_cross_entropy, image_losses
 
 
 def test_value_and_gradient_are_torchs_own():
@@ -16,3 +16,11 @@ def test_value_and_gradient_are_torchs_own():
         torch.testing.assert_close(ours, plain, atol=1e-6, rtol=1e-6)
         (got,), (wanted,) = (torch.autograd.grad(3 * loss, logits) for loss in (ours, plain))
         torch.testing.assert_close(got, wanted, atol=1e-9, rtol=1e-5)
+
+
+def test_the_losses_of_images_average_to_that_of_the_batch():
+    logits, images = torch.randn(6, 2, 4, 4), torch.rand(6, 2, 4, 4)
+    losses = image_losses(logits, images)
+    assert losses.shape == (6,)
+    torch.testing.assert_close(losses.mean(), binary_cross_entropy(logits, images))
+    torch.testing.assert_close(losses[2], binary_cross_entropy(logits[2], images[2]))

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from dae.models.cross_entropy import binary_cross_entropy
+from dae.models.cross_entropy import image_losses
 from dae.pictures import best_and_worst
-from dae.pictures.best_and_worst import image_losses, most_extreme
+from dae.pictures.best_and_worst import most_extreme
 from dae.pictures.figures import draw_image_rows
 from helpers import Train
 
@@ -20,13 +21,9 @@ def test_extremes_of_batches_are_those_of_all():
     assert torch.equal(found["index"], expected.indices.float())
 
 
-def test_a_loss_an_image_whose_mean_is_the_loss():
-    logits, images = torch.randn(6, 1, 4, 4), torch.rand(6, 1, 4, 4)
-    assert image_losses(logits, images).mean() == pytest.approx(float(binary_cross_entropy(logits, images)))
-    assert image_losses(logits, images)[2] == pytest.approx(float(binary_cross_entropy(logits[2], images[2])))
-
-
-def test_picked_from_the_whole_validation_set(train: Train, monkeypatch: pytest.MonkeyPatch):
+def test_picked_from_all_images_and_at_the_end_with_the_weights_that_count(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+):
     every: list[torch.Tensor] = []
     seen: list[tuple[dict[str, torch.Tensor], list[str], str]] = []
 
@@ -40,15 +37,18 @@ def test_picked_from_the_whole_validation_set(train: Train, monkeypatch: pytest.
 
     monkeypatch.setattr(best_and_worst, "image_losses", all_losses)
     monkeypatch.setattr(best_and_worst, "draw_image_rows", spy)
-    quick = ("stage=dae", "data=digits", "data.limit=64", "callbacks=best_and_worst", "dae.epochs=1")
-    folder = train(*quick, "callbacks.best_and_worst.count=3").folder
-    assert (folder / "dae" / "best_and_worst.png").is_file()
-    ((rows, captions, title),) = seen
-    ordered = torch.cat(every).sort().values.tolist()
-    assert len(every) == 2
-    expected = [*ordered[:3], *ordered[:-4:-1]]
-    assert [caption.split("loss ")[1] for caption in captions] == [f"{loss:.3f}" for loss in expected]
-    assert [caption.split("\n")[0] for caption in captions] == ["best"] * 3 + ["worst"] * 3
-    assert title == "Least and greatest loss: validation images (epoch 1)"
-    shown = torch.nn.functional.binary_cross_entropy(rows["reconstruction"], rows["clean"], reduction="none")
-    assert torch.allclose(shown.mean((1, 2, 3)), torch.tensor(expected), atol=1e-4)
+    quick = ("stage=dae", "data=digits", "data.limit=64", "callbacks=best_and_worst", "dae.epochs=2")
+    done = train(*quick, "callbacks.best_and_worst.count=3", "logger=none")
+    assert (done.folder / "dae" / "best_and_worst.png").is_file()
+    fitted, tested = seen
+    assert fitted[2] == "Least and greatest loss: validation images (epoch 2)"
+    assert tested[2] == "Least and greatest loss: test images (checkpoint that counts)"
+    losses = [torch.cat(every[:2]), torch.cat(every[2:])]
+    for (rows, captions, _), images in zip(seen, losses, strict=True):
+        ordered = images.sort().values.tolist()
+        expected = [*ordered[:3], *ordered[:-4:-1]]
+        assert [caption.split("loss ")[1] for caption in captions] == [f"{loss:.3f}" for loss in expected]
+        assert [caption.split("\n")[0] for caption in captions] == ["best"] * 3 + ["worst"] * 3
+        shown = F.binary_cross_entropy(rows["reconstruction"], rows["clean"], reduction="none")
+        assert torch.allclose(shown.mean((1, 2, 3)), torch.tensor(expected), atol=1e-4)
+    assert losses[1].mean() == pytest.approx(done.result["metrics"]["dae/test/noisy_loss"], abs=1e-5)

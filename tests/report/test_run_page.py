@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from dae.report import embedded_pictures, write
+from dae.report.configuration import chosen_rows, config_rows
 from dae.report.intervals import bootstrap_interval, wilson_interval
 from dae.report.run_folder import RunFolder
 from dae.report.run_page import run_notes
@@ -38,21 +39,23 @@ def test_the_page_of_a_run(train: Train):
     metrics = done.result["metrics"]
     assert sorted(page.figures) == sorted(metrics.values())
     assert all(name in page.text and format_figure(value) in page.text for name, value in metrics.items())
-    # How sure one can be.
-    tested = read(done.folder / "classifier" / "test.json")
-    assert tested == {"images": 256}, "debug=smoke tests two batches"
-    low, high = wilson_interval(round(256 * metrics["classifier/test/accuracy"]), 256)
-    assert f"{format_figure(low)} to {format_figure(high)} Wilson, 256 images" in page.text
-    each = read(done.folder / "dae" / "test.json")["psnr"]
-    assert len(each) == 256
-    assert np.mean(each) == pytest.approx(metrics["dae/test/psnr"], abs=1e-3)
-    low, high = bootstrap_interval(each)
-    assert f"{format_figure(low)} to {format_figure(high)} bootstrap, 256 images" in page.text
+    # How sure one can be: an interval for each test figure, and its mean is the figure.
+    images = {stage: read(done.folder / stage / "test.json") for stage in ("dae", "classifier")}
+    for name, value in metrics.items():
+        stage, split, metric = name.split("/")
+        if split == "test":
+            each = images[stage][metric]
+            assert len(each) == images[stage]["images"] == 256, "debug=smoke tests two batches"
+            assert np.mean(each) == pytest.approx(value, abs=1e-5)
+            by, (low, high) = "bootstrap", bootstrap_interval(each)
+            if metric == "accuracy":
+                by, (low, high) = "Wilson", wilson_interval(round(256 * value), 256)
+            assert f"{format_figure(low)} to {format_figure(high)} {by}, 256 images" in page.text
     # Curves and pictures.
     for title in ("dae/loss", "dae/psnr", "classifier/accuracy", "dae: loss of single batches"):
         assert title in page.text
     assert any("dae/loss. train " in str(svg.get("aria-label")) for svg in page.all("svg"))
-    marks = [line for line in page.all("line") if line.get("class") == "mark"]
+    marks = [group for group in page.all("g") if group.get("class") == "mark"]
     assert len(marks) == len(metrics) / 2, "the epoch that counts, in the chart of each metric"
     files = sorted(done.folder.glob("*/*.png"))
     sources = [f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}" for file in files]
@@ -78,6 +81,26 @@ def test_the_config_marks_what_differs_from_the_defaults(train: Train):
     assert keys >= {"seed", "dae.optimizer.lr", "trainer.precision"}, "all of them are there to be searched"
 
 
+def test_callbacks_and_loggers_that_differ_are_named_in_a_row(tmp_path):
+    file = tmp_path / "config.yaml"
+    callbacks = {
+        "pictures": {"_target_": "dae.pictures.reconstructions.Reconstructions", "count": 3},
+        "mine": {"_target_": "mine.Mine", "depth": 1},
+    }
+    OmegaConf.save({"callbacks": callbacks, "logger": {}}, file)
+    rows = {row.key: row for row in chosen_rows(config_rows(file)) if row.key.startswith(("call", "log"))}
+    assert set(rows) == {
+        "callbacks",
+        "callbacks.pictures.count",
+        "callbacks.pictures.every_n_epochs",
+        "logger",
+    }
+    assert rows["callbacks.pictures.count"].value == "3"
+    assert rows["callbacks"].value.startswith("added: mine; removed: best_and_worst, ")
+    assert "pictures" in rows["callbacks"].default
+    assert (rows["logger"].value, rows["logger"].default) == ("removed: tensorboard", "tensorboard")
+
+
 def test_colour_images_nothing_trained_nothing_logged(train: Train):
     done = train("data.channels=3", "dae.epochs=0", *SMOKE)
     page = Page(done.folder)
@@ -87,7 +110,7 @@ def test_colour_images_nothing_trained_nothing_logged(train: Train):
         "Colour images",
         "dae: no curves, since logger=none",
         "classifier: no curves, since logger=none",
-        "There are no curves to show",
+        "There are no curves",
     ):
         assert words in page.text
     assert sorted(page.figures) == sorted(done.result["metrics"].values())
@@ -106,7 +129,7 @@ def test_a_class_that_a_split_lacks(train: Train, tmp_path: Path):
                     tmp_path / "images" / split / name / f"{number}.png"
                 )
     done = train("data=image_folder", f"data.root={tmp_path / 'images'}", "data.validation=2", *SMOKE[1:])
-    told = "No training image is of class cat, so no training figure tells anything of it"
+    told = "No training image is of class cat, so no training figure covers it"
     assert told in Page(done.folder).text, "the only cat was held out"
 
 
@@ -123,7 +146,7 @@ def test_a_diverged_run_says_why(train: Train):
     page = Page(done.folder)
     page.assert_well_formed()
     assert "Why it failed dae diverged: its loss is nan at step" in page.text
-    assert "There is no test: the run has not come so far" in page.text
+    assert "There is no test: the run has not reached it" in page.text
     assert "debug=smoke callbacks=none stage=dae dae/optimizer=sgd dae.optimizer.lr=1e+29" in page.text
     assert f"resume={done.folder.relative_to(done.place)}" in page.text
     assert "ERROR dae diverged" in page.text, "the end of the log"
@@ -137,7 +160,7 @@ def test_what_is_refused_has_a_page_when_it_is_asked_for(train: Train):
     page.assert_well_formed()
     assert "classifier.epochs: found 'ten', expected an integer >= 0" in page.text
     assert "python train.py classifier.epochs=ten" in page.text
-    assert "did not come so far as to write run.json" in page.text
+    assert "ended before it wrote run.json" in page.text
 
 
 def test_what_is_written_is_escaped(tmp_path):
@@ -176,6 +199,7 @@ def test_pictures_come_in_order_and_large_ones_stay_outside(tmp_path, monkeypatc
         Image.fromarray(noise.astype(np.uint8)).save(folder / name)
     monkeypatch.setattr(embedded_pictures, "MOST_BYTES", 5000)
     page = Page(write_run_report(folder).parent)
+    assert page.source.count('tabindex="0"><img') == 2, "each in a box of its own to scroll in"
     told = [str(image["alt"])[:10] for image in page.all("img")]
     assert told == ["Validation", "The mistak"]
     assert "Too large for this page: dae/latent.png in the run folder" in page.text

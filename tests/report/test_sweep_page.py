@@ -9,7 +9,7 @@ import pytest
 from dae.report.sweep_page import importance, sweep_page
 from dae.report.write import write_sweep_report
 from dae.words import format_figure
-from helpers import LOSS, SMOKE, Page, Train, add_job, begin_job, write_multirun
+from helpers import LOSS, SMOKE, Page, Train, add_job, begin_job, markers, write_multirun
 
 
 def page_of(folder) -> Page:
@@ -40,15 +40,42 @@ def test_the_leaderboard_and_the_spread_over_seeds(tmp_path):
         ["1", "0.1", "0.8500", "0.0707", "0.7500", "2", "0"],
         ["2", "0.4", "0.7200", "0.0283", "0.6200", "2", "0"],
     ]
-    spread, key = (svg for svg in page.source.split("<svg")[1:])
-    assert spread.count("<circle") == key.count("<circle") == 4
-    assert spread.count('class="error') == 2
-    assert "p=0.1: 0.8500; p=0.4: 0.7200" in spread
+    (key,) = page.all("svg")
+    assert "Mean of classifier/val/accuracy: 0.8500 at 0.1, 0.7200 at 0.4" in str(key["aria-label"])
     assert "classifier/val/accuracy against dae.noise.p" in page.text
-    assert "parallel" not in page.text
-    assert "All numeric keys" not in page.text, "there is one"
+    assert "Mean and spread over seeds" not in page.text, "it would be the same dots once more"
     assert "python train.py dae.noise.p=0.1 seed=1" in page.text
     assert "-m dae.noise.p=0.1 seed=0,1" in page.text
+
+
+def test_one_swept_key_has_one_chart(tmp_path):
+    numbers, words, mixed = (tmp_path / name for name in ("numbers", "words", "mixed"))
+    add_grid(numbers)
+    for sweep in (words, mixed):
+        for noise, value in (("dropout", 0.5), ("mask", 0.6)):
+            add_job(sweep, f"dae/noise={noise}", value=value)
+    for p in ("0.1", "0.2"):
+        add_job(mixed, f"dae.noise.p={p}", "dae/noise=dropout", value=0.7)
+    add_job(tmp_path, "dae.noise.p=0.1", value=0.7)
+    add_job(tmp_path, "dae.noise.p=0.2", value=0.7)
+    add_job(tmp_path, value=0.7)
+    found = {}
+    for sweep in (numbers, words, mixed, tmp_path):
+        content = sweep_page(sweep)
+        found[sweep.name] = (content["spread"] is not None, len(content["charts"]))
+    assert found["numbers"] == (False, 1), "against the number"
+    assert found["words"] == (True, 0)
+    assert found["mixed"] == (True, 2), "two keys"
+    assert found[tmp_path.name] == (True, 0), "a job without the number is in this chart alone"
+
+
+def test_spread_has_a_row_for_each_group(tmp_path):
+    add_grid(tmp_path)
+    add_job(tmp_path, "dae.noise.p=0.1", "dae.epochs=3", value=0.95)
+    spread = sweep_page(tmp_path)["spread"].svg
+    assert len(markers(spread, "dots")) == 5
+    assert len({y for _, y in markers(spread, "dots")}) == 3
+    assert "p=0.1, epochs=3: 0.9500; p=0.1: 0.8500; p=0.4: 0.7200" in spread
 
 
 def test_the_tables_can_be_sorted_and_are_whole_without_that(tmp_path):
@@ -83,7 +110,6 @@ def test_several_numeric_keys_are_shown_together_and_words_as_rows(tmp_path):
         f"{name} dae/noise",
         "All numeric keys together",
     ]
-    assert charts["All numeric keys together"].svg.count("<polyline") == 8
     assert charts["All numeric keys together"].svg.count('class="axis"') == 3
     assert "(logarithmic)" in charts[f"{name} dae.optimizer.lr"].svg
     assert "dropout" in charts[f"{name} dae/noise"].svg
@@ -95,8 +121,8 @@ def test_a_number_that_only_some_jobs_have_is_shown_against_those(tmp_path):
         add_job(tmp_path, "dae/noise=gaussian", f"dae.noise.std={std}", value=0.5 + number / 10)
     add_job(tmp_path, "dae/noise=block", "dae.noise.size=4", value=0.9)
     charts = {chart.title.rpartition(" ")[2]: chart for chart in sweep_page(tmp_path)["charts"]}
-    assert charts["dae.noise.std"].svg.count("<circle") == 3
-    assert "dae.noise.std 0.2" in charts["dae.noise.std"].svg
+    assert len(markers(charts["dae.noise.std"].svg, "dots")) == 3
+    assert "0.6000 at 0.2" in charts["dae.noise.std"].svg
     assert charts["dae.noise.std"].caption.endswith("without it, and left out: 1 job.")
     assert "(not given)" in charts["dae.noise.size"].svg, "one number is no axis"
 
@@ -140,7 +166,7 @@ def test_a_search_says_what_mattered(tmp_path):
     )
     page = page_of(tmp_path)
     assert "Importance of each key. dae.noise.p 0.75, lr 0.25" in page.source
-    assert page.source.count("<rect") == 2
+    assert page.source.count('class="bar"') == 2
     (tmp_path / "search.md").write_text("Importance: 3 completed trials are too few to tell (10 at least).\n")
     assert "Importance: 3 completed trials are too few to tell (10 at least)." in page_of(tmp_path).text
 
@@ -152,7 +178,6 @@ def test_a_thousand_jobs_stay_below_three_megabytes(tmp_path):
         )
     page = page_of(tmp_path)
     page.assert_well_formed()
-    assert len(page.all("title")) < 100, "tooltips for a thousand dots would be most of the page"
 
 
 def test_a_real_sweep_has_its_page_and_its_jobs_theirs(train: Train):

@@ -215,7 +215,7 @@ def test_cautions(tmp_path, keys, objective, words):
     for number in range(2):
         for seed in range(2):
             values = [f"{key}={number}" for key in keys]
-            add_job(tmp_path, *values, f"seed={seed}", value=0.5, objective=(objective, mode))
+            add_job(tmp_path, *values, f"seed={seed}", value=0.5 + number, objective=(objective, mode))
     text = console_text(rebuild_leaderboard(tmp_path))
     page = (tmp_path / "leaderboard.md").read_text()
     if words is None:
@@ -232,6 +232,29 @@ def test_one_seed_each_is_a_caution_of_its_own(tmp_path):
     assert "add seed=0,1,2" in console_text(rebuild_leaderboard(tmp_path))
     add_job(tmp_path, "dae.noise.p=0.1", "seed=1", value=0.3)
     assert "one seed each" not in console_text(rebuild_leaderboard(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        ((0.80, 0.90), (0.70, 0.80), "0.8000 to 0.9000 and 0.7000 to 0.8000"),
+        ((0.80, 0.90), (0.60, 0.95), "0.8000 to 0.9000 and 0.6000 to 0.9500"),
+        ((0.80, 0.90), (0.85,), None),
+        ((0.80, 0.90), (0.70, 0.79), None),
+    ],
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_seeds_of_the_best_two_that_overlap_or_touch_are_a_caution(tmp_path, first, second, words, sign):
+    objective = ("classifier/val/accuracy", "max") if sign > 0 else ("dae/val/loss", "min")
+    for lr, values in ((1, first), (2, second), (3, (0.1, 0.2))):
+        for seed, value in enumerate(values):
+            add_job(tmp_path, f"lr={lr}", f"seed={seed}", value=sign * value, objective=objective)
+    text = console_text(rebuild_leaderboard(tmp_path))
+    overlaps = words is not None or len(second) == 1
+    assert ("over their seeds the best two overlap" in text) == overlaps
+    assert ("add seed=0,1,2,3,4" in text) == overlaps
+    if words and sign > 0:
+        assert words in text
 
 
 ODD = ["dae.encoder.widths=[16,8,8]", 'data.root="it\'s, a (place)"', "~callbacks=null", "seed=10"]

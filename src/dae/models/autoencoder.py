@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
-from torchmetrics.image import PeakSignalNoiseRatio
 
-from dae.models.cross_entropy import binary_cross_entropy
-from dae.models.epoch_metrics import Mean, log_epoch, metric_collection
+from dae.models.cross_entropy import binary_cross_entropy, image_losses
+from dae.models.epoch_metrics import ImageMean, Mean, log_epoch, metric_collection, values_per_image
 from dae.models.noise import Noise
 from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure_optimizer
 from dae.models.ssim import structural_similarity
@@ -58,12 +57,12 @@ class DenoisingAutoencoder(LightningModule):
         self.schedule_factory = scheduler
         self.trained = metric_collection(loss=Mean())
         self.evaluated = metric_collection(
-            loss=Mean(),
-            pixel_accuracy=Mean(),
-            noisy_loss=Mean(),
-            # One figure an image, then their mean: what "PSNR" means in the denoising literature.
-            psnr=PeakSignalNoiseRatio(data_range=1.0, dim=(1, 2, 3)),
-            ssim=Mean(),
+            loss=ImageMean(),
+            pixel_accuracy=ImageMean(),
+            noisy_loss=ImageMean(),
+            # One value per image, then their mean: what "PSNR" means in the denoising literature.
+            psnr=ImageMean(),
+            ssim=ImageMean(),
         )
         self.tested: dict[str, Any] = {}
 
@@ -91,18 +90,18 @@ class DenoisingAutoencoder(LightningModule):
     def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Measure one batch; callbacks get its ``noisy`` images and their reconstruction's ``logits``."""
         images, _ = batch
-        weight = len(images)
         logits = self(images)
         noisy = self.reference_noise.corrupt(images, self.generator)
         noisy_logits = self(noisy)
         # round(prediction) == target, which a grey target can never win.
         hits = ((logits > 0) == images).float()
-        self.evaluated["loss"].update(binary_cross_entropy(logits, images), weight)
-        self.evaluated["pixel_accuracy"].update(hits.mean(), weight)
-        self.evaluated["noisy_loss"].update(binary_cross_entropy(noisy_logits, images), weight)
         reconstruction = noisy_logits.sigmoid()
-        self.evaluated["psnr"].update(reconstruction, images)
-        self.evaluated["ssim"].update(structural_similarity(reconstruction, images), weight)
+        squared_errors = (reconstruction - images).square().flatten(1).mean(1)
+        self.evaluated["loss"].update(image_losses(logits, images))
+        self.evaluated["pixel_accuracy"].update(hits.flatten(1).mean(1))
+        self.evaluated["noisy_loss"].update(image_losses(noisy_logits, images))
+        self.evaluated["psnr"].update(-10 * squared_errors.log10())
+        self.evaluated["ssim"].update(structural_similarity(reconstruction, images))
         return {"noisy": noisy, "logits": noisy_logits}
 
     def on_validation_epoch_end(self) -> None:
@@ -113,11 +112,8 @@ class DenoisingAutoencoder(LightningModule):
     test_step = validation_step
 
     def on_test_epoch_end(self) -> None:
-        """Log what was measured, and keep what says how sure it is: the PSNR of each image."""
-        psnr: Any = self.evaluated["psnr"]
-        mean_squared_errors = torch.cat(psnr.sum_squared_error) / torch.cat(psnr.total)
-        each = -10 * mean_squared_errors.double().log10()
-        self.tested = {"images": len(each), "psnr": [round(value, 4) for value in each.tolist()]}
+        """Log what was measured, and keep the value of each image, from which confidence intervals come."""
+        self.tested = values_per_image(self.evaluated)
         log_epoch(self, "test", self.evaluated)
 
     def configure_optimizers(self) -> Any:

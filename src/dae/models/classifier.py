@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from dae.models.epoch_metrics import Mean, log_epoch, metric_collection
+from dae.models.epoch_metrics import ImageMean, Mean, log_epoch, metric_collection, values_per_image
 from dae.models.networks import keras_init
 from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure_optimizer
 
@@ -25,9 +25,9 @@ def classifier_head(features: int, classes: int, hidden: int | None) -> nn.Seque
     return head
 
 
-def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Share of the images of a batch that are classified right."""
-    return (logits.argmax(1) == labels).float().mean()
+def hits(logits: Tensor, labels: Tensor) -> Tensor:
+    """1 for each image that is classified right, 0 for the others, (N,)."""
+    return (logits.argmax(1) == labels).float()
 
 
 class EncoderClassifier(LightningModule):
@@ -68,7 +68,7 @@ class EncoderClassifier(LightningModule):
         self.optimizer_factory = optimizer
         self.schedule_factory = scheduler
         self.trained = metric_collection(loss=Mean(), accuracy=Mean())
-        self.evaluated = metric_collection(loss=Mean(), accuracy=Mean())
+        self.evaluated = metric_collection(loss=ImageMean(), accuracy=ImageMean())
         self.tested: dict[str, Any] = {}
         self.train()
 
@@ -110,7 +110,7 @@ class EncoderClassifier(LightningModule):
         logits = self.from_features(features)
         loss = F.cross_entropy(logits, labels)
         self.trained["loss"].update(loss, len(labels))
-        self.trained["accuracy"].update(accuracy(logits, labels), len(labels))
+        self.trained["accuracy"].update(hits(logits, labels).mean(), len(labels))
         return loss
 
     def on_train_epoch_end(self) -> None:
@@ -121,8 +121,8 @@ class EncoderClassifier(LightningModule):
         """Measure one batch of features; callbacks get its logits."""
         features, labels = batch
         logits = self.from_features(features)
-        self.evaluated["loss"].update(F.cross_entropy(logits, labels), len(labels))
-        self.evaluated["accuracy"].update(accuracy(logits, labels), len(labels))
+        self.evaluated["loss"].update(F.cross_entropy(logits, labels, reduction="none"))
+        self.evaluated["accuracy"].update(hits(logits, labels))
         return logits
 
     def on_validation_epoch_end(self) -> None:
@@ -132,9 +132,8 @@ class EncoderClassifier(LightningModule):
     test_step = validation_step
 
     def on_test_epoch_end(self) -> None:
-        """Log what was measured, and keep what says how sure it is: of how many images."""
-        measured: Any = self.evaluated["accuracy"]
-        self.tested = {"images": int(measured.count)}
+        """Log what was measured, and keep the value of each image, from which confidence intervals come."""
+        self.tested = values_per_image(self.evaluated)
         log_epoch(self, "test", self.evaluated)
 
     def configure_optimizers(self) -> Any:

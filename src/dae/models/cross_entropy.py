@@ -1,4 +1,4 @@
-"""The mean binary cross-entropy per pixel, from logits."""
+"""The mean binary cross-entropy per pixel, from logits: of a batch, and of each image."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+
+def _pixel_losses(logits: Tensor, targets: Tensor, probabilities: Tensor) -> Tensor:
+    softplus = logits.clamp(min=0).sub_(torch.maximum(probabilities, 1 - probabilities).log_())
+    return softplus.addcmul_(logits, targets, value=-1)
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -18,8 +23,7 @@ class _CrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
         probabilities = logits.sigmoid()
         ctx.save_for_backward(probabilities, targets)
-        softplus = logits.clamp(min=0).sub_(torch.maximum(probabilities, 1 - probabilities).log_())
-        return softplus.addcmul_(logits, targets, value=-1).mean()
+        return _pixel_losses(logits, targets, probabilities).mean()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
@@ -36,3 +40,9 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """
     loss: Tensor = _CrossEntropy.apply(logits, targets)
     return loss
+
+
+def image_losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """The same as a mean over each image (N, C, H, W): (N,). It has no gradient."""
+    with torch.no_grad():
+        return _pixel_losses(logits, targets, logits.sigmoid()).flatten(1).mean(1)

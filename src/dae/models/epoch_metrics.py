@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
+from torchmetrics.utilities import dim_zero_cat
 
 
 class Mean(Metric):
@@ -33,6 +36,24 @@ class Mean(Metric):
         return self.total / self.count
 
 
+class ImageMean(Metric):
+    """The mean over images of a value that is given, and kept until the next reset, for each of them."""
+
+    values: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("values", [], dist_reduce_fx="cat")
+
+    def update(self, values: Tensor) -> None:
+        """Take in one value per image, (N,)."""
+        self.values.append(values.detach())
+
+    def compute(self) -> Tensor:
+        """The mean over all images so far."""
+        return dim_zero_cat(self.values).mean()
+
+
 def metric_collection(**metrics: Metric) -> MetricCollection:
     """Metrics that are updated each in its own way, and computed together."""
     return MetricCollection(dict(metrics), compute_groups=False)
@@ -48,3 +69,15 @@ def log_epoch(module: LightningModule, split: str, metrics: MetricCollection) ->
     fitting = module.trainer.state.fn == "fit"
     module.log_dict({**values, "step": float(module.current_epoch + fitting)})
     metrics.reset()
+
+
+def values_per_image(metrics: MetricCollection) -> dict[str, Any]:
+    """What ``test.json`` holds: the number of images and, by metric, the value of each image.
+
+    Each process of a run evaluates all images, so its own values are all there are.
+    """
+    each = {
+        name: dim_zero_cat(metric.values) for name, metric in metrics.items() if isinstance(metric, ImageMean)
+    }
+    rounded = {name: [round(value, 6) for value in values.tolist()] for name, values in each.items()}
+    return {"images": len(next(iter(each.values()))), **rounded}

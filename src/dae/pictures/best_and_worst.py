@@ -5,25 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from pydantic import PositiveInt
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from dae.models.autoencoder import DenoisingAutoencoder
+from dae.models.cross_entropy import image_losses
 from dae.pictures.figures import draw_image_rows
 from dae.pictures.publishing import class_names, images_and_epoch, is_due, publish
 from dae.pictures.watcher import Watcher
 
 
 class BestAndWorst(Watcher):
-    """The validation images with the least and with the greatest loss under ``dae.reference_noise``.
+    """The images with the least and with the greatest loss under ``dae.reference_noise``.
 
-    They are picked while the validation goes on, from what it computes anyway.
+    During the fit they are validation images; at the end of the stage they are test images, reconstructed by
+    the checkpoint that counts. They are picked while the evaluation goes on, from what it computes anyway.
 
     Args:
         count: How many of each.
-        every_n_epochs: Epochs between two pictures; the last epoch always has one.
+        every_n_epochs: Epochs between two pictures; the last epoch always has one, and so does the test.
     """
 
     def __init__(self, count: PositiveInt = 5, every_n_epochs: PositiveInt = 5) -> None:
@@ -33,7 +34,7 @@ class BestAndWorst(Watcher):
         self.worst: dict[str, Tensor] = {}
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin anew."""
+        """Forget the images of the previous evaluation."""
         self.best, self.worst = {}, {}
 
     def on_validation_batch_end(
@@ -45,7 +46,7 @@ class BestAndWorst(Watcher):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep those of the batch that are among the best or the worst so far."""
+        """Keep the images of the batch that are among the best or the worst so far."""
         if not isinstance(pl_module, DenoisingAutoencoder) or not is_due(trainer, self.every_n_epochs):
             return
         images, labels = batch
@@ -75,16 +76,15 @@ class BestAndWorst(Watcher):
         title = f"Least and greatest loss: {images_and_epoch(trainer)}"
         publish(trainer, pl_module, "best_and_worst", draw_image_rows(rows, {"clean": captions}, title))
 
-
-def image_losses(logits: Tensor, images: Tensor) -> Tensor:
-    """Mean binary cross-entropy per pixel in nats of each image, (N,)."""
-    return F.binary_cross_entropy_with_logits(logits, images, reduction="none").flatten(1).mean(1)
+    on_test_epoch_start = on_validation_epoch_start
+    on_test_batch_end = on_validation_batch_end
+    on_test_epoch_end = on_validation_epoch_end
 
 
 def most_extreme(
     kept: dict[str, Tensor], found: dict[str, Tensor], count: int, largest: bool
 ) -> dict[str, Tensor]:
-    """Of both, those with the largest or the smallest ``loss``, the most extreme first."""
+    """Of both, the ``count`` images with the largest or the smallest ``loss``, the most extreme first."""
     joined = {key: torch.cat([kept[key], found[key]]) for key in kept} if kept else found
     chosen = joined["loss"].topk(min(count, len(joined["loss"])), largest=largest).indices
     return {key: values[chosen] for key, values in joined.items()}

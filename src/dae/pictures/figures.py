@@ -1,7 +1,8 @@
-"""One quiet style for every picture.
+"""The style of every picture and chart.
 
-Matplotlib's objects, never pyplot, whose figures stay in memory until somebody closes them. The colour-blind
-can tell the colours apart (Okabe & Ito 2008; of classes: Paul Tol's muted scheme).
+They are drawn with matplotlib's objects, never with pyplot, which keeps each figure in memory until it is
+closed. The colours are distinguishable for the colour-blind (Okabe & Ito 2008; classes: Paul Tol's muted
+scheme).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 BLUE, ORANGE, GREY, PALE = "#0072B2", "#D55E00", "#767676", "#D9E6EF"
+BLACK, GRID = "#000000", "#E6E6E6"
 CLASSES = (
     "#332288",
     "#88CCEE",
@@ -31,7 +33,7 @@ CLASSES = (
     "#BBBBBB",
 )
 DPI = 80
-NAME = 12  # letters
+NAME = 12  # characters
 
 
 def short_names(classes: Sequence[str]) -> list[str]:
@@ -42,23 +44,23 @@ def short_names(classes: Sequence[str]) -> list[str]:
 
 
 def class_colours(count: int) -> list[str]:
-    """One colour a class; they come again after ten."""
+    """A colour for each class, repeating after ten."""
     return [CLASSES[index % len(CLASSES)] for index in range(count)]
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches, its parts kept apart."""
+    """An empty figure of this size in inches, whose layout keeps its parts from overlapping."""
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
-    """No more ink than the data needs."""
+    """Set the title and labels, and remove what the data does not need."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.tick_params(labelsize=9, length=2)
-    axes.grid(True, color="#E6E6E6", linewidth=0.7)
+    axes.grid(True, color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
     axes.set_title(title, fontsize=11, loc="left")
     axes.set_xlabel(x, fontsize=10)
@@ -74,14 +76,14 @@ def figure_pixels(figure: Figure) -> Tensor:
 
 
 def draw_text(text: str) -> Tensor:
-    """A picture that says why there is none."""
+    """A picture (3, height, width) in uint8 that shows a sentence, such as why there is nothing to draw."""
     figure = new_figure(8, 1.2)
     figure.text(0.02, 0.5, text, va="center", fontsize=11)
     return figure_pixels(figure)
 
 
 def write_png(picture: Tensor, path: Path) -> None:
-    """Write (3, height, width) in uint8."""
+    """Write a picture (3, height, width) in uint8."""
     Image.fromarray(picture.movedim(0, -1).numpy()).save(path)
 
 
@@ -91,9 +93,9 @@ def draw_image_rows(
     """Rows of images, each with its name, as one picture (3, height, width) in uint8.
 
     Args:
-        rows: Name to images (N, C, H, W), every row with as many of them.
-        captions: Name to the N texts above its images; all of a row with as many lines.
-        title: Above everything.
+        rows: Name to images (N, C, H, W), with the same N in every row.
+        captions: Name to the N texts above its images; all texts of a row have the same number of lines.
+        title: The line above all rows.
     """
     captions = captions or {}
     columns = next(iter(rows.values())).shape[0]
@@ -108,7 +110,7 @@ def draw_image_rows(
         top -= 0.35
     for name, images in rows.items():
         top -= 1.05 + 0.2 * lines[name]
-        # Each row is one wide image: a tenth of the time that an axis an image takes.
+        # Each row is drawn as one wide image, in a tenth of the time of separate axes for each image.
         axes = figure.add_axes((left / width, top / height, columns / width, 1 / height))
         strip = torch.cat([*images.nan_to_num(0.5).clamp(0, 1)], dim=2).movedim(0, -1)
         axes.imshow(strip.squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -125,6 +127,6 @@ def draw_image_rows(
 
 
 def pad_with_white(images: Tensor, count: int) -> Tensor:
-    """The images (N, C, H, W) and as many white ones as there are too few."""
+    """The images (N, C, H, W), followed by white ones if there are fewer than ``count``."""
     missing = images.new_ones(max(count - len(images), 0), *images.shape[1:])
     return torch.cat([images, missing])

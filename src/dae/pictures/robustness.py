@@ -90,7 +90,7 @@ def psnr_and_ssim(images: Tensor, clean: Tensor) -> Tensor:
     size = EVALUATION_BATCH_SIZE
     for piece, target in zip(images.split(size), clean.split(size), strict=True):
         errors = (piece - target).square().flatten(1).mean(1).clamp(min=LEAST_ERROR)
-        psnr, ssim = (-10 * errors.log10()).mean(), structural_similarity(piece, target)
+        psnr, ssim = (-10 * errors.log10()).mean(), structural_similarity(piece, target).mean()
         total += len(piece) * torch.stack([psnr, ssim])
     return total / len(images)
 

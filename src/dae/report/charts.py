@@ -1,74 +1,44 @@
-"""Charts as static SVG: no library, nothing to run, colours from the page's style sheet, light or dark.
+"""Charts as SVG elements: drawn by matplotlib in the style of the pictures, in the colours of the page.
 
-Each chart is as wide as its column and has a text that says what it shows, for those who do not see it.
+The colours are variables of ``style.css``, so that a chart is light, dark or printed as its page is. What it
+shows is also said in words, for those who do not see it.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import io
+import re
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
+from dae.pictures.figures import BLACK, BLUE, GREY, GRID, ORANGE, new_figure, style_axes
 from dae.report.scalars import Points
 from dae.words import format_figure
 
-WIDTH = 420
+WIDTH, HEIGHT = 4.2, 2.4  # inches, as all lengths here
+ROW = 0.46
+STEPS = [1, 2, 2.5, 5, 10]  # between ticks, times a power of ten
 # More points than a chart has pixels would only make the page heavy.
 MOST_POINTS = 300
-# Tooltips are a third of a chart's bytes.
-MOST_TOOLTIPS = 300
-
-
-def tag(name: str, *children: str, **attributes: object) -> Markup:
-    """An SVG element; what is no markup yet is escaped. ``class_`` is ``class``, ``x_y`` is ``x-y``."""
-    given = [(key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items()]
-    written = Markup().join(
-        Markup(' {}="{}"').format(key, f"{value:.5g}" if isinstance(value, float) else value)
-        for key, value in given
-        if value is not None
-    )
-    inside = Markup().join(children)
-    return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), written, inside)
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Values to pixels.
-
-    Args:
-        low: The value at pixel ``start``.
-        high: The value at pixel ``end``, not less.
-        start: May be more than ``end``: pixels count downwards.
-        end: See ``start``.
-        log: Whether equal ratios are equally far apart; both values are positive then.
-    """
-
-    low: float
-    high: float
-    start: float
-    end: float
-    log: bool = False
-
-    def __call__(self, value: float) -> float:
-        """The pixel of a value; the middle, if there is only one value."""
-        low, high, at = (math.log(v) if self.log else v for v in (self.low, self.high, value))
-        share = (at - low) / (high - low) if high > low else 0.5
-        return self.start + share * (self.end - self.start)
-
-    def ticks(self) -> list[float]:
-        """Some round values."""
-        if self.low == self.high:
-            return [self.low]
-        if self.log:
-            exponents = range(math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high)) + 1)
-            return [10.0**n for n in exponents] if len(exponents) > 1 else [self.low, self.high]
-        rough = (self.high - self.low) / 4
-        power = 10.0 ** math.floor(math.log10(rough))
-        step = next(size * power for size in (1, 2, 2.5, 5, 10) if size * power >= rough * 0.999)
-        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
-        return [round(number * step, 12) for number in range(first, last + 1)]
+COLOURS = {BLUE: "accent", ORANGE: "second", GREY: "quiet", GRID: "rule", BLACK: "ink"}
+# What matplotlib writes and an element inside a page does not need; a group's own name becomes its class.
+SURPLUS = {
+    r'<g id="[\w.]+_\d+">': "<g>",
+    r'<g id="': '<g class="',
+    r"font-family: [^;\"]*;? ?": "",
+    r' transform="rotate\(-0 [^"]*"': "",
+    "xlink:href": "href",
+    r"\s*\n\s*": " ",
+}
 
 
 @dataclass(frozen=True)
@@ -81,7 +51,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Dots:
-    """A row of a dot chart: a value each seed, their mean and its standard deviation."""
+    """A row of a dot chart: one value per seed, their mean and its standard deviation."""
 
     label: str
     values: Sequence[float]
@@ -91,7 +61,7 @@ class Dots:
 
 
 def line_chart(title: str, lines: Sequence[Line], x_label: str, mark: float | None = None) -> Markup:
-    """Curves over one x-axis, the second one dashed.
+    """Curves over one x-axis of whole numbers, ``val`` dashed.
 
     Args:
         title: What is measured.
@@ -99,65 +69,46 @@ def line_chart(title: str, lines: Sequence[Line], x_label: str, mark: float | No
         x_label: What x is.
         mark: The x that counts.
     """
-    points = [point for line in lines for point in line.points]
-    left, right, top, bottom = 52.0, WIDTH - 12.0, 12.0, 192.0
-    x = Scale(*_range([px for px, _ in points], margin=0), left, right)
-    y = Scale(*_range([py for _, py in points]), bottom, top)
-    parts: list[str] = [_axes(x, y, x_label)]
-    if mark is not None and x.low <= mark <= x.high:
-        parts.append(tag("line", x1=x(mark), x2=x(mark), y1=top, y2=bottom, class_="mark"))
-    for number, line in enumerate(lines):
-        thin = _thinned(line.points)
-        if len(thin) > 1:
-            path = " ".join(f"{x(px):.1f},{y(py):.1f}" for px, py in thin)
-            parts.append(tag("polyline", points=path, class_=f"line s{number}"))
-        if len(thin) <= 30:
-            parts += [
-                _dot(x(px), y(py), f"s{number}", f"{line.name}, {x_label} {px:g}: {format_figure(py)}")
-                for px, py in thin
-            ]
-    told = "; ".join(f"{line.name} {_course(line.points)}" for line in lines)
-    return _svg(f"{title}. {told}", 232, parts)
+    axes = _new_axes(x=x_label)
+    for line in lines:
+        colour, dashes = (ORANGE, "--") if line.name == "val" else (BLUE, "-")
+        xs, ys = zip(*_thinned(line.points), strict=True)
+        marker = "o" if len(xs) <= 30 else ""
+        axes.plot(xs, ys, dashes, color=colour, linewidth=1.5, marker=marker, markersize=4, gid="line")
+    if mark is not None:
+        axes.axvline(mark, color=GREY, linewidth=1, linestyle=":", gid="mark")
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=STEPS))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    if len(single := {x for line in lines for x, _ in line.points}) == 1:
+        axes.set_xticks([*single])
+    return _svg(axes, f"{title}. {'; '.join(f'{line.name} {_course(line.points)}' for line in lines)}")
 
 
 def dot_chart(title: str, rows: Sequence[Dots], x_label: str) -> Markup:
-    """A row each: its seeds as dots, their mean as a bar, a standard deviation to both sides as a line.
+    """A row each: its seeds as dots, their mean as a bar, one standard deviation to both sides as a line.
 
     Args:
         title: What is compared.
         rows: At least one.
         x_label: What is measured.
     """
-    extremes = [value for row in rows for value in row.values]
-    extremes += [row.mean + side * row.std for row in rows if row.std for side in (-1, 1)]
-    height = 40 * len(rows)
-    x = Scale(*_range(extremes), 10.0, WIDTH - 10.0)
-    parts: list[str] = []
-    for value in x.ticks():
-        parts.append(tag("line", x1=x(value), x2=x(value), y1=4, y2=height, class_="grid"))
-        parts.append(tag("text", f"{value:g}", x=x(value), y=height + 14, text_anchor="middle"))
-    parts.append(tag("text", x_label, x=WIDTH - 10, y=height + 32, text_anchor="end", class_="label"))
-    tooltips = sum(len(row.values) for row in rows) <= MOST_TOOLTIPS
+    axes = _new_axes(len(rows) * ROW + 0.5, x=x_label, left=0.1)
     for number, row in enumerate(rows):
-        top, middle = 40.0 * number, 40.0 * number + 28
-        kind = "s0" if row.best else "s1"
-        spread = f" ± {format_figure(row.std)}" if row.std is not None else ""
-        name = tag("text", _clip(row.label, 44), x=10, y=top + 15, class_="row best" if row.best else "row")
-        mean = tag("text", format_figure(row.mean) + spread, x=WIDTH - 10, y=top + 15, text_anchor="end")
-        parts += [tag("g", tag("title", row.label), name), mean]
-        if row.std is not None:
-            ends = {"x1": x(row.mean - row.std), "x2": x(row.mean + row.std)}
-            parts.append(tag("line", **ends, y1=middle, y2=middle, class_=f"error {kind}"))
-        parts.append(
-            tag("line", x1=x(row.mean), x2=x(row.mean), y1=middle - 7, y2=middle + 7, class_=f"mean {kind}")
-        )
-        parts += [_dot(x(v), middle, kind, f"{row.label}: {v:.5g}" if tooltips else None) for v in row.values]
+        colour = BLUE if row.best else ORANGE
+        axes.axhline(number, color=GRID, linewidth=0.7)
+        axes.errorbar(row.mean, number, xerr=row.std, color=colour, marker="|", markersize=11, mew=2.5)
+        heights = [number] * len(row.values)
+        axes.plot(row.values, heights, "o", color=colour, alpha=0.75, markersize=5, mew=0, gid="dots")
+    spreads = [f" ± {format_figure(row.std)}" if row.std is not None else "" for row in rows]
+    names = [(row.label, format_figure(row.mean) + spread) for row, spread in zip(rows, spreads, strict=True)]
+    _name_rows(axes, names, bold=[number for number, row in enumerate(rows) if row.best])
+    axes.grid(False)
     told = "; ".join(f"{row.label}: {format_figure(row.mean)}" for row in rows[:10])
-    return _svg(f"{title}. {told}", height + 40, parts)
+    return _svg(axes, f"{title}. {told}")
 
 
 def scatter(title: str, points: Points, x_label: str, y_label: str) -> Markup:
-    """Values against a number, a line through the mean at each number.
+    """Values against a number; through the means a line, with one standard deviation to both sides.
 
     Args:
         title: What is shown.
@@ -165,104 +116,128 @@ def scatter(title: str, points: Points, x_label: str, y_label: str) -> Markup:
         x_label: What x is.
         y_label: What y is.
     """
-    numbers = sorted({px for px, _ in points})
-    log = numbers[0] > 0 and numbers[-1] / numbers[0] >= 50
-    left, right, top, bottom = 52.0, WIDTH - 12.0, 12.0, 192.0
-    x = Scale(*_range(numbers, 0 if log else 0.04), left, right, log)
-    y = Scale(*_range([py for _, py in points]), bottom, top)
-    means = []
-    for number in numbers:
-        here = [py for px, py in points if px == number]
-        means.append((number, sum(here) / len(here)))
-    parts = [_axes(x, y, f"{x_label}{' (logarithmic)' if log else ''}")]
+    by_number: dict[float, list[float]] = {}
+    for x, y in sorted(points):
+        by_number.setdefault(x, []).append(y)
+    numbers, log = list(by_number), _needs_log(list(by_number))
+    means = [sum(values) / len(values) for values in by_number.values()]
+    axes = _new_axes(x=f"{x_label}{' (logarithmic)' if log else ''}")
     if 1 < len(means) < len(points):
-        path = " ".join(f"{x(px):.1f},{y(py):.1f}" for px, py in means)
-        parts.append(tag("polyline", points=path, class_="line s0"))
-    tooltips = len(points) <= MOST_TOOLTIPS
-    parts += [
-        _dot(x(px), y(py), "s1", f"{x_label} {px:g}: {format_figure(py)}" if tooltips else None)
-        for px, py in points
-    ]
-    told = ", ".join(f"{format_figure(py)} at {px:g}" for px, py in means[:10])
-    return _svg(f"{title}. Mean of {y_label}: {told}", 232, parts)
+        spread = [float(np.std(values, ddof=len(values) > 1)) for values in by_number.values()]
+        axes.errorbar(numbers, means, spread, color=BLUE, linewidth=1.5, elinewidth=1)
+    xs, ys = zip(*points, strict=True)
+    axes.plot(xs, ys, "o", color=ORANGE, alpha=0.75, markersize=5, mew=0, gid="dots")
+    if log:
+        axes.set_xscale("log")
+        axes.minorticks_off()
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    told = ", ".join(
+        f"{format_figure(mean)} at {x:g}" for x, mean in list(zip(numbers, means, strict=True))[:10]
+    )
+    return _svg(axes, f"{title}. Mean of {y_label}: {told}")
 
 
 def parallel_coordinates(
-    title: str, axes: Sequence[str], rows: Sequence[tuple[Sequence[float], str]]
+    title: str, names: Sequence[str], rows: Sequence[tuple[Sequence[float], str]]
 ) -> Markup:
     """A line a row through its value on each axis; the better, the stronger its colour.
 
     Args:
         title: What is shown.
-        axes: Names, the objective last.
+        names: Of the axes, the objective last.
         rows: The values on the axes and a label, the best first.
     """
-    width, top, bottom = max(WIDTH, 110 * len(axes)), 34.0, 190.0
-    columns = list(zip(*(values for values, _ in rows), strict=True))
-    scales = []
-    for column in columns:
-        log = min(column) > 0 and max(column) / min(column) >= 50
-        scales.append(Scale(min(column), max(column), bottom, top, log))
-    places = [50 + number * (width - 100) / (len(axes) - 1) for number in range(len(axes))]
-    parts = []
-    for number, (values, label) in reversed(list(enumerate(rows))):  # the best on top
-        ends = zip(places, scales, values, strict=True)
-        path = " ".join(f"{place:.1f},{scale(value):.1f}" for place, scale, value in ends)
-        strength = min(4, 5 * number // len(rows))
-        tooltip = [tag("title", label)] if len(rows) <= MOST_TOOLTIPS else []
-        parts.append(tag("polyline", *tooltip, points=path, class_=f"line q{strength}"))
-    for place, scale, name in zip(places, scales, axes, strict=True):
-        parts.append(tag("line", x1=place, x2=place, y1=top, y2=bottom, class_="axis"))
-        short = tag("text", tag("title", name), _clip(name, 17), x=place, y=14, text_anchor="middle")
-        parts.append(short)
-        for value, y in ((scale.high, top - 6), (scale.low, bottom + 14)):
-            parts.append(tag("text", f"{value:.4g}", x=place, y=y, text_anchor="middle", class_="label"))
-    return _svg(f"{title}. The best: {rows[0][1]}", 212, parts, width)
+    axes = _new_axes(width=max(WIDTH, 1.1 * len(names)), left=0.5, right=0.5, top=0.35)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_axis_off()
+    heights = []
+    columns = zip(*(values for values, _ in rows), strict=True)
+    for place, (name, column) in enumerate(zip(names, columns, strict=True)):
+        values = np.log10(column) if _needs_log(column) else np.array(column)
+        heights.append((values - values.min()) / np.ptp(values) if np.ptp(values) else 0 * values + 0.5)
+        axes.plot([place, place], [0, 1], color=GREY, linewidth=0.8, gid="axis")
+        texts = {1.15: _clip(name, 17), 1.04: f"{max(column):.4g}", -0.1: f"{min(column):.4g}"}
+        for y, text in texts.items():
+            colour = BLACK if y == max(texts) else GREY
+            axes.text(place, y, text, color=colour, fontsize=9, ha="center", parse_math=False)
+    lines = [list(enumerate(row)) for row in zip(*heights, strict=True)]
+    strengths = [(1.0, 0.7, 0.5, 0.35, 0.2)[5 * number // len(rows)] for number in range(len(rows))]
+    # The best on top.
+    axes.add_collection(
+        LineCollection(lines[::-1], colors=BLUE, alpha=strengths[::-1], linewidths=1.5, gid="rows")
+    )
+    return _svg(axes, f"{title}. The best: {rows[0][1]}")
 
 
 def bars(title: str, shares: Sequence[tuple[str, float]]) -> Markup:
     """A bar each, from 0 on, with its name and value above it."""
-    largest = max([share for _, share in shares] + [1e-9])
-    parts = []
-    for number, (name, share) in enumerate(shares):
-        top = 34.0 * number
-        parts.append(tag("text", name, x=10, y=top + 14, class_="row"))
-        parts.append(tag("text", f"{share:.2f}", x=WIDTH - 10, y=top + 14, text_anchor="end"))
-        width = (WIDTH - 20) * share / largest
-        parts.append(tag("rect", x=10, y=top + 19, width=width, height=8, rx=2, class_="bar"))
-    told = ", ".join(f"{name} {share:.2f}" for name, share in shares)
-    return _svg(f"{title}. {told}", 34 * len(shares) + 4, parts)
+    axes = _new_axes(len(shares) * ROW + 0.1, left=0.1, bottom=0.05)
+    for bar in axes.barh(range(len(shares)), [share for _, share in shares], 0.25, color=BLUE):
+        bar.set_gid("bar")
+    _name_rows(axes, [(name, f"{share:.2f}") for name, share in shares])
+    axes.grid(False)
+    axes.set_xticks([])
+    axes.spines["bottom"].set_visible(False)
+    return _svg(axes, f"{title}. {', '.join(f'{name} {value:.2f}' for name, value in shares)}")
 
 
-def _svg(told: str, height: float, parts: Sequence[str], width: float = WIDTH) -> Markup:
-    box = f"0 0 {width:g} {height:g}"
-    wide = "wide" if width > WIDTH else None
-    return tag("svg", *parts, viewBox=box, role="img", aria_label=told, class_=wide)
+def _new_axes(
+    height: float = HEIGHT,
+    width: float = WIDTH,
+    x: str = "",
+    left: float = 0.65,
+    right: float = 0.15,
+    bottom: float = 0.45,
+    top: float = 0.1,
+) -> Axes:
+    """Axes alone in a figure; the margins are fixed, since a browser's font is not matplotlib's."""
+    figure = new_figure(width, height)
+    figure.set_layout_engine("none")
+    figure.patch.set_visible(False)
+    inside = (width - left - right) / width, (height - bottom - top) / height
+    axes = figure.add_axes((left / width, bottom / height, *inside))
+    axes.patch.set_visible(False)
+    style_axes(axes, x=x)
+    axes.xaxis.label.set_parse_math(False)
+    axes.locator_params(nbins=5, steps=STEPS)
+    axes.ticklabel_format(useOffset=False)
+    return axes
 
 
-def _axes(x: Scale, y: Scale, x_label: str) -> Markup:
-    parts = []
-    for value in y.ticks():
-        parts.append(tag("line", x1=x.start, x2=x.end, y1=y(value), y2=y(value), class_="grid"))
-        parts.append(tag("text", f"{value:g}", x=x.start - 6, y=y(value) + 4, text_anchor="end"))
-    for value in x.ticks():
-        if x.high - x.low < 1 or value == int(value) or x.log:
-            parts.append(tag("text", _short(value), x=x(value), y=y.start + 16, text_anchor="middle"))
-    parts.append(tag("line", x1=x.start, x2=x.end, y1=y.start, y2=y.start, class_="axis"))
-    parts.append(tag("text", x_label, x=x.end, y=y.start + 34, text_anchor="end", class_="label"))
-    return tag("g", *parts)
+def _name_rows(axes: Axes, rows: Sequence[tuple[str, str]], bold: Container[int] = ()) -> None:
+    """A name and a figure above each row, row 0 on top."""
+    axes.set_ylim(len(rows) - 0.5, -0.8)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    for number, (name, figure) in enumerate(rows):
+        for text, x, side in ((_clip(name, 38), 0, "left"), (figure, 1, "right")):
+            weight = "bold" if number in bold else "normal"
+            label = axes.text(x, number - 0.25, text, ha=side, weight=weight, fontsize=9, parse_math=False)
+            label.set_transform(axes.get_yaxis_transform())  # across, x is a share of the width
 
 
-def _dot(x: float, y: float, kind: str, tooltip: str | None) -> Markup:
-    inside = [tag("title", tooltip)] if tooltip else []
-    return tag("circle", *inside, cx=x, cy=y, r=3.5, class_=f"dot {kind}")
+def _svg(axes: Axes, told: str) -> Markup:
+    """The figure as an element of a page, with ``told`` for those who do not see it."""
+    figure = axes.figure
+    assert isinstance(figure, Figure)
+    written = io.StringIO()
+    # Ids are hashes of the salt and of what they name, so that charts of one page share none.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": told}):
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        FigureCanvasSVG(figure).print_svg(written, metadata=nothing)  # savefig would draw it twice
+    drawn = written.getvalue().partition("</defs>")[2]  # before it: the head, and style for the whole page
+    for pattern, needed in SURPLUS.items():
+        drawn = re.sub(pattern, needed, drawn)
+    for colour, name in COLOURS.items():
+        drawn = drawn.replace(colour.lower(), f"var(--{name})")
+    width, height = (72 * inches for inches in figure.get_size_inches())
+    kind = "wide" if width > 72 * WIDTH else "chart"
+    head = Markup('<svg class="{}" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">')
+    return head.format(kind, width, height, told) + Markup(drawn)
 
 
-def _range(values: Sequence[float], margin: float = 0.06) -> tuple[float, float]:
-    """Lowest and highest, with a share of their distance to both sides; never the same unless margin is 0."""
-    low, high = min(values), max(values)
-    room = margin * ((high - low) or abs(high) or 1)
-    return low - room, high + room
+def _needs_log(values: Sequence[float]) -> bool:
+    return min(values) > 0 and max(values) / min(values) >= 50
 
 
 def _thinned(points: Points) -> Points:
@@ -271,14 +246,9 @@ def _thinned(points: Points) -> Points:
 
 
 def _course(points: Points) -> str:
-    (_, first), (_, last) = points[0], points[-1]
-    return (
-        format_figure(last) if len(points) == 1 else f"from {format_figure(first)} to {format_figure(last)}"
-    )
-
-
-def _short(value: float) -> str:
-    return f"{value / 1e6:g}M" if value >= 1e6 else f"{value / 1e3:g}k" if value >= 1e4 else f"{value:g}"
+    """Its first and its last value."""
+    first, last = (format_figure(points[at][1]) for at in (0, -1))
+    return last if len(points) == 1 else f"from {first} to {last}"
 
 
 def _clip(text: str, length: int) -> str:

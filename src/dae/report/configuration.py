@@ -1,4 +1,4 @@
-"""A run's config beside the defaults."""
+"""A run's config compared with the defaults."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from dae.keys import leaves
 from dae.sweeps.jobs import read_yaml
 
 ABSENT = "(absent)"
+# The groups of which a run has any number of choices at once, each a node of its own.
+LISTS = ("callbacks", "logger")
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,9 @@ class Row:
 
     Attributes:
         value: As one would type it.
-        default: The same of ``conf/``, or that there is no such key.
-        follows: The key that its default is taken from; None if it has a default of its own.
-        differs: Whether somebody has chosen it: what only follows another key does not count.
+        default: The value in ``conf/``, as one would type it; ``(absent)`` if the key is not there.
+        follows: The key that the default is taken from; None if it has a default of its own.
+        differs: Whether the value was chosen: one that only follows another key does not count.
     """
 
     key: str
@@ -41,7 +43,7 @@ class Row:
 
 
 def config_rows(file: Path) -> list[Row]:
-    """All keys of a ``config.yaml``, then those that only the defaults have; none without a file."""
+    """All keys of a ``config.yaml``, then those that only the defaults have; empty without a file."""
     config = read_yaml(file)
     if not isinstance(config, dict):
         return []
@@ -51,18 +53,33 @@ def config_rows(file: Path) -> list[Row]:
     for key in {**given, **resolved}:
         value, default = given.get(key, ABSENT), resolved.get(key, ABSENT)
         follows = origins.get(key)
-        # A run that did not come so far as to write its own config has Hydra's, with the links in it.
+        # A run that ended before it wrote its own config has Hydra's, in which the links are not resolved.
         moved_along = follows is not None and value in (given.get(follows), f"${{{follows}}}")
         differs = value != default and not moved_along
         found.append(Row(key, _typed(value), _typed(default), follows, differs))
     return found
 
 
+def chosen_rows(rows: list[Row]) -> list[Row]:
+    """The rows that differ; callbacks and loggers that were added or removed are named in a row."""
+    chosen = [row for row in rows if row.differs and row.key.partition(".")[0] not in LISTS]
+    for group in LISTS:
+        nodes = {row: row.key.split(".")[1] for row in rows if row.key.startswith(f"{group}.")}
+        present = {name for row, name in nodes.items() if row.value != ABSENT}
+        default = {name for row, name in nodes.items() if row.default != ABSENT}
+        chosen += [row for row, name in nodes.items() if row.differs and name in present & default]
+        changes = {"added": present - default, "removed": default - present}
+        words = [f"{word}: {', '.join(sorted(names))}" for word, names in changes.items() if names]
+        if words:
+            chosen.append(Row(group, "; ".join(words), ", ".join(sorted(default)), None, True))
+    return chosen
+
+
 @cache
 def default_config() -> tuple[dict[str, Any], dict[str, str]]:
-    """Each key of the config that no override has touched, and the keys that are taken from others.
+    """The config without any override: the value of each key, and the key that a value is taken from.
 
-    Composed by Hydra's loader itself: ``hydra.compose`` would take the place of the job that is running.
+    Composed by Hydra's loader itself: ``hydra.compose`` would replace the global state of a running job.
     """
     version.setbase("1.3")
     loader = ConfigLoaderImpl(create_config_search_path(str(conf_folder())))

@@ -1,4 +1,4 @@
-"""The pictures of a run, inside its page."""
+"""The pictures of a run, embedded in its page."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from dae.report.run_folder import RunFolder
 
 CAPTIONS = {
     "dae/reconstructions.png": "Validation images, the same under the reference noise, and as stage 1 "
-    "reconstructs them. The same images and the same noise in every epoch and every run.",
-    "dae/best_and_worst.png": "The validation images of the lowest and of the highest loss.",
+    "reconstructs them in its last epoch. The same images and the same noise in every epoch and every run.",
+    "dae/best_and_worst.png": "The images with the lowest and with the highest loss; the title says which "
+    "images and which weights.",
     "dae/robustness.png": "How denoising holds at other noise: PSNR and SSIM of the reconstruction, beside "
     "those of the noisy image itself, which is what doing nothing gives.",
     "dae/latent.png": "Test images in the latent, projected on two dimensions.",
     "dae/interpolation.png": "From one image to another in a straight line through the latent.",
     "dae/filters.png": "The filters of the first convolution.",
-    "dae/activations.png": "What each layer makes of one image.",
+    "dae/activations.png": "The activations of each layer for one image.",
     "classifier/confusion.png": "True classes against predicted ones.",
-    "classifier/calibration.png": "How often it is right when it is so sure; ECE is the mean gap.",
+    "classifier/calibration.png": "Accuracy against confidence; ECE is the mean gap between the two.",
     "classifier/mistakes.png": "The mistakes that the classifier was surest of.",
 }
-# Of all pictures of a page, which is to stay below 3 MB.
+# All pictures together, so that a page stays below 3 MB; base64 makes them a third larger.
 MOST_BYTES = 1_800_000
 
 
@@ -36,7 +37,7 @@ class Picture:
 
 
 def embedded_pictures(run: RunFolder) -> Iterator[Picture]:
-    """Those that are there, in the order of the captions."""
+    """The pictures that exist, in the order of ``CAPTIONS``."""
     left = MOST_BYTES
     for name, caption in CAPTIONS.items():
         stage, _, file = name.partition("/")

@@ -1,4 +1,4 @@
-"""What a run folder says, for its page: nothing in it has to be there."""
+"""The content of a run folder, as its page needs it; any file may be missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dae.sweeps.commands import TRAIN, read_hydra_config, rerun_command
 from dae.sweeps.jobs import Job, read_job, read_yaml
 from dae.words import path_from_here, quoted_override
 
-# Enough for a traceback.
+# Enough lines for a traceback.
 LAST_LINES = 40
 
 
@@ -39,12 +39,12 @@ class RunFolder:
 
     @property
     def status(self) -> str:
-        """How it has ended, or ``running``."""
+        """The status in ``result.json``, or ``running``."""
         return str(self.result.get("status", "running"))
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """Of the checkpoint that counts; those of the stages that are through while the run goes on."""
+        """The metrics of the checkpoint that counts; during a run, those of the stages that have ended."""
         found = {}
         for stage in METRICS:
             found.update(read_json(self.folder / stage / "stage.json").get("metrics", {}))
@@ -52,12 +52,12 @@ class RunFolder:
 
     @cached_property
     def run(self) -> dict[str, Any]:
-        """``run.json``; empty if the run did not come so far."""
+        """``run.json``; empty if the run ended before it was written."""
         return read_json(self.folder / "run.json")
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """``config.yaml``, or what Hydra composed if the run did not come so far."""
+        """``config.yaml``, or Hydra's composed config if the run ended before that was written."""
         return read_yaml(self.config_file) or {}
 
     @property
@@ -73,7 +73,7 @@ class RunFolder:
 
     @cached_property
     def job(self) -> Job:
-        """The run as a sweep sees it."""
+        """The run as a job of a sweep."""
         return read_job(self.folder) or Job(self.folder, ())
 
     @property
@@ -82,7 +82,7 @@ class RunFolder:
         return self.hydra.get("mode") == "MULTIRUN"
 
     def stage_folder(self, stage: str) -> Path:
-        """Where a stage was trained: for stage 1 perhaps in the ``stage1/`` of its sweep."""
+        """Where a stage was trained; for stage 1 this may be in the ``stage1/`` of the sweep."""
         shared = self.result.get("shared_from") or read_json(self.folder / stage / "stage.json").get(
             "shared_from"
         )
@@ -91,12 +91,12 @@ class RunFolder:
 
     @cached_property
     def series(self) -> dict[str, Series]:
-        """What each stage that has begun has logged."""
+        """The logged scalars of each stage that has begun."""
         folders = {stage: self.stage_folder(stage) for stage in METRICS}
         return {stage: read_series(folder) for stage, folder in folders.items() if folder.is_dir()}
 
     def tested(self, stage: str) -> dict[str, Any]:
-        """``test.json``: of how many images the test figures are, and the PSNR of each."""
+        """``test.json``: the number of test images, and each metric's value for each of them."""
         return read_json(self.stage_folder(stage) / "test.json")
 
     @property
@@ -108,7 +108,7 @@ class RunFolder:
 
     @property
     def command(self) -> str:
-        """What runs it again, alone."""
+        """The command that runs it again, outside a sweep."""
         if self.in_sweep:
             return rerun_command(self.job, self.hydra)
         return self.run.get("command") or shlex.join([*TRAIN, *config_flags(self.hydra), *self.job.overrides])
@@ -117,9 +117,9 @@ class RunFolder:
         """The command of a run that differs from this one.
 
         Args:
-            words: Overrides that come instead of those for the same keys.
-            without: Keys whose overrides are left out, too.
-            sweep: Whether ``words`` hold several values.
+            words: Overrides that replace those for the same keys.
+            without: Further keys whose overrides are left out.
+            sweep: Whether ``words`` give several values to a key.
         """
         replaced = {*without, *(word.partition("=")[0] for word in words)}
         kept = [text for text in self.job.overrides if text.lstrip("+").partition("=")[0] not in replaced]
@@ -128,11 +128,11 @@ class RunFolder:
         return shlex.join([*TRAIN, *config_flags(self.hydra), *flags, *kept, *words])
 
     def resume(self, *words: str) -> str:
-        """The command that goes on with it."""
+        """The command that resumes it."""
         return " ".join([*TRAIN, quoted_override("resume", path_from_here(self.folder)), *words])
 
     @property
     def advice(self) -> str | None:
-        """The first override that its error proposes."""
+        """The first override that the error proposes; None if there is none."""
         found = re.search(r"\btry ([\w./]+=[^\s,;]+)", self.result.get("error") or "")
         return found.group(1) if found else None

@@ -1,4 +1,4 @@
-"""The page of a run: what was run, how it went, what it learned, how sure one can be, what comes next."""
+"""The page of a run: its record, curves, pictures, test figures with intervals, and further commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dae.report.scalars import Series, scalar_files
 from dae.words import counted, path_from_here, quoted_override
 
 STAGES = {"dae": "Stage 1: the denoising autoencoder", "classifier": "Stage 2: the classifier"}
-# Of the uncommitted changes; all of them are in run.json.
+# Characters of the uncommitted changes; run.json holds all of them.
 MOST_OF_DIFF = 20_000
 
 
@@ -31,8 +31,8 @@ class Figure:
 
     Attributes:
         name: ``stage/split/metric``.
-        interval: 95 % confidence over the test images; None where none can be given.
-        how: Where the interval is from, or why there is none.
+        interval: 95 % confidence interval over the test images; None if there is none.
+        how: The method of the interval, or why there is none.
     """
 
     name: str
@@ -47,11 +47,11 @@ def run_page(folder: Path) -> dict[str, Any]:
     """Everything that ``run.html.jinja`` shows.
 
     Args:
-        folder: Of the run; nothing in it has to be there.
+        folder: The run folder; any file in it may be missing.
     """
     run = RunFolder(folder)
     config = configuration.config_rows(run.config_file)
-    sweep = folder.parent / "multirun.yaml"  # its page is made at the end of the sweep
+    sweep = folder.parent / "multirun.yaml"  # the page of the sweep is written when that ends
     return {
         "run": run,
         "title": f"{folder.name}: {run.status}",
@@ -63,7 +63,8 @@ def run_page(folder: Path) -> dict[str, Any]:
         "charts": {STAGES[stage]: list(stage_charts(run, stage)) for stage in run.series},
         "pictures": list(embedded_pictures(run)),
         "config": config,
-        "chosen": [row for row in config if row.differs],
+        "chosen": configuration.chosen_rows(config),
+        "differing": sum(row.differs for row in config),
         "diff": ((run.run.get("git") or {}).get("diff") or "")[:MOST_OF_DIFF],
         "most_of_diff": MOST_OF_DIFF,
         "apply_diff": _apply_diff(folder),
@@ -72,7 +73,7 @@ def run_page(folder: Path) -> dict[str, Any]:
 
 
 def metric_figures(run: RunFolder, split: str) -> Iterator[Figure]:
-    """The metrics of ``result.json`` on a split, each as it stands there."""
+    """The metrics of ``result.json`` on a split, in its order."""
     objective = run.result.get("objective", {}).get("name")
     for name, value in run.metrics.items():
         stage, part, metric = name.split("/")
@@ -86,15 +87,15 @@ def _interval(
 ) -> tuple[tuple[float, float] | None, str]:
     images = tested.get("images")
     if value is None:
-        return None, "it is no number"
+        return None, "the value is not a number"
     if not images:
-        return None, "how many images were tested is not known"
+        return None, "the number of test images is not known"
     if metric == "accuracy":
         return wilson_interval(round(value * images), images), f"Wilson, {counted(images, 'image')}"
-    each = [psnr for psnr in tested.get(metric, []) if psnr is not None]
+    each = [number for number in tested.get(metric, []) if number is not None]
     if each:
         return bootstrap_interval(each), f"bootstrap, {counted(len(each), 'image')}"
-    return None, f"{counted(images, 'image')}, no single values kept"
+    return None, f"{counted(images, 'image')}, but the value of each was not kept"
 
 
 def stage_charts(run: RunFolder, stage: str) -> Iterator[tuple[str, list[str], Markup]]:
@@ -116,7 +117,7 @@ def stage_charts(run: RunFolder, stage: str) -> Iterator[tuple[str, list[str], M
 
 
 def _counted_epoch(series: Series, stage: str) -> float | None:
-    """The epoch that the result is of: its metrics are logged at its x."""
+    """The epoch of the checkpoint that counts: the x at which its metrics are logged."""
     for name, points in series.items():
         if name.startswith(f"result/{stage}/val/"):
             return points[-1][0]
@@ -124,12 +125,12 @@ def _counted_epoch(series: Series, stage: str) -> float | None:
 
 
 def run_notes(run: RunFolder) -> Iterator[str]:
-    """What is special about the run, a sentence each."""
+    """A sentence for each thing that a reader of the figures must know about the run."""
     config, result = run.config, run.result
     if run.status == "running":
-        yield "The run has not ended, or its process has died without a word: this is as far as it has come."
+        yield "The run has not ended, or its process was killed: this is its state so far."
     if run.status == "pruned":
-        yield "A search has given this run up as not worth going on with, so there is no test."
+        yield "The search has pruned this run, so there is no test."
     stages = _stages(run)
     for stage in stages:
         folder = run.stage_folder(stage)
@@ -150,7 +151,7 @@ def run_notes(run: RunFolder) -> Iterator[str]:
             yield f"{stage} was trained in {result['shared_from']}, which is gone, and its curves with it."
         missing = [m for m in METRICS[stage] if run.metrics.get(f"{stage}/test/{m}", 0) is None]
         if missing:
-            yield f"{stage}: {', '.join(missing)} on the test set came out as no number."
+            yield f"{stage}: {', '.join(missing)} on the test set is not a number."
     if config.get("stage") == "both" and stages == ["classifier"]:
         yield "Stage 1 was skipped: this classifier does not use it."
     data, trainer = config.get("data", {}), config.get("trainer", {})
@@ -160,28 +161,28 @@ def run_notes(run: RunFolder) -> Iterator[str]:
         yield "data.validation=test: nothing was chosen on the test set, so the last epoch counts."
     for key in ("limit", "labels"):
         if data.get(key) is not None:
-            yield f"data.{key}={data[key]}: not all there is to train on was used."
+            yield f"data.{key}={data[key]}: only a part of the training data was used."
     cut = [key for key in trainer if key.startswith("limit_") and trainer[key] not in (None, 1.0)]
     if cut:
         settings = ", ".join(f"trainer.{key}={trainer[key]}" for key in cut)
         yield f"Cut short, so the figures mean little: {settings}."
     for split, absent in run.run.get("absent_classes", {}).items():
-        yield f"No {split} image is of class {', '.join(absent)}, so no {split} figure tells anything of it."
+        yield f"No {split} image is of class {', '.join(absent)}, so no {split} figure covers it."
     if resumed := run.run.get("resumed"):
-        yield f"It was interrupted and went on {counted(len(resumed), 'time')}."
+        yield f"It was interrupted and resumed {counted(len(resumed), 'time')}."
     if (run.run.get("git") or {}).get("diff"):
-        yield "The code had uncommitted changes: the commit alone is not what was run."
+        yield "The code had uncommitted changes: the commit alone does not reproduce the run."
 
 
 def _stages(run: RunFolder) -> list[str]:
-    """The stages that have begun or were asked for, in their order."""
+    """The stages that have begun, or else those that the config asks for, in their order."""
     asked = [run.config["stage"]] if run.config.get("stage") in METRICS else list(METRICS)
     begun = [stage for stage in METRICS if stage in run.series]
     return begun if begun else asked if run.config else []
 
 
 def next_commands(run: RunFolder) -> list[tuple[str, str]]:
-    """What it is for, and the command."""
+    """Commands to go on with, each after what it is for."""
     found, folder, config = [], path_from_here(run.folder), run.config
     ended = run.status in ("completed", "pruned")
     if not ended and run.advice:
@@ -217,7 +218,7 @@ def _apply_diff(folder: Path) -> str:
 
 
 def _longer(run: RunFolder) -> list[str]:
-    """Twice the epochs of the stages whose last epoch is the best, where their schedule admits it."""
+    """Overrides that double the epochs of stages whose last epoch is the best, if the schedule allows it."""
     if run.config.get("data", {}).get("validation") == "test":
         return []
     objective = run.result.get("objective", {})

@@ -1,4 +1,4 @@
-"""The scalars that a stage has logged, read from its TensorBoard event files or ``metrics.csv``."""
+"""The logged scalars of a stage, read from its TensorBoard event files or ``metrics.csv``."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 Points = list[tuple[float, float]]
 Series = dict[str, Points]
 
-# A scalar takes a hundred bytes; pictures, histograms and embeddings are passed over unread.
+# Bytes. A scalar takes about a hundred; pictures, histograms and embeddings are skipped unread.
 LARGEST_SCALAR = 4096
 
 
 def read_series(folder: Path) -> Series:
     """The points of each scalar by their x (epochs, or images seen), ascending; empty if nothing was logged.
 
-    What is no number is left out. Of two values for one x the later counts: a run that has been resumed has
-    done some epochs twice.
+    Values that are not finite are left out. Of two values at one x the later counts: a resumed run may have
+    logged an epoch twice.
 
     Args:
-        folder: Of the stage.
+        folder: The stage's folder.
     """
     found: dict[str, dict[float, float]] = {}
     for file in scalar_files(folder):
@@ -34,7 +34,7 @@ def read_series(folder: Path) -> Series:
 
 
 def scalar_files(folder: Path) -> list[Path]:
-    """Where a stage's scalars are: in TensorBoard's files, else in ``metrics.csv``; none without a logger."""
+    """The files with a stage's scalars: TensorBoard's, else ``metrics.csv``; none without a logger."""
     events = sorted(folder.glob("events.out.tfevents.*"))  # named after the time
     return events or [*folder.glob("metrics.csv")]
 
@@ -52,8 +52,8 @@ def _from_events(file: Path) -> Iterator[tuple[str, float, float]]:
 def _records(file: Path) -> Iterator[bytes]:
     """The small records of a TFRecord file: length (8 bytes), its CRC (4), the record, its CRC (4).
 
-    TensorBoard's own reader computes each CRC in Python, seconds for some pictures. The end of a file that is
-    being written may be half a record.
+    TensorBoard's own reader checks each CRC in Python, which takes seconds for a few pictures. A file that is
+    being written may end with an incomplete record.
     """
     with file.open("rb") as stream:
         while len(head := stream.read(12)) == 12:

@@ -1,4 +1,4 @@
-"""The end of a sweep: its leaderboard on the console, its page, and which jobs have failed."""
+"""The end of a sweep: its leaderboard on the console, its page, and the names of its failed jobs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def close_sweep(sweep_folder: Path, heard: Iterable[str], ended: bool) -> int:
     """Print the leaderboard and name the failed jobs.
 
     Args:
-        sweep_folder: Where the jobs lie, also those that other processes have run.
+        sweep_folder: The folder of the jobs, including those that ran in other processes.
         heard: Names of the jobs that failed in this process.
-        ended: Whether all jobs were run; else the sweep was stopped.
+        ended: Whether all jobs were run; false if the sweep was stopped.
 
     Returns:
         1 if a job of this sweep has failed, else 0.
@@ -29,7 +29,7 @@ def close_sweep(sweep_folder: Path, heard: Iterable[str], ended: bool) -> int:
     if board and board.jobs:
         write_or_warn(write_sweep_report, sweep_folder)
     jobs = _launched(board) if board else []
-    searched = (sweep_folder / "search.md").is_file()  # and has said who is the best
+    searched = (sweep_folder / "search.md").is_file()  # the search has printed its own summary
     if board and board.jobs and not searched:
         print(console_text(board))
     failed = dict.fromkeys(heard, "see its train.log")
@@ -46,6 +46,6 @@ def close_sweep(sweep_folder: Path, heard: Iterable[str], ended: bool) -> int:
 
 
 def _launched(board: Leaderboard) -> list[Job]:
-    """The jobs of the last command. A folder that is continued holds those of earlier ones, too."""
+    """The jobs of the last command; a sweep that is continued also holds those of earlier commands."""
     begun = launch_time(board.folder)
     return [job for job in board.jobs if start_time(job.folder) >= begun]

@@ -1,4 +1,4 @@
-"""The page of a sweep: who leads and by how much, what each key did, the jobs, what to type next."""
+"""The page of a sweep: the leaderboard, the effect of each key, the jobs, the commands to go on with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dae.sweeps.leaderboard_text import count_by_status, headline
 from dae.sweeps.ranking import Group, Leaderboard, mean_std, rank_jobs
 from dae.words import counted
 
-# More would make a chart that nobody reads; the table has them all.
+# More would make an unreadable chart; the table holds all of them.
 MOST_ROWS = 30
 MOST_AXES = 8
 NOT_GIVEN = "(not given)"
@@ -26,11 +26,12 @@ NOT_GIVEN = "(not given)"
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure with its heading."""
+    """A figure with its heading; ``numeric`` is whether it is against all values of a key, as numbers."""
 
     title: str
     caption: str
     svg: Markup
+    numeric: bool = False
 
 
 def sweep_page(folder: Path) -> dict[str, Any]:
@@ -40,6 +41,9 @@ def sweep_page(folder: Path) -> dict[str, Any]:
         folder: Of the sweep.
     """
     board = rank_jobs(folder, read_jobs(folder))
+    spread, charts = _spread(board), [*_keys(board), *_together(board)]
+    if len(board.keys) == 1 and charts:  # both would show the same dots
+        spread, charts = (None, charts) if charts[0].numeric else (spread, [])
     return {
         "board": board,
         "title": f"Sweep {folder.name}",
@@ -48,8 +52,8 @@ def sweep_page(folder: Path) -> dict[str, Any]:
         "tests": _tests(board),
         "places": list(zip(board.ranks, board.groups, strict=True)),
         "cautions": list(cautions(board)),
-        "spread": _spread(board),
-        "charts": [*_keys(board), *_together(board)],
+        "spread": spread,
+        "charts": charts,
         "importance": importance(folder),
         "search": (folder / "search.md").is_file(),
         "jobs": [(job, _link(job)) for job in board.jobs],
@@ -66,7 +70,7 @@ def _tests(board: Leaderboard) -> list[str]:
 
 
 def _link(job: Job) -> str | None:
-    """The page of a job, from that of the sweep; None for a job that is refused or runs."""
+    """The page of a job, relative to that of the sweep; None if it has none."""
     there = (job.folder / "report.html").is_file()
     return f"{quote(job.folder.name)}/report.html" if there else None
 
@@ -78,20 +82,20 @@ def _name(group: Group, board: Leaderboard) -> str:
 
 
 def _short(key: str, keys: list[str]) -> str:
-    """The last word of a key, if no other key ends on it."""
+    """The last word of a key, or the whole key if another one ends with the same word."""
     words = [re.split(r"[./]", other)[-1] for other in keys]
     word = re.split(r"[./]", key)[-1]
     return word if words.count(word) == 1 else key
 
 
 def _spread(board: Leaderboard) -> Chart | None:
-    """The groups below each other, their seeds as dots."""
+    """A row for each group, its seeds as dots."""
     if board.winner is None or board.objective is None:
         return None
     ranked = [group for group in board.groups if group.scored]
     shown = [_dots(_name(group, board), group.scored, group is ranked[0]) for group in ranked[:MOST_ROWS]]
     more = f" The best {MOST_ROWS} of {len(ranked)}." if len(ranked) > MOST_ROWS else ""
-    caption = f"A dot a seed, the bar their mean, the line one sample standard deviation to each side.{more}"
+    caption = f"A dot is a seed, the bar the mean, the line one standard deviation to each side.{more}"
     title = "Mean and spread over seeds"
     return Chart(title, caption, dot_chart(title, shown, board.objective.name))
 
@@ -118,7 +122,7 @@ def _keys(board: Leaderboard) -> list[Chart]:
         for job in jobs:
             by_value.setdefault(job.values.get(key, NOT_GIVEN), []).append(job)
         title = f"{board.objective.name} against {key}"
-        others = "; the other keys vary, too" if len(board.keys) > 1 else ""
+        others = "; the other keys vary as well" if len(board.keys) > 1 else ""
         numbers = {value: _number(value) for value in by_value if value != NOT_GIVEN}
         if len(by_value) < 2:
             continue
@@ -127,12 +131,16 @@ def _keys(board: Leaderboard) -> list[Chart]:
             svg = scatter(title, points, key, board.objective.name)  # type: ignore[arg-type]
             lacking = len(jobs) - len(points)
             left_out = f"; without it, and left out: {counted(lacking, 'job')}" if lacking else ""
-            found.append(Chart(title, f"A dot a job, a line through the means{others}{left_out}.", svg))
+            spread = "the line through the means has one standard deviation to each side"
+            caption = f"A dot is a job, {spread}{others}{left_out}."
+            found.append(Chart(title, caption, svg, numeric=not lacking))
         else:
             rows = [_dots(value, members) for value, members in by_value.items()]
             rows.sort(key=lambda row: row.mean, reverse=board.objective.mode == "max")
             rows = rows[:MOST_ROWS]
-            caption = f"A dot a job, the bar their mean, the line one standard deviation{others}."
+            caption = (
+                f"A dot is a job, the bar the mean, the line one standard deviation to each side{others}."
+            )
             found.append(Chart(title, caption, dot_chart(title, rows, board.objective.name)))
     return found
 
@@ -149,15 +157,15 @@ def _together(board: Leaderboard) -> list[Chart]:
     for group in ranked:
         values = [_number(group.jobs[0].values.get(key, "")) for key in keys]
         numbers = [value for value in [*values, group.mean] if value is not None]
-        if len(numbers) == len(keys) + 1:  # a key that some jobs lack has no place for them
+        if len(numbers) == len(keys) + 1:  # a job without one of the keys has no place on its axis
             rows.append((numbers, _name(group, board)))
     if board.objective is None or len(keys) < 2 or len(rows) < 2:
         return []
     title = "All numeric keys together"
     lacking = len(ranked) - len(rows)
-    left_out = f" {lacking} without all of these keys are left out." if lacking else ""
+    left_out = f" {counted(lacking, 'row')} without all of these keys left out." if lacking else ""
     caption = (
-        f"A line a row of the leaderboard; the better its {board.objective.name}, the stronger.{left_out}"
+        f"A line is a row of the leaderboard: the better its {board.objective.name}, the stronger.{left_out}"
     )
     axes = [_short(key, keys) for key in keys] + [board.objective.name.rpartition("/")[2]]
     return [Chart(title, caption, parallel_coordinates(title, axes, rows))]
@@ -171,10 +179,10 @@ def _number(text: str) -> float | None:
 
 
 def importance(folder: Path) -> Chart | str | None:
-    """How much each key mattered, as the search itself has told in ``search.md``.
+    """How much each key mattered, as the search has written it to ``search.md``.
 
     Returns:
-        Its words where they hold no figures; None for a sweep that is no search.
+        The search's sentence if it holds no numbers; None for a sweep that is not a search.
     """
     file = folder / "search.md"
     line = re.search(r"^Importance: (.*)$", file.read_text(), re.MULTILINE) if file.is_file() else None

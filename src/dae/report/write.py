@@ -1,6 +1,7 @@
-"""Writes ``report.html`` into the folder of a run or of a sweep, from what lies there alone.
+"""Writes ``report.html`` into the folder of a run or of a sweep, from the files in that folder alone.
 
-Jinja2 and what fills the pages are imported when the first page is written: ``train.py --help`` is without.
+Jinja2 and the modules behind the pages are imported when the first page is written, so that
+``train.py --help`` does not load them.
 """
 
 from __future__ import annotations
@@ -21,28 +22,28 @@ log = logging.getLogger(__name__)
 
 
 def write_run_report(folder: Path) -> Path:
-    """Write the page of a run, however it has ended; one that still runs has one, too."""
+    """Write the page of a run, whether it has ended or not."""
     from dae.report.run_page import run_page
 
     return _write(folder, "run.html.jinja", run_page(folder))
 
 
 def write_sweep_report(folder: Path) -> Path:
-    """Write the page of a sweep, as far as it has come."""
+    """Write the page of a sweep, whether it has ended or not."""
     from dae.report.sweep_page import sweep_page
 
     return _write(folder, "sweep.html.jinja", sweep_page(folder))
 
 
 def page_is_outdated(folder: Path) -> bool:
-    """Whether a run has ended since its page was made."""
+    """Whether a run has ended since its page was written."""
     result, page = folder / "result.json", folder / "report.html"
     made = page.stat().st_mtime_ns if page.is_file() else 0
     return result.is_file() and result.stat().st_mtime_ns > made
 
 
 def write_or_warn(write: Callable[[Path], Path], folder: Path) -> None:
-    """Write a page if it can be done: what is told about a run is not worth the run."""
+    """Write a page; a failure is only a warning, since no run should be lost to its report."""
     try:
         write(folder)
     except Exception as error:
@@ -59,7 +60,7 @@ def _write(folder: Path, template: str, content: dict[str, Any]) -> Path:
 
 @cache
 def templates() -> Environment:
-    """The templates beside this file; whatever is put into them is escaped."""
+    """The templates beside this file, with everything that is inserted escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     from dae.words import format_duration, format_figure
@@ -71,5 +72,5 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(figure=format_figure, seconds=format_duration, counted=counted)
+    environment.filters.update(counted=counted, figure=format_figure, seconds=format_duration)
     return environment

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from dae.sweeps.ranking import Leaderboard
-from dae.words import counted
+from dae.sweeps.ranking import Group, Leaderboard
+from dae.words import counted, format_figure
 
 # Keys that decide which images the metrics are measured on (``data`` is the group), and metrics that are
 # measured under the reference noise.
@@ -14,7 +14,7 @@ UNDER_REFERENCE_NOISE = ("noisy_loss", "psnr", "ssim")
 
 
 def cautions(board: Leaderboard) -> Iterator[str]:
-    """One sentence or two for each reason to be careful with the ranking of a sweep."""
+    """For each reason to be careful with the ranking of a sweep, what it is and what would help."""
     if board.objective is None:
         return
     yield from _other_objectives(board)
@@ -40,6 +40,22 @@ def cautions(board: Leaderboard) -> Iterator[str]:
         yield (
             "one seed each: a difference that is smaller than the spread over seeds says nothing; "
             "add seed=0,1,2"
+        )
+    elif len(ranked) > 1:
+        yield from _overlap(ranked[:2])
+
+
+def _overlap(groups: Sequence[Group]) -> Iterator[str]:
+    """A sentence if the ranges of two groups over their seeds overlap or touch."""
+    seeds = [[job.value for job in group.scored if job.value is not None] for group in groups]
+    spans = [(min(values), max(values)) for values in seeds]
+    (low, high), (other_low, other_high) = spans
+    if low <= other_high and other_low <= high:
+        ranges = " and ".join(f"{format_figure(low)} to {format_figure(high)}" for low, high in spans)
+        more = ",".join(str(seed) for seed in range(2 * max(map(len, seeds)) + 1))
+        yield (
+            f"over their seeds the best two overlap ({ranges}), so which is better may be luck; "
+            f"add seed={more}"
         )
 
 
