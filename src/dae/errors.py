@@ -57,7 +57,7 @@ class ConfigError(UserError):
 
 
 def raise_problems(problems: Iterable[Problem]) -> None:
-    """Refuse the command if there are any."""
+    """Raise a ``ConfigError`` if there are any problems."""
     found = list(problems)
     if found:
         raise ConfigError(found)

@@ -1,4 +1,4 @@
-"""A config as the full paths of its keys."""
+"""A config as a list of full key paths and values."""
 
 from __future__ import annotations
 

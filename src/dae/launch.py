@@ -207,7 +207,7 @@ def _accept_own_presets() -> None:
 
 
 def _trial(sweeper: DictConfig) -> Trial | None:
-    """The trial of a search that this job is."""
+    """The trial of the search that this job belongs to; None outside of a search."""
     if sweeper.get("trial") is None:
         return None
     from dae.search.study import attach_trial
@@ -233,6 +233,6 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def register_resolvers() -> None:
-    """What ``conf/train.yaml`` names its folders with."""
+    """Register the resolvers by which ``conf/train.yaml`` names folders."""
     OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)
     OmegaConf.register_new_resolver("suffix", lambda name: f"-{name}" if name else "", replace=True)

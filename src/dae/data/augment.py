@@ -1,4 +1,4 @@
-"""Training images, moved."""
+"""Augmentation of training images."""
 
 from __future__ import annotations
 

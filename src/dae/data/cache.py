@@ -39,7 +39,7 @@ class ImageCache:
         self.shape = shape
 
     def find(self) -> StoredImages | None:
-        """The images, if they are there."""
+        """The images if the cache holds them."""
         if not self.path.exists():
             return None
         try:
@@ -50,7 +50,7 @@ class ImageCache:
         return stored if stored.shape == self.shape else None
 
     def writable(self) -> OSError | None:
-        """Why nothing can be written here, if so."""
+        """The error that keeps the cache from being written; None if it can be."""
         try:
             self.folder.mkdir(exist_ok=True)
             trial = self._temporary()

@@ -1,4 +1,4 @@
-"""Stage 2's data: what the frozen blocks make of the images, computed once."""
+"""The data of stage 2: the output of the frozen blocks for each image, computed once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Layout:
 
     @classmethod
     def of(cls, features: Tensor) -> Layout:
-        """That of features (N, *shape)."""
+        """The layout of features (N, *shape)."""
         strides = features.stride()[1:]
         order = sorted(range(len(strides)), key=lambda dimension: -strides[dimension])
         return cls(features.shape[1:], tuple(order), features.dtype)
@@ -43,7 +43,7 @@ class Layout:
         return features.permute(0, *(dimension + 1 for dimension in self.order)).flatten(1)
 
     def features(self, rows: Tensor) -> Tensor:
-        """The way back, a view."""
+        """A view of rows (N, numbers) as features (N, *shape)."""
         sides = [self.shape[dimension] for dimension in self.order]
         places = sorted(range(len(self.order)), key=self.order.__getitem__)
         return rows.unflatten(1, sides).permute(0, *(place + 1 for place in places))
@@ -87,12 +87,12 @@ class FeatureDataModule(ImageDataModule):
 
     @cached_property
     def layout(self) -> Layout:
-        """That of the features of two blank images."""
+        """The layout of the features, found by computing those of two blank images."""
         blank = torch.zeros(2, self.channels, self.image_size, self.image_size, device=self.device())
         return Layout.of(self._features(blank))
 
     def ready(self, split: Split) -> Split:
-        """The split with features for images, or as it is."""
+        """The split with features instead of images, or with images where features are not kept."""
         moving = self.augment and split is self.train
         if moving or not self.kept:
             return super().ready(split)
@@ -104,7 +104,7 @@ class FeatureDataModule(ImageDataModule):
         return self.computed[id(split)]
 
     def on_after_batch_transfer(self, batch: Any, dataloader_index: int) -> Any:
-        """Kept rows, or bytes, to features."""
+        """Turn a batch of kept rows, or of images as bytes, into features."""
         inputs, labels = batch
         if inputs.dtype != torch.uint8:
             return self.layout.features(inputs), labels
@@ -128,7 +128,7 @@ class FeatureDataModule(ImageDataModule):
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can still be had on the device."""
+    """Bytes of memory that are free on the device."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     meminfo = Path("/proc/meminfo")

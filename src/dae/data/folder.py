@@ -1,4 +1,4 @@
-"""A folder of images: what is in it, and its pixels, decoded once."""
+"""A folder of images: its files and classes, and its pixels, which are decoded once."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _joined(pieces: Iterator[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _watched(pieces: Iterator[np.ndarray], total: int) -> Iterator[np.ndarray]:
-    """The same, with a bar on a terminal."""
+    """The pieces, with a progress bar on a terminal."""
     from rich.console import Console
     from rich.progress import Progress
 

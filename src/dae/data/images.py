@@ -202,29 +202,29 @@ class ImageDataModule(LightningDataModule):
         return view
 
     def device(self) -> torch.device:
-        """Where the fit computes; the CPU outside of one."""
+        """The device of the fit that uses the data, the CPU outside of a fit."""
         return self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
 
     def ready(self, split: Split) -> Split:
-        """The split as batches are drawn from it: whole, on the device; or in its file."""
+        """The split to draw batches from: moved to the device as a whole, or left in its file."""
         return split.to(self.device())
 
     def train_dataloader(self) -> Batches:
-        """Shuffled, the last batch as small as it comes."""
+        """Training batches in a random order; the last one may be smaller."""
         trainer = self.trainer
         share = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
         return Batches(self.ready(self.train), self.batch_size, True, *share)
 
     def val_dataloader(self) -> Batches:
-        """In their order; all of them in each process, so that the reference noise is that of every run."""
+        """Validation batches in the order of the set; each process has all, so that the noise is the same."""
         return Batches(self.ready(self.val), EVALUATION_BATCH_SIZE, shuffle=False)
 
     def test_dataloader(self) -> Batches:
-        """In their order."""
+        """Test batches in the order of the set."""
         return Batches(self.ready(self.test), EVALUATION_BATCH_SIZE, shuffle=False)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """To where they mostly are already: Lightning's own way searches a batch for tensors."""
+        """Move a batch, which is mostly there already; Lightning's own way would search it for tensors."""
         images, labels = batch
         return images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 

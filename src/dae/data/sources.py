@@ -1,4 +1,4 @@
-"""A name -> uint8 images and labels.
+"""From the name of a data set to its uint8 images and labels.
 
 To add a data set: a function like those below, its name in ``SOURCES``, a file in ``conf/data``.
 """
@@ -32,7 +32,7 @@ class Split:
     labels: Tensor
 
     def chosen(self, indices: Tensor) -> Split:
-        """Those images, in their order."""
+        """The split that holds only these images, in this order."""
         if isinstance(self.images, StoredImages):
             return Split(self.images.chosen(indices), self.labels[indices])
         return Split(self.images[indices], self.labels[indices])
@@ -58,7 +58,7 @@ class Split:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """A data set: what may be trained on, and the test set, which stays the test set."""
+    """A data set with the division into training and test images that its authors gave it."""
 
     train: Split
     test: Split
@@ -107,7 +107,7 @@ def torchvision_idx(name: str, root: Path, image_size: int, channels: int) -> Im
 
 
 def _idx_file(folder: Path, file: str, md5: str) -> Path | None:
-    """The whole gz file, else the unpacked one, else None."""
+    """The gz file if its md5 sum is right, else the unpacked file, else None."""
     packed, unpacked = folder / file, folder / file.removesuffix(".gz")
     if packed.is_file() and _md5(packed) == md5:
         return packed

@@ -14,7 +14,7 @@ from dae.errors import UserError
 
 
 class StoredImages:
-    """Images (N, C, H, W) in uint8: of a tensor's ways the few that batches are drawn with, each reading.
+    """Images (N, C, H, W) in uint8, with the few operations of a tensor that batches are drawn with.
 
     The file is held open, so that its images can be had even if another process deletes it. It is read by
     position: pages of a memory map would count as memory of the process once they are touched, up to the
@@ -51,7 +51,7 @@ class StoredImages:
         return len(self.rows)
 
     def chosen(self, indices: Tensor) -> StoredImages:
-        """Those images (N,), in their order; nothing is read."""
+        """The images of these indices (N,), in this order; nothing is read yet."""
         view = object.__new__(StoredImages)
         vars(view).update(vars(self), rows=self.rows[indices])
         return view
@@ -71,7 +71,7 @@ class StoredImages:
         return torch.from_numpy(images)
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
-        """Read those images; ``dim`` is 0."""
+        """Read the images of these indices; ``dim`` is 0."""
         assert dim == 0
         return self[index]
 

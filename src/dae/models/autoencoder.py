@@ -78,11 +78,11 @@ class DenoisingAutoencoder(LightningModule):
         return loss
 
     def on_train_epoch_end(self) -> None:
-        """Log what was gathered."""
+        """Log the metrics of the epoch's training."""
         log_epoch(self, "train", self.trained)
 
     def on_validation_epoch_start(self) -> None:
-        """Begin the reference noise anew."""
+        """Seed the reference noise, so that each evaluation draws the same."""
         self.generator = torch.Generator(self.device).manual_seed(
             derive_seed("reference noise", self.noise_seed)
         )
@@ -105,7 +105,7 @@ class DenoisingAutoencoder(LightningModule):
         return {"noisy": noisy, "logits": noisy_logits}
 
     def on_validation_epoch_end(self) -> None:
-        """Log what was measured."""
+        """Log the metrics of the validation."""
         log_epoch(self, "val", self.evaluated)
 
     on_test_epoch_start = on_validation_epoch_start
@@ -117,5 +117,5 @@ class DenoisingAutoencoder(LightningModule):
         log_epoch(self, "test", self.evaluated)
 
     def configure_optimizers(self) -> Any:
-        """See ``optimization.configure``."""
+        """See ``optimization.configure_optimizer``."""
         return configure_optimizer(self, self.optimizer_factory, self.schedule_factory)

@@ -73,7 +73,7 @@ class EncoderClassifier(LightningModule):
         self.train()
 
     def train(self, mode: bool = True) -> EncoderClassifier:
-        """Switch to training mode, all but what is frozen."""
+        """Switch the trained blocks and the head; what is frozen stays in evaluation mode."""
         super().train(mode)
         self.encoder.eval()
         for block in self.trained_blocks:
@@ -114,7 +114,7 @@ class EncoderClassifier(LightningModule):
         return loss
 
     def on_train_epoch_end(self) -> None:
-        """Log what was gathered."""
+        """Log the metrics of the epoch's training."""
         log_epoch(self, "train", self.trained)
 
     def validation_step(self, batch: Batch, batch_index: int) -> Tensor:
@@ -126,7 +126,7 @@ class EncoderClassifier(LightningModule):
         return logits
 
     def on_validation_epoch_end(self) -> None:
-        """Log what was measured."""
+        """Log the metrics of the validation."""
         log_epoch(self, "val", self.evaluated)
 
     test_step = validation_step
@@ -137,5 +137,5 @@ class EncoderClassifier(LightningModule):
         log_epoch(self, "test", self.evaluated)
 
     def configure_optimizers(self) -> Any:
-        """See ``optimization.configure``."""
+        """See ``optimization.configure_optimizer``."""
         return configure_optimizer(self, self.optimizer_factory, self.schedule_factory)

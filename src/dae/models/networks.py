@@ -74,7 +74,7 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """The way back: three times a convolution and a nearest-neighbour x2 upsampling, then the image.
+    """Three times a convolution and a nearest-neighbour x2 upsampling, then a convolution to the image.
 
     (N, widths[2], ceil(S/8), ceil(S/8)) -> logits (N, out_channels, S, S). A side S with S % 8 == 4, like
     28, has been rounded up on its way down (7 -> 4), so its third convolution is 'valid' (16 -> 14);

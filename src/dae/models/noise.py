@@ -41,7 +41,7 @@ class Dropout(Noise):
         self.p = p
 
     def corrupt(self, images: Tensor, generator: Generator | None = None) -> Tensor:
-        """See the class."""
+        """Corrupt as the class says."""
         return images * _draw(images, 1 - self.p, generator).div_(1 - self.p)
 
 
@@ -53,7 +53,7 @@ class Mask(Noise):
         self.p = p
 
     def corrupt(self, images: Tensor, generator: Generator | None = None) -> Tensor:
-        """See the class."""
+        """Corrupt as the class says."""
         return images * _draw(images, 1 - self.p, generator)
 
 
@@ -65,7 +65,7 @@ class Gaussian(Noise):
         self.std = std
 
     def corrupt(self, images: Tensor, generator: Generator | None = None) -> Tensor:
-        """See the class."""
+        """Corrupt as the class says."""
         noise = torch.empty_like(images).normal_(0, 1, generator=generator)
         return (images + self.std * noise).clamp_(0, 1)
 
@@ -78,7 +78,7 @@ class SaltPepper(Noise):
         self.p = p
 
     def corrupt(self, images: Tensor, generator: Generator | None = None) -> Tensor:
-        """See the class."""
+        """Corrupt as the class says."""
         draw = torch.empty_like(images).uniform_(0, 1, generator=generator)
         return images.masked_fill(draw < self.p, 0).masked_fill(draw < self.p / 2, 1)
 
@@ -94,7 +94,7 @@ class Block(Noise):
         self.size = size
 
     def corrupt(self, images: Tensor, generator: Generator | None = None) -> Tensor:
-        """See the class."""
+        """Corrupt as the class says."""
         count, _, height, width = images.shape
         device = images.device
 
@@ -112,5 +112,5 @@ class NoNoise(Noise):
     """The image itself: a plain autoencoder."""
 
     def corrupt(self, images: Tensor, generator: Generator | None = None) -> Tensor:
-        """See the class."""
+        """Corrupt as the class says."""
         return images

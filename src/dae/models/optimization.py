@@ -19,7 +19,7 @@ ScheduleFactory = Callable[[Optimizer, int], LRScheduler | None]
 
 
 def constant(optimizer: Optimizer, total_steps: int) -> None:
-    """The optimizer's own learning rate, from the first step to the last: nothing to be done at a step."""
+    """Keep the optimizer's own learning rate from the first step to the last."""
 
 
 def one_cycle(

@@ -1,4 +1,4 @@
-"""Structural similarity, as matrix products."""
+"""Structural similarity (SSIM), computed by matrix products."""
 
 from __future__ import annotations
 

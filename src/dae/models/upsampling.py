@@ -1,4 +1,4 @@
-"""Upsampling and convolution in one, at the low resolution."""
+"""Upsampling and convolution as one operation at the low resolution."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class UpsampledConv(nn.Conv2d):
         self.register_buffer("taps", _KERNELS, persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Double the side."""
+        """Upsample and convolve."""
         assert self.bias is not None
         channels = self.weight.shape[:2]
         # One matrix product; an einsum over the phases would take half a millisecond of calls.

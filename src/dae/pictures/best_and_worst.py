@@ -1,4 +1,4 @@
-"""Where denoising succeeds and where it fails."""
+"""The images that stage 1 reconstructs best and worst."""
 
 from __future__ import annotations
 

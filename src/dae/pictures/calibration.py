@@ -1,4 +1,4 @@
-"""Whether a classifier is right as often as it says."""
+"""Calibration: does the confidence of a classifier equal its accuracy?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which classes are taken for which others."""
+"""The confusion matrix of a classifier."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Confusion(Predictions):
 
 
 def split_key(words: str) -> str:
-    """As in the names of metrics."""
+    """The name of the split as metrics spell it."""
     return "val" if words == "validation" else words
 
 

@@ -1,4 +1,4 @@
-"""The training curve within an epoch."""
+"""Training loss and learning rate within an epoch."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
 
 
 def figure_pixels(figure: Figure) -> Tensor:
-    """The figure as a picture (3, height, width) in uint8."""
+    """The pixels of a figure, (3, height, width) in uint8."""
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()

@@ -1,4 +1,4 @@
-"""What the encoder keeps."""
+"""Pictures of the latent space, and its units that carry no information."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Latent(Watcher):
         self.every_n_epochs = every_n_epochs
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw ``latent.png``, count the units."""
+        """Draw ``latent.png`` and count the dead units."""
         if isinstance(pl_module, DenoisingAutoencoder) and is_due(trainer, self.every_n_epochs):
             images, labels = self.inputs(trainer)
             self.show(
@@ -93,14 +93,14 @@ class Latent(Watcher):
                 )
 
     def inputs(self, trainer: Trainer) -> tuple[Tensor, Tensor]:
-        """Images and labels."""
+        """The images to encode, and their labels."""
         split = evaluated_split(trainer)[1]
         return bytes_to_floats(split.images[: self.images]), split.labels[: self.images]
 
     def show(
         self, trainer: Trainer, module: LightningModule, latents: Tensor, labels: Tensor, final: bool = False
     ) -> str:
-        """Picture, text and scalars; what is to be said of the units in words."""
+        """Publish picture, text and scalars; returns the text about dead and saturated units."""
         classes = class_names(trainer)
         dead, same = dead_units(latents), saturated_units(latents)
         said = describe_units(dead, same)
@@ -140,7 +140,7 @@ def unit_names(mask: Tensor) -> list[str]:
 
 
 def describe_units(dead: Tensor, saturated: Tensor) -> str:
-    """What is special about the units; nothing if nothing is."""
+    """Which units are dead or saturated, in words; an empty text if none is."""
     parts = []
     for mask, what in (
         (dead, "dead (0 for each image)"),
@@ -166,7 +166,7 @@ def principal_axes(points: Tensor) -> tuple[Tensor, float]:
 
 
 def flat_rows(points: Tensor, umap: bool) -> tuple[Tensor, str]:
-    """Points (N, D) in two dimensions, and how they came there."""
+    """Points (N, D) projected to (N, 2), and the name of the projection."""
     if umap and importlib.util.find_spec("umap") and len(points) > 15:
         log.info("UMAP of %d latents, which may take a minute", len(points))
         module: Any = importlib.import_module("umap")
@@ -241,6 +241,6 @@ def interpolations(
 
 
 def sprites(images: Tensor) -> Tensor:
-    """The images, small enough for all of them to be one."""
+    """The images, small enough for all of them to fit into one sprite."""
     small = images.shape[-1] <= SPRITE
     return images if small else F.interpolate(images, (SPRITE, SPRITE), mode="area")

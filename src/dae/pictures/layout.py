@@ -19,7 +19,7 @@ class Layout(Watcher):
     """Training and validation of a metric in one chart, all layers in one, all classes in one."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write it once; TensorBoard joins those of all runs."""
+        """Write the layout; TensorBoard joins those of all runs."""
         stage = str(pl_module.stage)
         charts = {stage: custom_scalars(stage)}
         if isinstance(pl_module, DenoisingAutoencoder):

@@ -1,4 +1,4 @@
-"""The images on which a classifier is most sure and wrong."""
+"""The most confident mistakes of a classifier."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Mistakes(Predictions):
         self.count = count
 
     def show(self, trainer: Trainer, module: LightningModule, probabilities: Tensor, labels: Tensor) -> None:
-        """Draw."""
+        """Draw the mistakes."""
         classes = class_names(trainer)
         confidence, predicted = probabilities.max(1)
         worst = most_confident(confidence, predicted != labels, self.count)

@@ -1,4 +1,4 @@
-"""How the weights move."""
+"""Gradient norms, update-to-weight ratios and histograms of the weights."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Optimisation(Watcher):
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        """Keep what the step will change."""
+        """Keep a copy of the weights that the step will change."""
         if (trainer.global_step + 1) % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
         trained = dict(trained_parameters(pl_module))
@@ -56,7 +56,7 @@ class Optimisation(Watcher):
                 log_histograms(writer, pl_module, epochs_done(trainer))
 
     def log_point(self, trainer: Trainer, module: LightningModule, images: int) -> None:
-        """Norms and ratios, against the images seen."""
+        """Log norms and ratios against the images seen."""
         after = dict(trained_parameters(module))
         updates = parameter_norms(
             {name: after[name].detach() - before for name, before in self.before.items()}
@@ -73,7 +73,7 @@ class Optimisation(Watcher):
 
 
 def log_histograms(writer: SummaryWriter, module: LightningModule, epoch: int) -> None:
-    """Of weights and gradients of what is trained."""
+    """Log histograms of the trained weights and of their gradients."""
     for name, parameter in trained_parameters(module):
         for kind, values in (("weights", parameter.detach()), ("gradients", parameter.grad)):
             # Torch's bins end at 1e20, and there is none for what is no number.
@@ -84,7 +84,7 @@ def log_histograms(writer: SummaryWriter, module: LightningModule, epoch: int) -
 
 
 def trained_parameters(module: LightningModule) -> Iterable[tuple[str, torch.nn.Parameter]]:
-    """Those that a step changes, with their names."""
+    """Names and values of the parameters that are trained."""
     return ((name, p) for name, p in module.named_parameters() if p.requires_grad)
 
 

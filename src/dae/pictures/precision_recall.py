@@ -1,4 +1,4 @@
-"""Precision against recall of each class."""
+"""Precision-recall curves of each class."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PrecisionRecall(Predictions):
     """
 
     def show(self, trainer: Trainer, module: LightningModule, probabilities: Tensor, labels: Tensor) -> None:
-        """Log."""
+        """Log the curves."""
         classes = class_names(trainer)
         probabilities = probabilities.nan_to_num(0.0)
         for writer in tensorboard_writers(trainer):

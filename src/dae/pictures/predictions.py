@@ -1,4 +1,4 @@
-"""What a classifier says of the images that it is validated or tested on."""
+"""Gathers the predictions of a validation or of the test."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Predictions(Watcher):
         self.labels: list[Tensor] = []
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin anew."""
+        """Drop the predictions of the last evaluation."""
         self.logits, self.labels = [], []
 
     def on_validation_batch_end(
@@ -40,13 +40,13 @@ class Predictions(Watcher):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the batch's, where they are."""
+        """Keep the predictions of the batch on their device."""
         if isinstance(pl_module, EncoderClassifier) and is_due(trainer, self.every_n_epochs):
             self.logits.append(outputs)
             self.labels.append(batch[1])
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Hand over."""
+        """Pass all predictions to ``show``."""
         if self.logits:
             probabilities = torch.cat(self.logits).softmax(1).cpu()
             self.show(trainer, pl_module, probabilities, torch.cat(self.labels).cpu())

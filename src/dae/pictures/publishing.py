@@ -35,7 +35,7 @@ def images_seen(trainer: Trainer, batch_idx: int) -> int:
 
 
 def tensorboard_writers(trainer: Trainer) -> list[SummaryWriter]:
-    """Those of TensorBoard; none with another logger."""
+    """The writers of all TensorBoard loggers; empty if there is none."""
     return [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
 
 
@@ -62,19 +62,19 @@ def evaluated_split(trainer: Trainer) -> tuple[str, Split]:
 
 
 def class_names(trainer: Trainer) -> list[str]:
-    """The classes as pictures and tags call them."""
+    """Names of the classes, short enough for pictures and tags."""
     return short_names(trainer.datamodule.classes)  # type: ignore[attr-defined]
 
 
 def images_and_epoch(trainer: Trainer) -> str:
-    """Of which images and which weights, for a title."""
+    """Which images are evaluated with which weights, for a title."""
     split, _ = evaluated_split(trainer)
     weights = f"epoch {epochs_done(trainer)}" if trainer.state.fn == "fit" else "checkpoint that counts"
     return f"{split} images ({weights})"
 
 
 def bytes_to_floats(images: Tensor) -> Tensor:
-    """Bytes to [0, 1]."""
+    """Images in uint8 as floats in [0, 1]."""
     return images.float().div(255)
 
 

@@ -40,7 +40,7 @@ class Reconstructions(Watcher):
             self.show(trainer, pl_module)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Show also what a fit that diverged has come to."""
+        """Show what a fit that diverged has come to as well."""
         if isinstance(pl_module, DenoisingAutoencoder) and isinstance(exception, UserError):
             pl_module.eval()
             self.show(trainer, pl_module, title=str(exception).splitlines()[0])

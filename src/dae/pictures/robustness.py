@@ -1,4 +1,4 @@
-"""How denoising holds at other noise than the trained one."""
+"""How denoising holds under other noise than it was trained with."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Kind:
 
     @property
     def name(self) -> str:
-        """In words, as in ``conf/dae/noise``."""
+        """The name of its file in ``conf/dae/noise``."""
         return "".join(f"_{c.lower()}" if c.isupper() else c for c in self.noise.__name__)[1:]
 
     @property
@@ -139,7 +139,7 @@ def noisy_images(kind: Kind, level: float, clean: Tensor, seed: int) -> Tensor:
 
 
 def measure(module: DenoisingAutoencoder, kind: Kind, clean: Tensor) -> Curve:
-    """One kind at all its levels."""
+    """Measure one kind of noise at all its levels."""
     reconstructed, untouched = [], []
     for level in kind.levels:
         noisy = noisy_images(kind, level, clean, module.noise_seed)

@@ -1,4 +1,4 @@
-"""How fast a stage trains, and what it takes."""
+"""Images a second, time spent on data, and peak memory of a stage."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Throughput(Watcher):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """The batch is there."""
+        """Count the time that was spent waiting for the batch."""
         self.epoch_waiting += time.perf_counter() - self.waits_since
         self.epoch_images += len(batch[1]) * trainer.world_size
 
@@ -45,7 +45,7 @@ class Throughput(Watcher):
         self.waits_since = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the epoch."""
+        """Log the figures of the epoch."""
         seconds = self.waits_since - self.epoch_started
         self.images += self.epoch_images
         self.training += seconds
@@ -60,7 +60,7 @@ class Throughput(Watcher):
             logger.log_metrics(values, step=trainer.current_epoch + 1)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say it in one line."""
+        """Log one line for the whole fit."""
         if not self.images:
             return
         speed = f"{self.images / self.training:,.0f} images a second"

@@ -1,4 +1,4 @@
-"""What only looks at a fit."""
+"""The base class of the callbacks that only look at a fit."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from pytorch_lightning import Callback
 
 
 class Watcher(Callback):
-    """Changes nothing in a fit, so that of several processes of a run the first alone has it."""
+    """A callback that changes nothing in a fit, so that only the first process of a run needs it."""

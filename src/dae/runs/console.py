@@ -27,7 +27,7 @@ class ConsoleHandler(logging.StreamHandler):
 
     @property
     def stream(self) -> TextIO:
-        """The present ``sys.stdout``."""
+        """``sys.stdout`` as it is now."""
         return sys.stdout
 
     @stream.setter

@@ -49,7 +49,7 @@ class RunRecord:
         return self
 
     def add_stage(self, stage: str, result: StageResult) -> None:
-        """Take in a stage that has ended."""
+        """Add the result of a stage that has ended."""
         self.metrics.update(result.metrics)
         self.checkpoints[stage] = result.checkpoint.relative_to(self.folder).as_posix()
         self.seconds[stage] = result.seconds
@@ -141,7 +141,7 @@ def git_state() -> dict[str, str | None] | None:
 
 
 def device_name() -> str:
-    """The accelerator's name, or the processor's."""
+    """The name of the accelerator, or of the processor."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     cores = counted(os.cpu_count() or 1, "core")

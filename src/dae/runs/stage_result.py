@@ -1,4 +1,4 @@
-"""How a stage has ended, and whether one has: ``stage.json``."""
+"""The result of a stage in ``stage.json``, by which a run that goes on knows which stages are done."""
 
 from __future__ import annotations
 
@@ -51,6 +51,6 @@ def finished_stage(folder: Path, epochs: int) -> StageResult | None:
 
 
 def discard_stage(folder: Path) -> None:
-    """Forget what a stage has come to: what it began from has changed."""
+    """Delete the result of a stage, since what it began from has changed."""
     for name in ("stage.json", "last.ckpt", "best.ckpt"):
         (folder / name).unlink(missing_ok=True)

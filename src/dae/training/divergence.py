@@ -11,12 +11,12 @@ from dae.errors import UserError
 
 
 class StopOnDivergence(Callback):
-    """Looks at the loss of every step; on a device that would be waited for, of every logged one."""
+    """Checks the loss of every step; on a GPU, which it would have to wait for, of every logged step."""
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Look.
+        """Check the loss.
 
         Raises:
             UserError: The loss is infinite or not a number.

@@ -20,7 +20,7 @@ class EarlyStopping(callbacks.EarlyStopping):
         super().__init__(monitor="", patience=patience, min_delta=min_delta)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Take the monitor of the checkpoint."""
+        """Watch the metric that decides the checkpoint."""
         (checkpoint,) = (c for c in trainer.checkpoint_callbacks if isinstance(c, StageCheckpoint))
         assert checkpoint.monitor is not None  # settings.py refuses early stopping on the test set
         self.monitor = checkpoint.monitor

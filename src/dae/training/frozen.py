@@ -1,4 +1,4 @@
-"""Frozen means frozen."""
+"""Checks that a fit leaves frozen tensors as they were."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class FrozenGuard(Callback):
     """Compares the content of the frozen tensors before and after the fit."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the hash."""
+        """Hash the frozen tensors before the first step."""
         self.before = self._hash(pl_module)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take it again.
+        """Hash them again.
 
         Raises:
-            FrozenError: It is another.
+            FrozenError: The hash differs.
         """
         after = self._hash(pl_module)
         if after != self.before:

@@ -126,7 +126,7 @@ class _Follower:
             )
 
     def end(self) -> None:
-        """Have it ended, whatever it does."""
+        """End the process, by force if it does not end by itself."""
         if self.process.poll() is None:
             self.process.terminate()
             try:

@@ -32,7 +32,7 @@ class EpochLines(Callback):
         self.validated = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop the clock."""
+        """Stop the clock of the epoch."""
         self.epoch = trainer.current_epoch + 1
         self.seconds = time.perf_counter() - self.started
 
@@ -81,7 +81,7 @@ class StageBar(RichProgressBar):
 
 
 def progress_callbacks() -> list[Callback]:
-    """The lines, and the bar if somebody watches."""
+    """The line an epoch, and on a terminal the progress bar too."""
     lines: list[Callback] = [EpochLines()]
     # Every step would cost 2 ms on a terminal.
     return [*lines, StageBar(refresh_rate=20)] if shows_progress() else lines

@@ -1,4 +1,4 @@
-"""A trial of a search: how it goes, and whether to go on."""
+"""Reports a trial to its search, which may end it early."""
 
 from __future__ import annotations
 

@@ -20,5 +20,5 @@ class EpochSeed(Callback):
         self.stage = stage
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Before the epoch's order is drawn."""
+        """Seed the epoch before its order is drawn."""
         seed_all(self.seed, self.stage, trainer.current_epoch)

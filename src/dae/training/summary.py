@@ -1,4 +1,4 @@
-"""The table of a model: shapes, parameters, frozen or trained."""
+"""A table of a model's layers: output shapes, parameters, trained or frozen."""
 
 from __future__ import annotations
 
