@@ -14,14 +14,10 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from filelock import FileLock
-from hydra._internal.hydra import Hydra
-from hydra.types import RunMode
 
+from composition import remember_compositions
 from dae.launch import launch
 from helpers import HAS_MNIST, MNIST, Outcome, Train
-
-# What may set hydra.mode, and no file of conf/ but an experiment does.
-SETS_THE_MODE = ("experiment=", "+experiment=", "hydra.mode=")
 
 
 def pytest_report_header() -> str:
@@ -40,15 +36,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True, scope="session")
 def _composed_once() -> Iterator[None]:
-    """Hydra composes each config twice, the first time only to see whether it sets ``hydra.mode``."""
-    compose = Hydra.get_mode
-
-    def get_mode(self: Hydra, config_name: str | None, overrides: list[str]) -> RunMode | None:
-        may_be_set = any(text.startswith(SETS_THE_MODE) for text in overrides)
-        return compose(self, config_name, overrides) if may_be_set else None
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Hydra, "get_mode", get_mode)
+        remember_compositions(patch)
         yield
 
 

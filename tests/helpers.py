@@ -17,7 +17,7 @@ import torch
 import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import Callback
+from pytorch_lightning import Callback, LightningModule, Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dae.config.groups import conf_folder
@@ -78,6 +78,31 @@ class Gambler(Callback):
 
     def on_validation_epoch_end(self, *_: Any) -> None:
         torch.rand(7)
+
+
+class FailsInTheSecond(Callback):
+    """An error of one process alone."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.global_rank == 1:
+            raise ValueError("the second process has no luck")
+
+
+class CountsImages(Callback):
+    """Writes how many images each process has been given."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self.seen += len(batch[1])
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        folder = trainer.default_root_dir
+        with open(f"{folder}/seen-{trainer.global_rank}", "w") as file:  # noqa: PTH123
+            file.write(str(self.seen))
 
 
 def events(folder: Path) -> EventAccumulator:

@@ -309,9 +309,7 @@ def test_gradient_clipping_reaches_the_fit(train: Train, precision):
 @pytest.mark.mnist
 def test_mnist_learns(train: Train, mnist_root: Path):
     """8,000 images, two epochs each. Seeds 0-4 reach at most 0.180, at least 0.796 and 0.817."""
-    done = train(
-        f"data.root={mnist_root}", "data.limit=8000", "dae.epochs=2", "classifier.epochs=2", "logger=none"
-    )
+    done = train(f"data.root={mnist_root}", "data.limit=8000", "dae.epochs=2", "classifier.epochs=2", *QUIET)
     assert done.exit_code == 0
     values = done.result["metrics"]
     assert values["dae/test/loss"] < 0.19

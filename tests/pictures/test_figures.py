@@ -7,7 +7,8 @@ import torch
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.figure import Figure
 
-from dae.pictures.figures import class_colours, draw_image_rows, draw_text, pad_with_white, short_names
+from dae.pictures.figures import draw_image_rows, draw_text, pad_with_white
+from dae.pictures.style import class_colours, short_names
 
 
 def middle(picture: torch.Tensor, row: int, rows: int) -> list[int]:

@@ -343,7 +343,7 @@ def test_a_real_sweep_with_a_job_that_fails(train):
     assert all(json.loads(file.read_text())["format"] == FORMAT for file in folder.glob("*/run.json"))
 
     told, leaderboard = done.out.split("Leaderboard by ")
-    assert len(leaderboard.splitlines()) == 9
+    assert len(leaderboard.splitlines()) == 10, "a line for each group, one of caution, three of commands"
     first, *lines = told.splitlines()
     assert first == f"6 jobs in {folder.relative_to(done.place)}, logged in <job>/train.log"
     assert len(lines) == 12, "two a job"

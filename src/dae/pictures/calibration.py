@@ -10,9 +10,10 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from dae.pictures.confusion import split_key
-from dae.pictures.figures import BLUE, GREY, ORANGE, draw_text, figure_pixels, new_figure, style_axes
+from dae.pictures.figures import draw_text, figure_pixels
 from dae.pictures.predictions import Predictions
 from dae.pictures.publishing import epochs_done, evaluated_split, images_and_epoch, publish, result_tag
+from dae.pictures.style import BLUE, GREY, ORANGE, new_figure, style_axes
 
 
 class Calibration(Predictions):

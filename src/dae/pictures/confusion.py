@@ -10,7 +10,7 @@ from pydantic import PositiveInt
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
-from dae.pictures.figures import BLUE, ORANGE, figure_pixels, new_figure, style_axes
+from dae.pictures.figures import figure_pixels
 from dae.pictures.predictions import Predictions
 from dae.pictures.publishing import (
     class_names,
@@ -20,6 +20,7 @@ from dae.pictures.publishing import (
     publish,
     result_tag,
 )
+from dae.pictures.style import BLUE, ORANGE, new_figure, style_axes
 
 log = logging.getLogger(__name__)
 

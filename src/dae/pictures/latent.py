@@ -17,15 +17,7 @@ from torch import Tensor
 
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.pictures.confusion import split_key
-from dae.pictures.figures import (
-    BLUE,
-    ORANGE,
-    class_colours,
-    draw_image_rows,
-    figure_pixels,
-    new_figure,
-    style_axes,
-)
+from dae.pictures.figures import draw_image_rows, figure_pixels
 from dae.pictures.publishing import (
     apply_in_batches,
     bytes_to_floats,
@@ -38,6 +30,7 @@ from dae.pictures.publishing import (
     result_tag,
     tensorboard_writers,
 )
+from dae.pictures.style import BLUE, ORANGE, class_colours, new_figure, style_axes
 from dae.pictures.watcher import Watcher
 
 log = logging.getLogger(__name__)

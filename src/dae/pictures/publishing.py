@@ -13,7 +13,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from dae.data.images import EVALUATION_BATCH_SIZE
 from dae.data.sources import Split
-from dae.pictures.figures import short_names, write_png
+from dae.pictures.figures import write_png
+from dae.pictures.style import short_names
 
 
 def epochs_done(trainer: Trainer) -> int:

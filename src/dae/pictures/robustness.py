@@ -17,7 +17,7 @@ from dae.models import noise as noises
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.noise import Noise
 from dae.models.ssim import structural_similarity
-from dae.pictures.figures import BLUE, GREY, ORANGE, figure_pixels, new_figure, style_axes
+from dae.pictures.figures import figure_pixels
 from dae.pictures.publishing import (
     apply_in_batches,
     bytes_to_floats,
@@ -27,6 +27,7 @@ from dae.pictures.publishing import (
     result_tag,
     tensorboard_writers,
 )
+from dae.pictures.style import BLUE, GREY, ORANGE, new_figure, style_axes
 from dae.pictures.watcher import Watcher
 from dae.seeds import derive_seed
 

@@ -20,7 +20,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
-from dae.pictures.figures import BLACK, BLUE, GREY, GRID, ORANGE, new_figure, style_axes
+from dae.pictures.style import BLACK, BLUE, GREY, GRID, ORANGE, new_figure, style_axes
 from dae.report.scalars import Points
 from dae.words import format_figure
 

@@ -1,0 +1,62 @@
+"""The style of every picture and chart; knows nothing of torch, so that the report can use it, too.
+
+They are drawn with matplotlib's objects, never with pyplot, which keeps each figure in memory until it is
+closed. The colours are distinguishable for the colour-blind (Okabe & Ito 2008; classes: Paul Tol's muted
+scheme).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREY, PALE = "#0072B2", "#D55E00", "#767676", "#D9E6EF"
+BLACK, GRID = "#000000", "#E6E6E6"
+CLASSES = (
+    "#332288",
+    "#88CCEE",
+    "#44AA99",
+    "#117733",
+    "#999933",
+    "#DDCC77",
+    "#CC6677",
+    "#882255",
+    "#AA4499",
+    "#BBBBBB",
+)
+DPI = 80
+NAME = 12  # characters
+
+
+def short_names(classes: Sequence[str]) -> list[str]:
+    """Names that fit above an image: ``0`` for ``0 - zero``, as torchvision calls it; long ones cut."""
+    heads = [name.split(" - ")[0] for name in classes]
+    names = heads if len(set(heads)) == len(classes) else classes
+    return [name if len(name) <= NAME else f"{name[: NAME - 3]}..." for name in names]
+
+
+def class_colours(count: int) -> list[str]:
+    """A colour for each class, repeating after ten."""
+    return [CLASSES[index % len(CLASSES)] for index in range(count)]
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of this size in inches, whose layout keeps its parts from overlapping."""
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
+    """Set the title and labels, and remove what the data does not need."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(labelsize=9, length=2)
+    axes.grid(True, color=GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.set_title(title, fontsize=11, loc="left")
+    axes.set_xlabel(x, fontsize=10)
+    axes.set_ylabel(y, fontsize=10)
