@@ -1,53 +1,66 @@
-"""Hydra, made to compose each config once.
+"""Hydra, made to read and merge the files of ``conf/`` once for each combination of choices.
 
-It composes that of a run twice and that of a job of a sweep three times, and each time takes a sixth of a
-short run. Since the result is the same, a copy will do.
+It does so anew for every run, twice, and for every job of a sweep, three times: a third of a short run. Here
+it keeps what has come of the files, and applies the values of a command to a copy.
 """
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra._internal import defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.hydra import Hydra
-from hydra.core.plugins import Plugins
 from hydra.types import RunMode
-from omegaconf import DictConfig
 
 # What may set hydra.mode, and no file of conf/ but an experiment does.
 SETS_THE_MODE = ("experiment=", "+experiment=", "hydra.mode=")
 
 
 def remember_compositions(patch: pytest.MonkeyPatch) -> None:
-    """Let Hydra's loader give a copy of what it has composed before in this process.
+    """Patch Hydra for this process.
 
-    Only of configs from ``conf/`` alone: the files of other folders may change while the tests run.
+    Configs from other folders than ``conf/`` are left alone: their files may change while the tests run.
     """
-    remembered: dict[Any, bytes] = {}
-    compose, read_mode = ConfigLoaderImpl._load_configuration_impl, Hydra.get_mode
+    lists: dict[Any, Any] = {}
+    configs: dict[Any, bytes] = {}
+    make_list, merge = (
+        defaults_list._create_defaults_list,
+        ConfigLoaderImpl._compose_config_from_defaults_list,
+    )
+    read_mode = Hydra.get_mode
 
-    def compose_or_copy(
-        self: ConfigLoaderImpl, config_name: str | None, overrides: Sequence[str], *rest: Any, **named: Any
-    ) -> DictConfig:
-        others = any(source.provider == "command-line" for source in self.get_sources())
-        others |= any(text.startswith("hydra.searchpath") for text in overrides)
-        plugins = len(Plugins.instance().class_name_to_class)
-        key = (config_name, *overrides, plugins, repr(rest), repr(named))
-        if others or config_name != "train":
-            return compose(self, config_name, list(overrides), *rest, **named)
-        if key not in remembered:
-            remembered[key] = pickle.dumps(compose(self, config_name, list(overrides), *rest, **named))
-        config: DictConfig = pickle.loads(remembered[key])
-        config.hydra.runtime.cwd = str(Path.cwd())
-        return config
+    def sources(repository: Any) -> tuple[str, ...] | None:
+        found = repository.get_sources()
+        others = any(source.provider not in ("hydra", "main", "schema") for source in found)
+        return None if others else tuple(source.full_path() for source in found)
+
+    def listed(repo: Any, config_name: Any, overrides: Any, prepend_hydra: bool, skip_missing: bool) -> Any:
+        state = {name: value for name, value in vars(overrides).items() if name != "config_overrides"}
+        key = (sources(repo), config_name, repr(sorted(state.items())), prepend_hydra, skip_missing)
+        if key[0] is None:
+            return make_list(repo, config_name, overrides, prepend_hydra, skip_missing)
+        if key not in lists:
+            made = make_list(repo, config_name, overrides, prepend_hydra, skip_missing)
+            lists[key] = (made, {name: vars(overrides)[name] for name in state})
+        made, after = lists[key]
+        vars(overrides).update(after)
+        return made
+
+    def merged(self: ConfigLoaderImpl, defaults: Any, repo: Any) -> Any:
+        key = (sources(repo), repr(defaults))
+        if key[0] is None:
+            return merge(self, defaults, repo)
+        if key not in configs:
+            configs[key] = pickle.dumps(merge(self, defaults, repo))
+        return pickle.loads(configs[key])
 
     def mode(self: Hydra, config_name: str | None, overrides: list[str]) -> RunMode | None:
         may_be_set = any(text.startswith(SETS_THE_MODE) for text in overrides)
         return read_mode(self, config_name, overrides) if may_be_set or config_name != "train" else None
 
-    patch.setattr(ConfigLoaderImpl, "_load_configuration_impl", compose_or_copy)
+    patch.setattr(defaults_list, "_create_defaults_list", listed)
+    patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", merged)
     patch.setattr(Hydra, "get_mode", mode)

@@ -9,11 +9,13 @@ import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from dae.data.features import FeatureDataModule
+from dae.models.autoencoder import DenoisingAutoencoder
 from helpers import REPOSITORY, SMOKE
 
 WRONG = ["dae.optimizer.lrr=1", "+dae.nois.p=0.2", "classifier.epochs=ten", "data=mnsit"]
@@ -163,30 +165,20 @@ def test_nothing_but_our_own_lines_on_the_console(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_run_that_is_stopped_says_so(tmp_path, number, exit_code):
-    command = [sys.executable, str(REPOSITORY / "train.py"), "data=digits", "dae.epochs=500", "logger=none"]
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell has its background jobs ignore SIGINT, and so all that they start.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            if "epoch 2/500" in line:
-                break
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == exit_code
-    assert "Traceback" not in errors
-    (result,) = tmp_path.glob("outputs/*/result.json")
-    assert json.loads(result.read_text())["status"] == "interrupted"
+def test_a_run_that_is_stopped_says_so(train, monkeypatch, number, exit_code):
+    step = DenoisingAutoencoder.training_step
+
+    def stopped(self: DenoisingAutoencoder, batch: Any, index: int) -> torch.Tensor:
+        if self.trainer.global_step == 4:  # in the second epoch
+            signal.raise_signal(number)
+        return step(self, batch, index)
+
+    monkeypatch.setattr(DenoisingAutoencoder, "training_step", stopped)
+    done = train(*SMOKE, "dae.epochs=500")
+    assert done.exit_code == exit_code
+    assert "epoch 1/500" in done.out
+    assert "Traceback" not in done.text
+    assert done.result["status"] == "interrupted"
 
 
 @pytest.mark.parametrize("extra", [(), ("-m", "seed=0,1", "stage=dae")])

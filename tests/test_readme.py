@@ -45,6 +45,8 @@ def test_commands(train: Train, tmp_path: Path, arguments: list[str]):
         extra += ["logger=none"] if "callbacks=" in words else QUIET
     if "seed=0,1,2" in arguments:
         extra.append("seed=0")
+    if "hydra/launcher=joblib" in arguments:
+        extra.append("hydra.launcher.n_jobs=1")  # in this process; test_launchers starts others
     if "data=" not in words:
         extra.append("data=digits")
     if "trainer=ddp" in arguments:

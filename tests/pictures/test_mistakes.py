@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from dae.data.sources import Split
 from dae.models.classifier import EncoderClassifier
 from dae.pictures import mistakes
 from dae.pictures.figures import draw_image_rows
@@ -57,10 +58,12 @@ def test_pictures_are_of_the_images_that_are_named(train: Train, monkeypatch: py
 
 
 def test_without_mistakes(tmp_path):
-    data = SimpleNamespace(classes=("a", "b"), val=SimpleNamespace(images=torch.zeros(2, 1, 8, 8)))
+    split = Split(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]))
+    data = SimpleNamespace(classes=("a", "b"), val=split)
     trainer = SimpleNamespace(
         datamodule=data,
         state=SimpleNamespace(fn="fit"),
+        num_val_batches=[1],
         current_epoch=0,
         loggers=[],
         default_root_dir=tmp_path,

@@ -57,9 +57,13 @@ def publish(trainer: Trainer, module: LightningModule, name: str, picture: Tenso
 
 
 def evaluated_split(trainer: Trainer) -> tuple[str, Split]:
-    """What is looked at now: the name of the split in words, and its images."""
+    """What is evaluated now: the name of the split in words, and those of its images that come up."""
     data = trainer.datamodule  # type: ignore[attr-defined]
-    return ("test", data.test) if trainer.state.fn == "test" else ("validation", data.val)
+    name, split, batches = "validation", data.val, trainer.num_val_batches
+    if trainer.state.fn == "test":
+        name, split, batches = "test", data.test, trainer.num_test_batches
+    count = int(sum(batches)) * EVALUATION_BATCH_SIZE  # fewer with trainer.limit_test_batches
+    return name, split if count >= len(split.labels) else split.chosen(torch.arange(count))
 
 
 def class_names(trainer: Trainer) -> list[str]:
