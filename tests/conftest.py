@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from composition import remember_compositions
 from dae.launch import launch
-from helpers import HAS_MNIST, MNIST, Outcome, Train
+from outcome import HAS_MNIST, MNIST, Outcome, Train
 
 
 def pytest_report_header() -> str:

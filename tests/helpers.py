@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -25,49 +23,11 @@ from dae.data.features import FeatureDataModule
 from dae.launch import register_resolvers
 from dae.sweeps.job_names import job_folder
 
-REPOSITORY = Path(__file__).parents[1]
-MNIST = Path(os.environ.get("DAE_MNIST", REPOSITORY.parent / "shared" / "mnist"))
-HAS_MNIST = (MNIST / "MNIST" / "raw" / "train-images-idx3-ubyte.gz").is_file()
 # Both stages, in a second.
 QUIET = ("logger=none", "callbacks=none")
 SMOKE = ("data=digits", "debug=smoke", *QUIET)
 ACCURACY = ("classifier/val/accuracy", "max")
 LOSS = ("dae/val/loss", "min")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command left behind."""
-
-    exit_code: int
-    out: str
-    err: str
-    place: Path
-
-    @property
-    def text(self) -> str:
-        return self.out + self.err
-
-    @property
-    def logs(self) -> str:
-        """The ``train.log`` of each run, the oldest run first; in a sweep the console shows little of it."""
-        return "".join(file.read_text() for file in sorted(self.place.rglob("train.log")))
-
-    @property
-    def folders(self) -> list[Path]:
-        """Run folders, the oldest first; what the jobs of a sweep share is none."""
-        found = [*self.place.glob("outputs/*/"), *self.place.glob("multirun/*/*/")]
-        no_run = re.compile(r"\..*|stage1")
-        return sorted(folder for folder in found if folder.is_dir() and not no_run.fullmatch(folder.name))
-
-    @property
-    def folder(self) -> Path:
-        (folder,) = self.folders
-        return folder
-
-    @property
-    def result(self) -> dict[str, Any]:
-        return json.loads((self.folder / "result.json").read_text())
 
 
 class Gambler(Callback):
@@ -123,9 +83,6 @@ def watch_frozen_blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(FeatureDataModule, "_features", count)
     return seen
-
-
-Train = Callable[..., Outcome]
 
 
 def composed(*overrides: str) -> DictConfig:

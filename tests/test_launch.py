@@ -16,7 +16,8 @@ import torch
 
 from dae.data.features import FeatureDataModule
 from dae.models.autoencoder import DenoisingAutoencoder
-from helpers import REPOSITORY, SMOKE
+from helpers import SMOKE
+from outcome import REPOSITORY
 
 WRONG = ["dae.optimizer.lrr=1", "+dae.nois.p=0.2", "classifier.epochs=ten", "data=mnsit"]
 WORDS = [

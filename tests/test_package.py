@@ -6,7 +6,8 @@ import sys
 import zipfile
 
 from dae.config.groups import conf_folder, group_choices, group_names
-from helpers import REPOSITORY, Page, add_job
+from helpers import Page, add_job
+from outcome import REPOSITORY
 
 
 def test_the_wheel_holds_the_package_and_its_configs(tmp_path):

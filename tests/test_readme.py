@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from helpers import QUIET, REPOSITORY, SMOKE, Train
+from helpers import QUIET, SMOKE
+from outcome import REPOSITORY, Train
 
 README = (REPOSITORY / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 SHELL = [line for language, block in BLOCKS if language == "bash" for line in block.splitlines()]
 COMMANDS = [shlex.split(line, comments=True)[2:] for line in SHELL if line.startswith("python train.py")]
+# Starts processes, which takes its time: test_processes runs this one.
+TWO_PROCESSES = ["data=digits", "trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
 # Installing, pytest and TensorBoard itself; the rest of a shell block must be commands of ours.
 OTHERS = ("pip install", "pytest", "tensorboard", "git clone", "cd ", "eval", "#")
 
@@ -29,11 +32,12 @@ def make_images(root: Path) -> None:
 
 def test_every_line_of_a_shell_block_is_known():
     assert len(COMMANDS) >= 10
+    assert TWO_PROCESSES in COMMANDS
     unknown = [line for line in SHELL if line.strip() and not line.startswith(("python train.py", *OTHERS))]
     assert not unknown
 
 
-@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("arguments", [words for words in COMMANDS if words != TWO_PROCESSES], ids=" ".join)
 def test_commands(train: Train, tmp_path: Path, arguments: list[str]):
     if "--help" in arguments or "--cfg" in arguments:
         assert train(*arguments).exit_code == 0
@@ -49,8 +53,6 @@ def test_commands(train: Train, tmp_path: Path, arguments: list[str]):
         extra.append("hydra.launcher.n_jobs=1")  # in this process; test_launchers starts others
     if "data=" not in words:
         extra.append("data=digits")
-    if "trainer=ddp" in arguments:
-        extra.append("stage=dae")  # each stage starts processes of its own
     if "RUN_FOLDER" in words:
         first = train("stage=dae", *extra, place="first").folder
         arguments = [word.replace("RUN_FOLDER", str(first)) for word in arguments]

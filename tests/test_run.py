@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from dae.runs.checkpoint import content_hash, read
-from helpers import QUIET, SMOKE, Train
+from helpers import QUIET, SMOKE
+from outcome import Train
 
 QUICK = (
     "data=digits",

@@ -6,7 +6,8 @@ import re
 import shlex
 
 from dae.config.groups import choice_node
-from helpers import QUIET, Train
+from helpers import QUIET
+from outcome import Train
 
 
 def test_what_is_printed_sees_the_same_images(train: Train):

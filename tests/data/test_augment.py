@@ -5,7 +5,8 @@ import torch
 
 from dae.data.augment import shift_at_random
 from dae.runs.checkpoint import read
-from helpers import QUIET, Train, watch_frozen_blocks
+from helpers import QUIET, watch_frozen_blocks
+from outcome import Train
 
 
 def test_each_image_is_moved_by_its_own_shift_and_zeros_come_in():

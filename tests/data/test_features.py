@@ -8,7 +8,8 @@ from dae.data import features
 from dae.data.features import FeatureDataModule, Layout
 from dae.models.networks import ConvEncoder
 from dae.runs.checkpoint import content_hash, read
-from helpers import SMOKE, Train, watch_frozen_blocks
+from helpers import SMOKE, watch_frozen_blocks
+from outcome import Train
 
 STAGE_2 = (
     "stage=classifier",

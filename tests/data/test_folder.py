@@ -21,7 +21,8 @@ from dae.data.sources import SOURCES, ImageSet, Split
 from dae.data.stored import StoredImages
 from dae.errors import UserError
 from dae.runs.checkpoint import content_hash, read
-from helpers import QUIET, Train
+from helpers import QUIET
+from outcome import Train
 
 
 @pytest.fixture

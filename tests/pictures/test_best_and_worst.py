@@ -8,7 +8,7 @@ from dae.models.cross_entropy import image_losses
 from dae.pictures import best_and_worst
 from dae.pictures.best_and_worst import most_extreme
 from dae.pictures.figures import draw_image_rows
-from helpers import Train
+from outcome import Train
 
 
 def test_extremes_of_batches_are_those_of_all():

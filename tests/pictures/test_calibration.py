@@ -5,7 +5,8 @@ import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from dae.pictures.calibration import draw_reliability, reliability
-from helpers import Train, events
+from helpers import events
+from outcome import Train
 
 
 def test_by_hand():

@@ -8,7 +8,8 @@ import torch
 from dae.data.images import ImageDataModule
 from dae.pictures import confusion
 from dae.pictures.confusion import class_accuracy, confusion_matrix, draw_confusion
-from helpers import Train, events
+from helpers import events
+from outcome import Train
 
 QUICK = ("stage=classifier", "classifier=mlp", "data=digits", "data.limit=300", "classifier.epochs=2")
 

@@ -7,7 +7,8 @@ import pytest
 
 from dae.launch import Terminated
 from dae.models.autoencoder import DenoisingAutoencoder
-from helpers import Train, events
+from helpers import events
+from outcome import Train
 
 # An epoch has 7 steps of 16 images, the last one of 4.
 QUICK = ("stage=dae", "data=digits", "data.limit=100", "callbacks=curves", "trainer.precision=32-true")

@@ -7,7 +7,8 @@ from torch import nn
 
 from dae.models.networks import ConvDecoder, ConvEncoder
 from dae.pictures.filters import COLUMNS, activations, channels, draw_filters, filter_tiles
-from helpers import Train, events
+from helpers import events
+from outcome import Train
 
 
 class Network(nn.Module):

@@ -20,7 +20,8 @@ from dae.pictures.latent import (
     unit_names,
 )
 from dae.run import build
-from helpers import Train, composed, events
+from helpers import composed, events
+from outcome import Train
 
 QUICK = ("stage=dae", "data=digits", "data.limit=64", "dae.epochs=1", "callbacks=latent")
 

@@ -5,7 +5,8 @@ import re
 from tensorboard.plugins.custom_scalar import layout_pb2
 
 from dae.pictures.layout import custom_scalars
-from helpers import Train, events
+from helpers import events
+from outcome import Train
 
 
 def test_each_chart_has_something_to_show(train: Train):

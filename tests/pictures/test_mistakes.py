@@ -11,7 +11,7 @@ from dae.models.classifier import EncoderClassifier
 from dae.pictures import mistakes
 from dae.pictures.figures import draw_image_rows
 from dae.pictures.mistakes import Mistakes, most_confident
-from helpers import Train
+from outcome import Train
 
 QUICK = ("data=digits", "data.limit=64", "dae.epochs=1", "classifier.epochs=1", "callbacks=mistakes")
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from dae.pictures.optimisation import parameter_norms
-from helpers import Train, events
+from helpers import events
+from outcome import Train
 
 QUICK = (
     "data=digits",

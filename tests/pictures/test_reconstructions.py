@@ -9,7 +9,8 @@ from dae.launch import Terminated
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.pictures import reconstructions
 from dae.pictures.figures import draw_image_rows
-from helpers import Train, events
+from helpers import events
+from outcome import Train
 
 QUICK = ("stage=dae", "data=digits", "data.limit=64", "callbacks=pictures", "logger=none")
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from dae.models.noise import Block, Dropout, Gaussian, Mask, Noise, NoNoise, SaltPepper
 from dae.pictures import robustness
 from dae.pictures.robustness import Curve, Kind, measure, noise_kinds, noisy_images, psnr_and_ssim
-from helpers import Train, events
+from helpers import events
+from outcome import Train
 
 QUICK = ("stage=dae", "data=digits", "data.limit=64", "dae.epochs=1", "callbacks=robustness")
 

@@ -7,7 +7,8 @@ import torch
 
 from dae.data.images import Batches
 from dae.pictures.throughput import peak_memory
-from helpers import Train, events
+from helpers import events
+from outcome import Train
 
 QUICK = ("stage=dae", "data=digits", "data.limit=160", "dae.epochs=2", "callbacks=throughput")
 

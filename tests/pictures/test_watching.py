@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dae.runs.checkpoint import content_hash, read
-from helpers import Train
+from outcome import Train
 
 QUICK = ("data=digits", "data.limit=96", "dae.epochs=2", "classifier.epochs=2", "callbacks=all")
 UNUSUAL = ("data.augment=2", "trainer.accumulate_grad_batches=2", "data.validation=test")

@@ -19,7 +19,8 @@ from dae.report.run_folder import RunFolder
 from dae.report.run_page import run_notes
 from dae.report.write import write_run_report
 from dae.words import format_figure
-from helpers import SMOKE, Page, Train, add_job
+from helpers import SMOKE, Page, add_job
+from outcome import Train
 
 
 def read(file: Path) -> dict:

@@ -9,7 +9,8 @@ import pytest
 from dae.report.sweep_page import importance, sweep_page
 from dae.report.write import write_sweep_report
 from dae.words import format_figure
-from helpers import LOSS, SMOKE, Page, Train, add_job, begin_job, markers, write_multirun
+from helpers import LOSS, SMOKE, Page, add_job, begin_job, markers, write_multirun
+from outcome import Train
 
 
 def page_of(folder) -> Page:

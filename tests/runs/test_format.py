@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from dae.runs.format import FORMAT
-from helpers import SMOKE, Train, add_job
+from helpers import SMOKE, add_job
+from outcome import Train
 
 
 def old_run(sweep: Path) -> Path:

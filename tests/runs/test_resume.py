@@ -20,7 +20,8 @@ from dae.runs.checkpoint import content_hash, read
 from dae.runs.resume import finished_objective, reopen_run
 from dae.training.seeding import EpochSeed
 from dae.training.time_limit import TimeLimit
-from helpers import SMOKE, Train
+from helpers import SMOKE
+from outcome import Train
 
 QUICK = (
     "data=digits",

@@ -14,7 +14,8 @@ import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from dae.sweeps.job_names import job_folder
-from helpers import SMOKE, Outcome
+from helpers import SMOKE
+from outcome import Outcome
 
 optuna = pytest.importorskip("optuna")
 

@@ -12,7 +12,8 @@ import pytest
 
 from dae.launch import launch
 from dae.runs.checkpoint import content_hash, read
-from helpers import REPOSITORY, SMOKE, Outcome, Train
+from helpers import SMOKE
+from outcome import REPOSITORY, Outcome, Train
 
 # One stage 1, three jobs, one thread a job wherever it runs. There are no 5,000 labels.
 SWEEP = ("-m", "hydra.sweep.dir=multirun/sweep", *SMOKE)

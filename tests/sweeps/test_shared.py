@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 from dae.runs.checkpoint import content_hash, read
 from dae.runs.stage_result import StageResult, finished_stage
 from dae.sweeps.shared import shared_stage, stage1_digest
-from helpers import Outcome, Train, composed
+from helpers import composed
+from outcome import Outcome, Train
 
 QUICK = (
     "data=digits",

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import json
 
-from helpers import SMOKE, Train
+from helpers import SMOKE
+from outcome import Train
 
 WILD = ("data=digits", "data.limit=200", "dae.epochs=3", "logger=none", "callbacks=none", "dae/optimizer=sgd")
 

@@ -9,7 +9,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata
 
 from dae.training.loggers import hyperparameters
-from helpers import Train, events
+from helpers import events
+from outcome import Train
 
 QUICK = (
     "data=digits",

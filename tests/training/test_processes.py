@@ -11,11 +11,12 @@ import torch
 from dae.data.images import Batches
 from dae.data.sources import Split
 from dae.runs.checkpoint import content_hash, read
-from helpers import SMOKE, Train
+from helpers import SMOKE
+from outcome import Train
 
 # Without noise both come to the same, but for the order of sums.
 SAME = ("data=digits", "logger=none", "callbacks=none", "dae/noise=none", "trainer.precision=32-true")
-TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.precision=32-true")
+TWO = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "trainer.precision=32-true")
 
 
 def shares(count: int, batch_size: int, world_size: int) -> list[list[torch.Tensor]]:

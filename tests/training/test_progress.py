@@ -11,7 +11,8 @@ from hydra.types import RunMode
 
 from dae.runs.console import ConsoleHandler
 from dae.training.progress import StageBar, progress_callbacks
-from helpers import REPOSITORY, SMOKE, Train
+from helpers import SMOKE
+from outcome import REPOSITORY, Train
 
 
 def test_a_line_an_epoch_with_all_that_is_known(train: Train):

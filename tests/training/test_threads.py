@@ -14,7 +14,8 @@ import torch
 
 from dae.training import threads
 from dae.training.threads import WAITING, available_cores, control_group_quota, settle_count, settle_waiting
-from helpers import SMOKE, Train
+from helpers import SMOKE
+from outcome import Train
 
 
 @pytest.fixture(autouse=True)
