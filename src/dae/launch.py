@@ -167,12 +167,8 @@ class _Jobs:
             log.exception("The run failed: an error of the code, or of something below it")
             self.failed[folder.name] = 1
         except TimeUp as up:
-            again = (
-                ""
-                if sweep
-                else f"; go on: python train.py {quoted_override('resume', path_from_here(folder))}"
-            )
-            log.warning("Interrupted: %s%s", up, again)
+            resume = quoted_override("resume", path_from_here(folder))
+            log.warning("Interrupted: %s%s", up, "" if sweep else f"; go on: python train.py {resume}")
             self.failed[folder.name] = up.exit_code
         except SystemExit as exit_:
             # Lightning turns Ctrl-C into an exit of its own.
