@@ -23,7 +23,7 @@ WAYS: dict[str, dict[str, str]] = {
     "OpenMP's default": {},
     "ours, quiet": SPIN,
     "ours, busy": SLEEP,
-    "GOMP_SPINCOUNT=10000": {"GOMP_SPINCOUNT": "10000"},
+    "GOMP_SPINCOUNT=20000": {"GOMP_SPINCOUNT": "20000"},
     "one thread": {"OMP_NUM_THREADS": "1"},
 }
 STEP = """
