@@ -25,10 +25,11 @@ log = logging.getLogger(__name__)
 
 # OpenMP's own variable, that of GNU's runtime (Linux), that of Intel's and LLVM's (macOS, conda).
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-# On a quiet machine: spin through nearly all waits of a step, about 1 ms, then sleep. On two cores 20,000 turns
-# made a step 1.13 times as long, 100,000 did not (0.96, medians of three rounds of benchmarks/threads.py).
+# On a quiet machine: spin through nearly all waits of a step, about 1 ms, then sleep. On two cores 20,000
+# turns made a step 1.13 times as long, 100,000 did not (0.96, medians of three rounds).
 SPIN = {"GOMP_SPINCOUNT": "100000", "KMP_BLOCKTIME": "1"}
-# On a busy one: sleep at once. Beside two processes that compute, a step took 78 to 134 ms instead of 164 to 788.
+# On a busy one: sleep at once. Beside two processes that compute, a step took 78 to 134 ms instead of 164 to
+# 788. tests/benchmarks/threads.py measures both.
 SLEEP = {"OMP_WAIT_POLICY": "passive"}
 # The load average a core from which on a machine is busy: somebody else computes on half of the cores.
 BUSY = 0.5
