@@ -170,6 +170,8 @@ def test_last_is_the_last_epoch_even_if_another_was_the_best(train: Train):
     folder = train(*QUICK, *worse).folder / "dae"
     assert read(folder / "best.ckpt").epochs == 1
     assert read(folder / "last.ckpt").epochs == 3
+    best_alone = train(*QUICK, *worse, "dae.epochs=1", place="alone").folder
+    assert metrics(folder.parent) == metrics(best_alone), "those of the best, the test's too"
 
 
 def test_an_objective_of_the_stages_own_decides_its_best_checkpoint(train: Train):
