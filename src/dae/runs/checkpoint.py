@@ -104,7 +104,7 @@ def load_encoder(place: str | Path, allow_targets: Sequence[str] = ()) -> tuple[
         allow_targets: Packages besides ours whose classes the checkpoint may name.
 
     Raises:
-        CheckpointError: See ``find``, ``read``, ``strict_load``; or the description may not be built.
+        CheckpointError: See ``find_checkpoint``, ``read``, ``strict_load``; or the encoder may not be built.
     """
     checkpoint = read(place)
     description = checkpoint.hyper_parameters.get("encoder")
@@ -126,7 +126,7 @@ def warm_start(autoencoder: nn.Module, place: str | Path) -> Checkpoint:
     """Load a stage 1 checkpoint into an autoencoder of the same shape.
 
     Raises:
-        CheckpointError: See ``find``, ``read``, ``strict_load``.
+        CheckpointError: See ``find_checkpoint``, ``read``, ``strict_load``.
     """
     checkpoint = read(place)
     strict_load(autoencoder, checkpoint.tensors, checkpoint.path, "")

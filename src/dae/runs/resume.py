@@ -114,7 +114,7 @@ def finished_objective(cfg: DictConfig, folder: Path, extended: bool) -> float |
     Args:
         cfg: What is to be run.
         folder: Where.
-        extended: Whether ``reopen`` has made ``cfg`` of the saved config.
+        extended: Whether ``reopen_run`` has made ``cfg`` of the saved config.
 
     Raises:
         ConfigError: What has begun in this folder is another run.
