@@ -16,7 +16,7 @@ from pytorch_lightning import Callback
 from torch import nn
 
 from dae import metrics
-from dae.config import rules, settings
+from dae.config import arms, settings
 from dae.config.commands import same_data_words
 from dae.data.features import FeatureDataModule
 from dae.data.images import ImageDataModule
@@ -82,8 +82,8 @@ def run(
     pretrained = None
     with RunRecord(folder) as record:
         settings.check_config(cfg)
-        stages = rules.stages_to_run(cfg)
-        objective = record.objective = metrics.objective(cfg.objective, stages)
+        stages = arms.stages_to_run(cfg)
+        objective = record.objective = judged_by(cfg)
         watchers = [Pruning(trial, objective.name)] if trial else []
 
         data: ImageDataModule = build(cfg.data)
@@ -113,7 +113,7 @@ def run(
             record.add_stage("classifier", train_classifier(plan, folder, pretrained))
 
         same_data = same_data_words(plain(cfg), read_hydra_config(folder / ".hydra" / "hydra.yaml"))
-        log.info("%s", closing_summary(record, stages, same_data))
+        log.info("%s", closing_summary(record, stages, same_data, arms.pretraining_word(cfg)))
         return record.value
 
 
@@ -127,7 +127,7 @@ def follow(cfg: DictConfig, folder: Path, stage: str) -> None:
     """
     data: ImageDataModule = build(cfg.data)
     data.setup()
-    plan = Plan(cfg, data, metrics.objective(cfg.objective, rules.stages_to_run(cfg)), watchers=[])
+    plan = Plan(cfg, data, judged_by(cfg), watchers=[])
     train = train_autoencoder if stage == "dae" else train_classifier
     train(plan, folder)
 
@@ -143,7 +143,7 @@ def train_autoencoder(plan: Plan, folder: Path) -> StageResult:
     autoencoder = DenoisingAutoencoder(
         encoder=encoder,
         decoder=build(cfg.dae.decoder),
-        noise=build(cfg.dae.noise),
+        noise=build(arms.training_noise(cfg)),
         reference_noise=build(cfg.dae.reference_noise),
         noise_seed=cfg.data.split_seed,
         optimizer=build(cfg.dae.optimizer),
@@ -151,7 +151,9 @@ def train_autoencoder(plan: Plan, folder: Path) -> StageResult:
     )
     if cfg.dae.warm_start is not None:
         log.info("Warm start from %s", checkpoint.warm_start(autoencoder, cfg.dae.warm_start))
-    autoencoder.save_hyperparameters({**plain(cfg.dae), "run": folder.name}, logger=False)
+    described = {**plain(cfg.dae), "noise": plain(arms.training_noise(cfg))}
+    arm = {"pretraining": arms.pretraining_word(cfg), "run": folder.name}
+    autoencoder.save_hyperparameters({**described, **arm}, logger=False)
     return fit(plan, autoencoder, data, folder)
 
 
@@ -161,7 +163,7 @@ def train_classifier(plan: Plan, folder: Path, pretrained: StageResult | None = 
     result = finished_stage(folder / "classifier", cfg.classifier.epochs)
     if result is not None:
         return result
-    encoder, description = choose_encoder(cfg, folder)
+    encoder, described = choose_encoder(cfg, folder)
     features = latent_size(encoder, data)
     # Seeded apart from the encoder: the head starts from the same weights whatever stands before it.
     seed_all(cfg.seed, "head")
@@ -172,26 +174,28 @@ def train_classifier(plan: Plan, folder: Path, pretrained: StageResult | None = 
         optimizer=build(cfg.classifier.optimizer),
         scheduler=build(cfg.classifier.scheduler),
     )
-    described = {**plain(cfg.classifier), "encoder": description, "classes": list(data.classes)}
-    classifier.save_hyperparameters({**described, "run": folder.name}, logger=False)
+    own = {"classes": list(data.classes), "run": folder.name}
+    classifier.save_hyperparameters({**plain(cfg.classifier), **described, **own}, logger=False)
     data = data.labelled()
     if classifier.frozen_blocks:
         data = FeatureDataModule(data, classifier.frozen_part())
     return fit(plan, classifier, data, folder, pretrained)
 
 
-def choose_encoder(cfg: DictConfig, folder: Path) -> tuple[nn.Module, dict[str, Any] | None]:
-    """The encoder that ``classifier.encoder`` asks for, and its description; raw pixels have none."""
+def choose_encoder(cfg: DictConfig, folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The encoder that ``classifier.encoder`` asks for, and what its checkpoint says of it."""
     if cfg.classifier.encoder == "none":
-        return nn.Identity(), None
-    if cfg.classifier.encoder == "random":
-        return new_encoder(cfg), plain(cfg.dae.encoder)
+        return nn.Identity(), {"encoder": None, "pretraining": "none"}
+    if not arms.uses_pretrained(cfg):
+        if cfg.classifier.encoder_checkpoint is not None:
+            log.info("classifier.encoder_checkpoint is not read: pretraining=none")
+        return new_encoder(cfg), {"encoder": plain(cfg.dae.encoder), "pretraining": "none"}
     place = cfg.classifier.encoder_checkpoint or folder
     encoder, source = checkpoint.load_encoder(place, cfg.allow_targets)
     tensors = encoder.state_dict()
     log.info("Encoder: %s, sha256 %.12s", counted(len(tensors), "tensor"), checkpoint.content_hash(tensors))
     log.info("  loaded from %s", source)
-    return encoder, source.hyper_parameters["encoder"]
+    return encoder, {"encoder": source.hyper_parameters["encoder"], "pretraining": source.pretraining}
 
 
 def latent_size(encoder: nn.Module, data: ImageDataModule) -> int:
@@ -236,7 +240,7 @@ def fit(
             folder=folder / module.stage,
             seed=cfg.seed,
             epochs=cfg[module.stage].epochs,
-            monitor=metrics.monitor(module.stage, plan.objective),
+            monitor=decides(plan, module.stage),
             make_trainer=build(cfg.trainer),
             make_loggers=loggers,
             callbacks=[*callbacks, *plan.watchers],
@@ -244,6 +248,19 @@ def fit(
             shared=plan.shared,
             pretrained=pretrained if pretrained and pretrained.shared_from else None,
         )
+
+
+def judged_by(cfg: DictConfig) -> metrics.Metric:
+    """The metric that the run is judged by."""
+    return metrics.objective(cfg.objective, arms.stages_to_run(cfg), arms.is_denoising(cfg))
+
+
+def decides(plan: Plan, stage: str) -> metrics.Metric | None:
+    """The metric that decides which epoch of a stage counts; None if nothing is chosen."""
+    cfg = plan.cfg
+    if cfg.data.validation == "test" or (stage == "classifier" and cfg.classifier.choose == "last"):
+        return None
+    return metrics.monitor(stage, plan.objective, arms.is_denoising(cfg))
 
 
 def build(node: DictConfig) -> Any:

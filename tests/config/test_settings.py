@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dae.config.rules import stages_to_run
+from dae.config.arms import stages_to_run
 from dae.config.settings import check_config, find_problems
 from dae.errors import ConfigError
 from helpers import composed

@@ -9,6 +9,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 
 from dae import metrics
+from dae.config.arms import pretraining_word, stages_to_run, uses_pretrained
 from dae.config.commands import same_data_words
 from dae.data.sources import STREAMED
 from dae.errors import Problem, UserError
@@ -19,14 +20,6 @@ from dae.training.trainer import device_type
 from dae.words import closest_name, quoted_override
 
 Config = dict[str, Any]
-
-
-def stages_to_run(config: Any) -> list[str]:
-    """The stages that run, in their order; with ``stage=both`` stage 1 only if stage 2 uses it."""
-    chosen = config["classifier"]
-    used = chosen["encoder"] == "pretrained" and chosen["encoder_checkpoint"] is None
-    asked = ["dae", "classifier"] if config["stage"] == "both" else [config["stage"]]
-    return asked if config["stage"] != "both" or used else ["classifier"]
 
 
 def rule_problems(config: Config, wrong: Sequence[str]) -> Iterator[Problem]:
@@ -58,10 +51,16 @@ def _encoder_checkpoint(config: Config) -> Iterator[Problem]:
     elif place is not None and config["stage"] == "dae":
         what = f"found {place!r}, but stage=dae trains no classifier"
         yield Problem(key, what, "try stage=classifier")
-    elif place is not None:
+    elif place is not None and uses_pretrained(config):
         yield from _unfit(key, place, config)
-    elif config["stage"] == "classifier" and chosen["encoder"] == "pretrained":
+    elif config["stage"] == "classifier" and uses_pretrained(config):
         yield _no_checkpoint(key, config)
+
+
+def _untrained(config: Config) -> Iterator[Problem]:
+    if config["pretraining"] == "none" and config["stage"] == "dae":
+        what = "found 'none', which leaves stage 1 out, but stage=dae is stage 1"
+        yield Problem("pretraining", what, "try pretraining=denoising or pretraining=plain")
 
 
 def _warm_start(config: Config) -> Iterator[Problem]:
@@ -77,7 +76,7 @@ def _warm_start(config: Config) -> Iterator[Problem]:
 
 
 def _unfit(key: str, place: str, config: Config) -> Iterator[Problem]:
-    """Why a checkpoint cannot serve these images."""
+    """Why a checkpoint cannot serve these images, or this arm."""
     try:
         found = checkpoint.read(place)
     except UserError as error:
@@ -86,6 +85,16 @@ def _unfit(key: str, place: str, config: Config) -> Iterator[Problem]:
     reason = _mismatch(found, config)
     if reason:
         yield Problem(key, f"{found.path}: {reason}", _advice(key, config))
+    elif _of_other_arm(key, found, config):
+        asked = pretraining_word(config)
+        what = f"{place} was pretrained with {found.pretraining}; {asked} needs one of its own"
+        yield Problem(key, what, f"try pretraining={found.pretraining}, or {key}=null")
+
+
+def _of_other_arm(key: str, found: checkpoint.Checkpoint, config: Config) -> bool:
+    """Whether stage 2 would be told of another pretraining than it gets; stage 1 may start from any."""
+    reads = key == "classifier.encoder_checkpoint"
+    return reads and found.pretraining not in (None, pretraining_word(config))
 
 
 def _mismatch(found: checkpoint.Checkpoint, config: Config) -> str:
@@ -116,7 +125,8 @@ def _advice(key: str, config: Config) -> str:
     fitting = []
     for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
         try:
-            fits = not _mismatch(checkpoint.read(file), config)
+            found = checkpoint.read(file)
+            fits = not _mismatch(found, config) and not _of_other_arm(key, found, config)
         except UserError:
             continue  # half written, or of another project: not worth proposing
         if fits:
@@ -140,11 +150,16 @@ def _objective(config: Config) -> Iterator[Problem]:
         yield Problem("objective", what, f"try objective={meant}" if meant else "")
 
 
-def _chosen_on_test(config: Config) -> Iterator[Problem]:
+def _chosen_all_the_same(config: Config) -> Iterator[Problem]:
     for name, node in config["callbacks"].items():
-        if node["_target_"].endswith("EarlyStopping") and config["data"]["validation"] == "test":
+        if not node["_target_"].endswith("EarlyStopping"):
+            continue
+        if config["data"]["validation"] == "test":
             what = "early stopping with data.validation=test would choose on the test set"
             yield Problem(f"callbacks.{name}", what, "try data.validation=5000")
+        if config["classifier"]["choose"] == "last" and "classifier" in stages_to_run(config):
+            what = "early stopping chooses an epoch, and with classifier.choose=last nothing is chosen"
+            yield Problem(f"callbacks.{name}", what, "try classifier.choose=best")
 
 
 def _never_validated(config: Config) -> Iterator[Problem]:
@@ -229,14 +244,15 @@ def _scaled_and_clipped(config: Config) -> Iterator[Problem]:
 
 
 # The keys that ``stages_to_run`` reads.
-_STAGES = ("stage", "classifier.encoder", "classifier.encoder_checkpoint")
+_STAGES = ("stage", "pretraining", "classifier.encoder", "classifier.encoder_checkpoint")
 # Each rule with the keys that it reads.
 RULES: list[tuple[tuple[str, ...], Callable[[Config], Iterator[Problem]]]] = [
     (("classifier.encoder", "classifier.trainable_blocks"), _blocks),
-    (("data", *_STAGES), _encoder_checkpoint),
+    (("data", "dae.noise", *_STAGES), _encoder_checkpoint),
+    (("stage", "pretraining"), _untrained),
     (("data", "dae.warm_start", *_STAGES), _warm_start),
     (("objective", *_STAGES), _objective),
-    (("callbacks", "data.validation"), _chosen_on_test),
+    (("callbacks", "data.validation", "classifier.choose", *_STAGES), _chosen_all_the_same),
     (("trainer", "data.validation", "dae.epochs", "classifier.epochs", *_STAGES), _never_validated),
     (("data.image_size", "dae.noise", "dae.reference_noise"), _block_size),
     (("data.limit", "data.labels"), _labels),

@@ -53,6 +53,7 @@ class ClassifierSettings:
     optimizer: OptimizerFactory
     scheduler: ScheduleFactory
     epochs: NonNegativeInt
+    choose: Literal["best", "last"]
 
 
 @dataclass
@@ -62,7 +63,9 @@ class Settings:
     stage: Literal["both", "dae", "classifier"]
     seed: NonNegativeInt
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None
+    pretraining: Literal["denoising", "plain", "none"]
     objective: str
+    compare: str | None
     allow_targets: list[str]
     resume: None
     data: ImageDataModule

@@ -10,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from dae.config.arms import is_denoising
 from dae.config.commands import same_data_words
 from dae.metrics import METRICS, Metric, meaning, monitor
 from dae.report import configuration
@@ -199,13 +200,13 @@ def next_commands(run: RunFolder) -> list[tuple[str, str]]:
     if "dae" in run.result.get("checkpoints", {}):
         place = quoted_override("classifier.encoder_checkpoint", folder)
         probe = f"python train.py stage=classifier classifier=linear {place}"
+        arm = [] if is_denoising(config) else ["pretraining=plain"]
         same_data = same_data_words(config, run.hydra)
-        found.append(("What the frozen latent holds: a linear probe", " ".join([probe, *same_data])))
-    chosen = config.get("classifier", {})
-    if config.get("stage") != "dae" and chosen.get("encoder") == "pretrained":
+        found.append(("What the frozen latent holds: a linear probe", " ".join([probe, *arm, *same_data])))
+    if config.get("stage") != "dae" and config.get("classifier", {}).get("encoder") == "pretrained":
+        arms = ("compare=pretraining", "pretraining=none,plain,denoising", "seed=0,1,2")
         without = ("dae.warm_start", "objective", "classifier.encoder_checkpoint")
-        words = run.variant("classifier.encoder=random", without=without)
-        found.append(("Does pretraining help? The same with an untrained encoder", words))
+        found.append(("Does pretraining help? By how much?", run.variant(*arms, sweep=True, without=without)))
     found.append(("How much is luck? More seeds", run.variant("seed=0,1,2", sweep=True)))
     return found
 
@@ -227,7 +228,7 @@ def _longer(run: RunFolder) -> list[str]:
         planned = run.config.get(stage, {}).get("epochs", 0)
         schedule = str(run.config.get(stage, {}).get("scheduler", {}).get("_target_"))
         judged_by = Metric(str(objective.get("name")), objective.get("mode") or "min")
-        points = series.get(monitor(stage, judged_by).name, [])
+        points = series.get(monitor(stage, judged_by, is_denoising(run.config)).name, [])
         last = len(points) > 1 and _counted_epoch(series, stage) == planned == points[-1][0]
         if last and schedule.endswith(".constant") and run.stage_folder(stage) == run.folder / stage:
             longer.append(f"{stage}.epochs={2 * planned}")

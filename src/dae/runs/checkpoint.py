@@ -42,6 +42,11 @@ class Checkpoint:
     epochs: int
     seconds: float = 0.0
 
+    @property
+    def pretraining(self) -> str | None:
+        """How its encoder was pretrained: ``denoising``, ``plain`` or ``none``; None if it does not say."""
+        return self.hyper_parameters.get("pretraining")
+
     def __str__(self) -> str:
         """Where it lies, which run it comes from, how far that had got."""
         first = next((f", {name} {value:.4f}" for name, value in self.metrics.items()), "")

@@ -8,13 +8,16 @@ from dae.runs.record import RunRecord
 from dae.words import path_from_here, quoted_override
 
 
-def closing_summary(record: RunRecord, stages: list[str], same_data: Sequence[str]) -> str:
+def closing_summary(
+    record: RunRecord, stages: list[str], same_data: Sequence[str], pretraining: str = "denoising"
+) -> str:
     """Some lines for the console and the log.
 
     Args:
         record: Of the run.
         stages: That it ran.
         same_data: What a command needs to see the same images.
+        pretraining: What stage 1 did.
     """
     folder = path_from_here(record.folder)
     assert record.objective is not None
@@ -31,6 +34,8 @@ def closing_summary(record: RunRecord, stages: list[str], same_data: Sequence[st
     )
     if "dae" in stages:
         place = quoted_override("classifier.encoder_checkpoint", folder)
-        words = ["python train.py stage=classifier classifier=linear", place, *same_data]
+        # Another arm would not read it.
+        arm = [] if pretraining == "denoising" else [f"pretraining={pretraining}"]
+        words = ["python train.py stage=classifier classifier=linear", place, *arm, *same_data]
         lines.append(f"  go on        {' '.join(words)}")
     return "\n".join(lines)

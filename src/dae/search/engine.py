@@ -28,7 +28,7 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from dae import metrics
-from dae.config import rules
+from dae.config import arms
 from dae.config.binding import Binding
 from dae.config.settings import find_problems
 from dae.errors import ConfigError, JobError, Problem, raise_problems
@@ -94,7 +94,7 @@ def find_objective(space: Space) -> metrics.Metric:
         del config["hydra"]
     searched = space.dimensions.keys()
     raise_problems([problem for problem in find_problems(config) if problem.where not in searched])
-    objective = metrics.objective(config.objective, rules.stages_to_run(config))
+    objective = metrics.objective(config.objective, arms.stages_to_run(config), arms.is_denoising(config))
     what = "a search would choose on the test set"
     if "/test/" in objective.name:
         advice = f"try objective={objective.name.replace('/test/', '/val/')}"

@@ -15,6 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from dae.config.arms import pretraining_word, training_noise
 from dae.files import atomic_path, write_text_atomically
 from dae.runs.stage_result import StageResult
 from dae.sweeps.cautions import is_below
@@ -26,7 +27,9 @@ from dae.words import path_from_here
 log = logging.getLogger(__name__)
 
 # Of the config: all that stage 1 depends on.
-STAGE1_NODES = ("data", "dae", "seed", "trainer", "callbacks", "objective")
+STAGE1_NODES = ("data", "dae", "pretraining", "seed", "trainer", "callbacks", "objective")
+# Of its data: which labels stage 2 may use.
+STAGE2_DATA = ("labels", "labels_seed")
 # In the folder of a shared stage 1, whose name has only some digits of it.
 DIGEST = "digest"
 
@@ -39,7 +42,10 @@ def stage1_digest(config: dict[str, Any], version: object) -> str:
         version: The version of the code, as plain values.
     """
     parts = {key: config[key] for key in STAGE1_NODES}
-    parts["data"] = {key: value for key, value in parts["data"].items() if key != "labels"}
+    parts["data"] = {key: value for key, value in parts["data"].items() if key not in STAGE2_DATA}
+    # A plain autoencoder is the same, whatever noise it is not trained with.
+    parts["dae"] = {**parts["dae"], "noise": training_noise(config)}
+    parts["pretraining"] = pretraining_word(config)
     if not parts["objective"].startswith("dae/"):
         del parts["objective"]  # it decides nothing in stage 1
     text = json.dumps([parts, version], sort_keys=True)
@@ -79,7 +85,8 @@ def _decides_stage1(override: str) -> bool:
     key, _, value = override.partition("=")
     if is_below(key, "objective"):
         return value.startswith("dae/")
-    return not is_below(key, "data.labels") and any(is_below(key, node) for node in STAGE1_NODES)
+    labels = any(is_below(key, f"data.{name}") for name in STAGE2_DATA)
+    return not labels and any(is_below(key, node) for node in STAGE1_NODES)
 
 
 def shared_stage(place: Path, job: Path, train: Callable[[Path], StageResult]) -> StageResult:

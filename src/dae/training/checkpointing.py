@@ -9,6 +9,8 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from dae.metrics import Metric
+
 
 class StageCheckpoint(ModelCheckpoint):
     """The best validation by ``monitor``, or the last epoch without it; each file holds its own metrics.
@@ -19,16 +21,15 @@ class StageCheckpoint(ModelCheckpoint):
     Args:
         folder: Of the stage.
         monitor: The metric that decides; None when nothing is chosen.
-        mode: ``min`` or ``max``.
         seconds: What the stage has taken in an earlier process.
     """
 
-    def __init__(self, folder: Path, monitor: str | None, mode: str, seconds: float = 0.0) -> None:
+    def __init__(self, folder: Path, monitor: Metric | None, seconds: float = 0.0) -> None:
         super().__init__(
             dirpath=folder,
             filename="best",
-            monitor=monitor,
-            mode=mode,
+            monitor=monitor.name if monitor else None,
+            mode=monitor.mode if monitor else "min",
             save_top_k=1,
             enable_version_counter=False,
             save_on_train_epoch_end=monitor is None,

@@ -22,7 +22,7 @@ class EarlyStopping(callbacks.EarlyStopping):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Watch the metric that decides the checkpoint."""
         (checkpoint,) = (c for c in trainer.checkpoint_callbacks if isinstance(c, StageCheckpoint))
-        assert checkpoint.monitor is not None  # settings.py refuses early stopping on the test set
+        assert checkpoint.monitor is not None  # rules.py refuses it where nothing is chosen
         self.monitor = checkpoint.monitor
         self.mode = checkpoint.mode
         self.min_delta = abs(self.min_delta) * (1 if self.mode == "max" else -1)

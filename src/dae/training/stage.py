@@ -40,7 +40,7 @@ def run_stage(
     folder: Path,
     seed: int,
     epochs: int,
-    monitor: Metric,
+    monitor: Metric | None,
     make_trainer: Callable[..., Trainer],
     make_loggers: Sequence[Callable[..., loggers.Logger]],
     callbacks: Sequence[Callback],
@@ -56,7 +56,7 @@ def run_stage(
         folder: Of the stage.
         seed: The run's.
         epochs: 0 keeps the module as it is, measures and saves it.
-        monitor: What decides the best epoch, unless validation is the test set: then nothing is chosen.
+        monitor: What decides the best epoch; None if nothing is chosen and the last one counts.
         make_trainer: ``trainer.build_trainer`` with the user's settings.
         make_loggers: Each is given the folder.
         callbacks: The user's.
@@ -71,9 +71,8 @@ def run_stage(
     started = time.perf_counter() - (last.seconds if last else 0)
     log.info("%s\n%s", type(module).__name__, model_table(module, _blank_images(data)))
 
-    chosen = data.validation != "test"
     seconds = time.perf_counter() - started
-    checkpoint = StageCheckpoint(folder, monitor.name if chosen else None, monitor.mode, seconds)
+    checkpoint = StageCheckpoint(folder, monitor, seconds)
     own = [EpochSeed(seed, str(module.stage)), StopOnDivergence(), checkpoint, *progress_callbacks()]
     own += [FrozenGuard()] if isinstance(module, EncoderClassifier) else []
     all_loggers = [make(save_dir=folder) for make in make_loggers]
@@ -123,7 +122,7 @@ def run_stage(
         for logger in all_loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.close(status)
-    why = f"best {monitor.name}" if chosen else "the last: nothing is chosen on the test set"
+    why = f"best {monitor.name}" if monitor else "the last: nothing is chosen"
     log.info("%s: epoch %d counts (%s)", module.stage, counted.epochs, why)
     result = StageResult(metrics, best, time.perf_counter() - started, epochs, pruned=pruned)
     if not pruned and trainer.is_global_zero:
