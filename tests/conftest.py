@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from filelock import FileLock
 
-from composition import remember_compositions
+from dae.config.composition import remembered_compositions
 from dae.launch import launch
 from outcome import HAS_MNIST, MNIST, Outcome, Train
 
@@ -36,8 +36,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True, scope="session")
 def _composed_once() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        remember_compositions(patch)
+    with remembered_compositions():
         yield
 
 

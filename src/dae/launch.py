@@ -26,6 +26,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from dae.config.composition import remembered_compositions
 from dae.config.diagnosis import diagnose, refuse_flags, refuse_sweep
 from dae.config.groups import conf_folder
 from dae.config.help import help_page
@@ -79,7 +80,7 @@ def launch(arguments: Sequence[str] | None = None) -> int:
     jobs = _Jobs(shlex.join(["python", "train.py", *typed]))
     SweepFolder.lines = None
     exit_code = None
-    with _sigterm_as_exception():
+    with _sigterm_as_exception(), remembered_compositions():
         try:
             exit_code = _compose_and_run(jobs, sweep=bool(sweep))
         finally:

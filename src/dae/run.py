@@ -30,6 +30,7 @@ from dae.runs.stage_result import StageResult, discard_stage, finished_stage
 from dae.seeds import seed_all
 from dae.sweeps import shared
 from dae.sweeps.commands import read_hydra_config
+from dae.training.memory import release_memory
 from dae.training.processes import followers, is_follower
 from dae.training.pruning import Pruning
 from dae.training.stage import run_stage
@@ -105,6 +106,7 @@ def run(
             else:
                 pretrained = train_autoencoder(plan, folder)
             record.add_stage("dae", pretrained)
+            release_memory()
             if not pretrained.taken:
                 discard_stage(folder / "classifier")
         elif cfg.stage == "both":

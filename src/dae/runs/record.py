@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from datetime import datetime, timezone
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -103,7 +104,7 @@ def write_run_json(folder: Path, command: str, data: ImageDataModule) -> None:
         "command": command,
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "git": git_state(),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": versions(),
         "device": device_name(),
         "threads": torch.get_num_threads(),
         "platform": platform.platform(),
@@ -124,8 +125,18 @@ def write_run_json(folder: Path, command: str, data: ImageDataModule) -> None:
     write_json(file, {**begun, "resumed": [*begun["resumed"], now]})
 
 
+@cache
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that results depend on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+@cache
 def git_state() -> dict[str, str | None] | None:
-    """Commit and uncommitted changes of the checkout this code lies in; None outside of one."""
+    """Commit and uncommitted changes of the checkout this code lies in; None outside of one.
+
+    Looked at once a process, whose code is the one that it has begun with.
+    """
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:

@@ -24,7 +24,6 @@ from dae.training.checkpointing import StageCheckpoint
 from dae.training.divergence import StopOnDivergence
 from dae.training.frozen import FrozenGuard
 from dae.training.loggers import TensorBoardLogger, result_scalars
-from dae.training.memory import release_memory
 from dae.training.progress import progress_callbacks
 from dae.training.pruning import Pruning
 from dae.training.seeding import EpochSeed
@@ -65,7 +64,6 @@ def run_stage(
         pretrained: Stage 1 if it was trained elsewhere: its results are logged here.
     """
     quiet_lightning()
-    release_memory()
     folder.mkdir(parents=True, exist_ok=True)
     last = read(folder / "last.ckpt") if (folder / "last.ckpt").is_file() else None
     started = time.perf_counter() - (last.seconds if last else 0)
