@@ -1,9 +1,9 @@
 """Hydra, made to read and merge the files of ``conf/`` once for each combination of choices.
 
 By itself Hydra does so anew for the command, for each job of a sweep to see whether it can be composed, and
-once more when the job begins: half a second each, more than an epoch of a small job. Here it keeps what has come
-of the files, and applies the values of a command to a copy, in a tenth of the time. The two functions that are
-replaced are Hydra's own, of 1.3, which the dependency is held to.
+once more when the job begins: half a second each, more than an epoch of a small job. Here it keeps what has
+come of the files, and applies the values of a command to a copy, in a tenth of the time. The two functions
+that are replaced are Hydra's own, of 1.3, which the dependency is held to.
 """
 
 from __future__ import annotations
