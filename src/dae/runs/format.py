@@ -9,7 +9,8 @@ from dae.files import read_json
 from dae.words import path_from_here
 
 # 1 (not noted): a sweep's folders are named after all overrides. 2: after those that the sweep varies.
-FORMAT = 2
+# 3: validation and labels are drawn otherwise.
+FORMAT = 3
 
 
 def refuse_other_format(folder: Path) -> None:
