@@ -194,7 +194,12 @@ class ImageDataModule(LightningDataModule):
         """Training batches in a random order; the last one of a pass may be smaller."""
         trainer = self.trainer
         share = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
-        return Batches(self.ready(self.train), self.batch_size, True, *share, least=self.least_steps)
+        return self.training_batches(*share, split=self.ready(self.train))
+
+    def training_batches(self, rank: int = 0, world_size: int = 1, split: Split | None = None) -> Batches:
+        """The training batches of one of several processes, from ``split`` if its images lie elsewhere."""
+        split = split or self.train
+        return Batches(split, self.batch_size, True, rank, world_size, self.least_steps)
 
     def val_dataloader(self) -> Batches:
         """Validation batches in the order of the set; each process has all, so that the noise is the same."""
