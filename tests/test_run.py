@@ -16,6 +16,7 @@ from outcome import Train
 QUICK = (
     "data=digits",
     "data.limit=200",
+    "data.least_steps=1",
     "dae.epochs=2",
     "classifier.epochs=2",
     "callbacks=none",
@@ -285,7 +286,7 @@ def test_early_stopping_stops_on_what_decides(train: Train):
 
 
 def test_a_profile_is_shown(train: Train):
-    done = train("data=digits", "data.limit=64", "stage=dae", "debug=profile", *QUIET)
+    done = train("data=digits", "data.limit=64", "data.least_steps=1", "stage=dae", "debug=profile", *QUIET)
     assert "run_training_batch" in done.out
 
 
@@ -313,7 +314,14 @@ def test_gradient_clipping_reaches_the_fit(train: Train, precision):
 @pytest.mark.mnist
 def test_mnist_learns(train: Train, mnist_root: Path):
     """8,000 images, two epochs each. Seeds 0-4 reach at most 0.180, at least 0.796 and 0.817."""
-    quick = ("data.validation=1000", "data.limit=8000", "dae.epochs=2", "classifier.epochs=2", *QUIET)
+    quick = (
+        "data.validation=1000",
+        "data.limit=8000",
+        "data.least_steps=1",
+        "dae.epochs=2",
+        "classifier.epochs=2",
+        *QUIET,
+    )
     done = train(f"data.root={mnist_root}", *quick)
     assert done.exit_code == 0
     values = done.result["metrics"]

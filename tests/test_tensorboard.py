@@ -47,12 +47,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     quick = [
         "data=digits",
         "data.limit=320",
+        "data.least_steps=1",
         "dae.epochs=2",
         "classifier.epochs=2",
         "trainer.log_every_n_steps=5",
     ]
     assert launch([*quick, "callbacks=all", f"hydra.run.dir={place}/run"]) == 0
-    small = ["data=digits", "data.limit=64", "dae.epochs=1", "classifier.epochs=1", "callbacks=none"]
+    small = [
+        "data=digits",
+        "data.limit=64",
+        "data.least_steps=1",
+        "dae.epochs=1",
+        "classifier.epochs=1",
+        "callbacks=none",
+    ]
     swept = ["data.labels=20,40", "classifier.hidden=8,16"]
     assert launch(["-m", *small, *swept, f"hydra.sweep.dir={place}/sweep"]) == 0
     return place / "run"

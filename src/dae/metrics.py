@@ -9,7 +9,7 @@ Mode = Literal["min", "max"]
 
 METRICS: dict[str, dict[str, Mode]] = {
     "dae": {"loss": "min", "pixel_accuracy": "max", "noisy_loss": "min", "psnr": "max", "ssim": "max"},
-    "classifier": {"accuracy": "max", "loss": "min"},
+    "classifier": {"accuracy": "max", "balanced_accuracy": "max", "loss": "min"},
 }
 MEANING = {
     "dae/loss": "cross-entropy per pixel in nats, of the clean input",
@@ -18,6 +18,7 @@ MEANING = {
     "dae/psnr": "peak signal-to-noise ratio in dB under the reference noise, mean over images",
     "dae/ssim": "structural similarity under the reference noise, mean over images",
     "classifier/accuracy": "share of the images that are classified right",
+    "classifier/balanced_accuracy": "the share that is classified right of each class, mean over the classes",
     "classifier/loss": "cross-entropy in nats",
 }
 # What decides where the objective does not. A denoiser is judged by denoising: by the loss of the clean input

@@ -45,7 +45,14 @@ def test_torchs_state_decides():
     assert not torch.equal(drawn[0], drawn[2])
 
 
-QUICK = ("data=digits", *QUIET, "data.limit=200", "dae.epochs=1", "trainer.precision=32-true")
+QUICK = (
+    "data=digits",
+    *QUIET,
+    "data.limit=200",
+    "data.least_steps=1",
+    "dae.epochs=1",
+    "trainer.precision=32-true",
+)
 
 
 @pytest.mark.parametrize("stage", ["dae", "classifier"])

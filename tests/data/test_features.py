@@ -15,6 +15,7 @@ STAGE_2 = (
     "stage=classifier",
     "classifier.encoder=random",
     "data=digits",
+    "data.least_steps=1",
     "classifier.epochs=2",
     "callbacks=none",
     "logger=none",

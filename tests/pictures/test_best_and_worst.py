@@ -37,7 +37,14 @@ def test_picked_from_all_images_and_at_the_end_with_the_weights_that_count(
 
     monkeypatch.setattr(best_and_worst, "image_losses", all_losses)
     monkeypatch.setattr(best_and_worst, "draw_image_rows", spy)
-    quick = ("stage=dae", "data=digits", "data.limit=64", "callbacks=best_and_worst", "dae.epochs=2")
+    quick = (
+        "stage=dae",
+        "data=digits",
+        "data.limit=64",
+        "data.least_steps=1",
+        "callbacks=best_and_worst",
+        "dae.epochs=2",
+    )
     done = train(*quick, "callbacks.best_and_worst.count=3", "logger=none")
     assert (done.folder / "dae" / "best_and_worst.png").is_file()
     fitted, tested = seen

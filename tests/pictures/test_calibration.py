@@ -35,7 +35,14 @@ def test_as_torchmetrics_has_it():
 
 
 def test_in_tensorboard_and_as_a_file(train: Train):
-    quick = ("stage=classifier", "classifier=mlp", "data=digits", "data.limit=64", "classifier.epochs=1")
+    quick = (
+        "stage=classifier",
+        "classifier=mlp",
+        "data=digits",
+        "data.limit=64",
+        "data.least_steps=1",
+        "classifier.epochs=1",
+    )
     folder = train(*quick, "callbacks=calibration").folder / "classifier"
     assert (folder / "calibration.png").is_file()
     found = events(folder)

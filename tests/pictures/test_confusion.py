@@ -11,7 +11,14 @@ from dae.pictures.confusion import class_accuracy, confusion_matrix, draw_confus
 from helpers import events
 from outcome import Train
 
-QUICK = ("stage=classifier", "classifier=mlp", "data=digits", "data.limit=300", "classifier.epochs=2")
+QUICK = (
+    "stage=classifier",
+    "classifier=mlp",
+    "data=digits",
+    "data.limit=300",
+    "data.least_steps=1",
+    "classifier.epochs=2",
+)
 
 
 @pytest.fixture

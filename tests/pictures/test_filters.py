@@ -77,6 +77,7 @@ def test_pictures(train: Train):
         "stage=dae",
         "data=digits",
         "data.limit=64",
+        "data.least_steps=1",
         "dae.epochs=3",
         "callbacks=filters",
         "callbacks.filters.every_n_epochs=2",

@@ -23,7 +23,14 @@ from dae.run import build
 from helpers import composed, events
 from outcome import Train
 
-QUICK = ("stage=dae", "data=digits", "data.limit=64", "dae.epochs=1", "callbacks=latent")
+QUICK = (
+    "stage=dae",
+    "data=digits",
+    "data.limit=64",
+    "data.least_steps=1",
+    "dae.epochs=1",
+    "callbacks=latent",
+)
 
 
 def latents() -> torch.Tensor:

@@ -13,6 +13,7 @@ def test_each_chart_has_something_to_show(train: Train):
     quick = (
         "data=digits",
         "data.limit=160",
+        "data.least_steps=1",
         "dae.epochs=1",
         "classifier.epochs=1",
         "trainer.log_every_n_steps=5",

@@ -13,7 +13,14 @@ from dae.pictures.figures import draw_image_rows
 from dae.pictures.mistakes import Mistakes, most_confident
 from outcome import Train
 
-QUICK = ("data=digits", "data.limit=64", "dae.epochs=1", "classifier.epochs=1", "callbacks=mistakes")
+QUICK = (
+    "data=digits",
+    "data.limit=64",
+    "data.least_steps=1",
+    "dae.epochs=1",
+    "classifier.epochs=1",
+    "callbacks=mistakes",
+)
 
 
 def test_the_most_confident_first_and_only_mistakes():

@@ -10,6 +10,7 @@ from outcome import Train
 QUICK = (
     "data=digits",
     "data.limit=160",
+    "data.least_steps=1",
     "dae.epochs=2",
     "trainer.log_every_n_steps=5",
     "callbacks=optimisation",

@@ -12,7 +12,14 @@ from dae.pictures.figures import draw_image_rows
 from helpers import events
 from outcome import Train
 
-QUICK = ("stage=dae", "data=digits", "data.limit=64", "callbacks=pictures", "logger=none")
+QUICK = (
+    "stage=dae",
+    "data=digits",
+    "data.limit=64",
+    "data.least_steps=1",
+    "callbacks=pictures",
+    "logger=none",
+)
 
 
 @pytest.fixture

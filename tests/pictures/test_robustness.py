@@ -12,7 +12,14 @@ from dae.pictures.robustness import Curve, Kind, measure, noise_kinds, noisy_ima
 from helpers import events
 from outcome import Train
 
-QUICK = ("stage=dae", "data=digits", "data.limit=64", "dae.epochs=1", "callbacks=robustness")
+QUICK = (
+    "stage=dae",
+    "data=digits",
+    "data.limit=64",
+    "data.least_steps=1",
+    "dae.epochs=1",
+    "callbacks=robustness",
+)
 
 
 class Speckle(Noise):

@@ -10,7 +10,14 @@ from dae.pictures.throughput import peak_memory
 from helpers import events
 from outcome import Train
 
-QUICK = ("stage=dae", "data=digits", "data.limit=160", "dae.epochs=2", "callbacks=throughput")
+QUICK = (
+    "stage=dae",
+    "data=digits",
+    "data.limit=160",
+    "data.least_steps=1",
+    "dae.epochs=2",
+    "callbacks=throughput",
+)
 
 
 def values(folder, tag: str) -> list[float]:

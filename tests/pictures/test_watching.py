@@ -10,7 +10,14 @@ from PIL import Image
 from dae.runs.checkpoint import content_hash, read
 from outcome import Train
 
-QUICK = ("data=digits", "data.limit=96", "dae.epochs=2", "classifier.epochs=2", "callbacks=all")
+QUICK = (
+    "data=digits",
+    "data.limit=96",
+    "data.least_steps=1",
+    "dae.epochs=2",
+    "classifier.epochs=2",
+    "callbacks=all",
+)
 UNUSUAL = ("data.augment=2", "trainer.accumulate_grad_batches=2", "data.validation=test")
 STAGE_1 = tuple(
     f"dae/{name}.png"
@@ -70,6 +77,7 @@ def test_images_that_stay_in_their_files(train: Train, tmp_path: Path):
         f"data.root={tmp_path / 'images'}",
         "data.in_memory=false",
         "data.limit=20",
+        "data.least_steps=1",
     )
     done = train(*QUICK, *folder, "data.channels=3", "data.image_size=32")
     assert done.exit_code == 0, done.text
@@ -78,7 +86,13 @@ def test_images_that_stay_in_their_files(train: Train, tmp_path: Path):
 
 def test_weights_that_are_no_numbers(train: Train):
     """The loss of the last step is one, but what it leads to is not."""
-    one_step = ("data.limit=10", "data.batch_size=10", "dae.epochs=1", "classifier.epochs=1")
+    one_step = (
+        "data.limit=10",
+        "data.least_steps=1",
+        "data.batch_size=10",
+        "dae.epochs=1",
+        "classifier.epochs=1",
+    )
     wild = (
         "dae/optimizer=sgd",
         "dae.optimizer.lr=1e38",

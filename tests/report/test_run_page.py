@@ -232,6 +232,8 @@ def test_a_page_that_cannot_be_written_is_a_warning(train: Train, monkeypatch):
 
 
 def test_the_best_epoch_being_the_last_there_is_more_to_come(train: Train):
-    done = train("data=digits", "data.limit=300", "dae.epochs=2", "stage=dae", "callbacks=none")
+    done = train(
+        "data=digits", "data.limit=300", "data.least_steps=1", "dae.epochs=2", "stage=dae", "callbacks=none"
+    )
     page = Page(done.folder)
     assert f"resume={done.folder.relative_to(done.place)} dae.epochs=4" in page.text

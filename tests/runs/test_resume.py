@@ -26,6 +26,7 @@ from outcome import Train
 QUICK = (
     "data=digits",
     "data.limit=200",
+    "data.least_steps=1",
     "dae.epochs=4",
     "classifier.epochs=3",
     "callbacks=none",

@@ -18,6 +18,7 @@ from outcome import Outcome, Train
 QUICK = (
     "data=digits",
     "data.limit=100",
+    "data.least_steps=1",
     "dae.epochs=1",
     "classifier.epochs=1",
     "callbacks=none",

@@ -5,7 +5,15 @@ import json
 from helpers import SMOKE
 from outcome import Train
 
-WILD = ("data=digits", "data.limit=200", "dae.epochs=3", "logger=none", "callbacks=none", "dae/optimizer=sgd")
+WILD = (
+    "data=digits",
+    "data.limit=200",
+    "data.least_steps=1",
+    "dae.epochs=3",
+    "logger=none",
+    "callbacks=none",
+    "dae/optimizer=sgd",
+)
 
 
 def test_a_loss_that_is_no_number_ends_the_run_at_once(train: Train):

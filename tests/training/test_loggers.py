@@ -15,6 +15,7 @@ from outcome import Train
 QUICK = (
     "data=digits",
     "data.limit=320",
+    "data.least_steps=1",
     "dae.epochs=2",
     "classifier.epochs=3",
     "trainer.log_every_n_steps=10",

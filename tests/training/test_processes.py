@@ -61,6 +61,7 @@ def test_two_processes_come_to_what_one_does(train: Train):
     # An even number of images: else one is left out.
     short = (
         "data.limit=640",
+        "data.least_steps=1",
         "dae.epochs=1",
         "classifier.epochs=2",
         "+callbacks.count._target_=helpers.CountsImages",

@@ -98,6 +98,7 @@ def test_the_best_validation_may_lie_within_an_epoch(train, monkeypatch):
         "objective=dae/val/pixel_accuracy",
         "dae.optimizer.lr=0.1",
         "data.limit=200",
+        "data.least_steps=1",
         "trainer.limit_train_batches=4",
     )
     done = train(*SMOKE, "stage=dae", *worse, "trainer.val_check_interval=0.5")

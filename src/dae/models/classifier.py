@@ -8,7 +8,14 @@ import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from dae.models.epoch_metrics import ImageMean, Mean, log_epoch, metric_collection, values_per_image
+from dae.models.epoch_metrics import (
+    BalancedAccuracy,
+    ImageMean,
+    Mean,
+    log_epoch,
+    metric_collection,
+    values_per_image,
+)
 from dae.models.networks import keras_init
 from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure_optimizer
 
@@ -38,7 +45,7 @@ class EncoderClassifier(LightningModule):
 
     Args:
         encoder: Images to latents, with ``blocks``; ``nn.Identity`` for raw pixels.
-        head: Latents (N, C, H, W) to logits (N, classes).
+        head: Latents (N, C, H, W) to logits (N, classes), which its last layer gives.
         trainable_blocks: How many of the encoder's blocks are trained, counted from the latent back.
         optimizer: Builds the optimizer from the trained parameters.
         scheduler: Builds the learning rate schedule from the optimizer and the number of steps.
@@ -67,8 +74,13 @@ class EncoderClassifier(LightningModule):
             block.requires_grad_(True)
         self.optimizer_factory = optimizer
         self.schedule_factory = scheduler
-        self.trained = metric_collection(loss=Mean(), accuracy=Mean())
-        self.evaluated = metric_collection(loss=ImageMean(), accuracy=ImageMean())
+        classes: int = [*head.children()][-1].out_features  # type: ignore[assignment]
+        self.trained = metric_collection(
+            loss=Mean(), accuracy=Mean(), balanced_accuracy=BalancedAccuracy(classes)
+        )
+        self.evaluated = metric_collection(
+            loss=ImageMean(), accuracy=ImageMean(), balanced_accuracy=BalancedAccuracy(classes)
+        )
         self.tested: dict[str, Any] = {}
         self.train()
 
@@ -110,7 +122,9 @@ class EncoderClassifier(LightningModule):
         logits = self.from_features(features)
         loss = F.cross_entropy(logits, labels)
         self.trained["loss"].update(loss, len(labels))
-        self.trained["accuracy"].update(hits(logits, labels).mean(), len(labels))
+        right = hits(logits, labels)
+        self.trained["accuracy"].update(right.mean(), len(labels))
+        self.trained["balanced_accuracy"].update(right, labels)
         return loss
 
     def on_train_epoch_end(self) -> None:
@@ -122,7 +136,9 @@ class EncoderClassifier(LightningModule):
         features, labels = batch
         logits = self.from_features(features)
         self.evaluated["loss"].update(F.cross_entropy(logits, labels, reduction="none"))
-        self.evaluated["accuracy"].update(hits(logits, labels))
+        right = hits(logits, labels)
+        self.evaluated["accuracy"].update(right)
+        self.evaluated["balanced_accuracy"].update(right, labels)
         return logits
 
     def on_validation_epoch_end(self) -> None:

@@ -54,6 +54,32 @@ class ImageMean(Metric):
         return dim_zero_cat(self.values).mean()
 
 
+class BalancedAccuracy(Metric):
+    """The share of a class's images that are classified right, as the mean over the classes that came up.
+
+    Args:
+        classes: How many there are.
+    """
+
+    right: Tensor
+    images: Tensor
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        for name in ("right", "images"):
+            self.add_state(name, torch.zeros(classes, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, hits: Tensor, labels: Tensor) -> None:
+        """Take in 1 for each image that is classified right, 0 for the others, (N,), and the true classes."""
+        self.right.index_add_(0, labels, hits.long())
+        self.images.index_add_(0, labels, torch.ones_like(labels))
+
+    def compute(self) -> Tensor:
+        """The mean over the classes so far."""
+        there = self.images > 0
+        return (self.right[there] / self.images[there]).mean()
+
+
 def metric_collection(**metrics: Metric) -> MetricCollection:
     """Metrics that are updated each in its own way, and computed together."""
     return MetricCollection(dict(metrics), compute_groups=False)
@@ -72,7 +98,7 @@ def log_epoch(module: LightningModule, split: str, metrics: MetricCollection) ->
 
 
 def values_per_image(metrics: MetricCollection) -> dict[str, Any]:
-    """What ``test.json`` holds: the number of images and, by metric, the value of each image.
+    """What ``test.json`` holds: the number of images and, by metric, the value of each image or class.
 
     Each process of a run evaluates all images, so its own values are all there are.
     """
@@ -80,4 +106,9 @@ def values_per_image(metrics: MetricCollection) -> dict[str, Any]:
         name: dim_zero_cat(metric.values) for name, metric in metrics.items() if isinstance(metric, ImageMean)
     }
     rounded = {name: [round(value, 6) for value in values.tolist()] for name, values in each.items()}
-    return {"images": len(next(iter(each.values()))), **rounded}
+    by_class = {
+        name: {"right": metric.right.tolist(), "images": metric.images.tolist()}
+        for name, metric in metrics.items()
+        if isinstance(metric, BalancedAccuracy)
+    }
+    return {"images": len(next(iter(each.values()))), **rounded, **by_class}

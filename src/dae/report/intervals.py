@@ -26,6 +26,22 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
+def mean_share_interval(successes: Sequence[int], trials: Sequence[int]) -> tuple[float, float]:
+    """Interval of the mean of several shares (Price & Bonett 2004), which is valid near 0 and 1 as well.
+
+    Args:
+        successes: Of each share.
+        trials: Of each share; those without any do not count.
+    """
+    pairs = [pair for pair in zip(successes, trials, strict=True) if pair[1]]
+    more = 2 / len(pairs)  # successes, and as many failures, that are added to each share
+    shares = [((right + more) / (total + 2 * more), total + 2 * more) for right, total in pairs]
+    middle = sum(share for share, _ in shares) / len(shares)
+    variance = sum(share * (1 - share) / total for share, total in shares) / len(shares) ** 2
+    half = Z95 * math.sqrt(variance)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
 def bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
     """Percentile bootstrap interval of a mean (Efron 1979); the same values always give the same one.
 

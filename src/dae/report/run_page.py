@@ -16,7 +16,7 @@ from dae.metrics import METRICS, Metric, meaning, monitor
 from dae.report import configuration
 from dae.report.charts import Line, line_chart
 from dae.report.embedded_pictures import embedded_pictures
-from dae.report.intervals import bootstrap_interval, wilson_interval
+from dae.report.intervals import bootstrap_interval, mean_share_interval, wilson_interval
 from dae.report.run_folder import RunFolder
 from dae.report.scalars import Series, scalar_files
 from dae.words import counted, path_from_here, quoted_override
@@ -93,6 +93,9 @@ def _interval(
         return None, "the number of test images is not known"
     if metric == "accuracy":
         return wilson_interval(round(value * images), images), f"Wilson, {counted(images, 'image')}"
+    if metric == "balanced_accuracy" and metric in tested:
+        right, of_class = tested[metric]["right"], tested[metric]["images"]
+        return mean_share_interval(right, of_class), f"Price and Bonett, {counted(images, 'image')}"
     each = [number for number in tested.get(metric, []) if number is not None]
     if each:
         return bootstrap_interval(each), f"bootstrap, {counted(len(each), 'image')}"

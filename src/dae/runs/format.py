@@ -9,7 +9,7 @@ from dae.files import read_json
 from dae.words import path_from_here
 
 # 1 (not noted): a sweep's folders are named after all overrides. 2: after those that the sweep varies.
-# 3: validation has each class by its share, an epoch has at least so many steps, stage 1 has arms.
+# 3: validation has each class by its share, labels a seed of their own, an epoch so many steps, stage 1 arms.
 FORMAT = 3
 
 

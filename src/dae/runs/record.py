@@ -110,6 +110,7 @@ def write_run_json(folder: Path, command: str, data: ImageDataModule) -> None:
         "platform": platform.platform(),
         "data": str(data),
         "absent_classes": data.absent(),
+        "labels": len(data.train_labelled.labels),
         "data_checksum": data_checksum,
     }
     file = folder / "run.json"

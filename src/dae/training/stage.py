@@ -27,6 +27,7 @@ from dae.training.loggers import TensorBoardLogger, result_scalars
 from dae.training.progress import progress_callbacks
 from dae.training.pruning import Pruning
 from dae.training.seeding import EpochSeed
+from dae.training.steps import steps_in_words
 from dae.training.summary import model_table
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,9 @@ def run_stage(
     try:
         if last:
             log.info("%s goes on after epoch %d", module.stage, last.epochs)
+        batches = data.training_batches(world_size=trainer.world_size)
+        limits = trainer.limit_train_batches, trainer.accumulate_grad_batches
+        log.info("%s: %s", module.stage, steps_in_words(epochs, batches, *limits))
         try:
             trainer.fit(module, datamodule=data, ckpt_path=str(last.path) if last else None)
         except ValueError as error:

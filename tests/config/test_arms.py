@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from dae.config.arms import is_denoising, pretraining_word, stages_to_run
+from dae.runs.checkpoint import read
+from helpers import composed
+from outcome import Train
+
+QUICK = ("data=digits", "debug=smoke", "callbacks=none", "logger=none")
+ARMS = ("pretraining=none,plain,denoising", "dae.noise.p=0.2,0.4")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "stages", "word"),
+    [
+        ((), ["dae", "classifier"], "denoising"),
+        (("pretraining=plain",), ["dae", "classifier"], "plain"),
+        (("pretraining=none",), ["classifier"], "denoising"),
+        (("dae/noise=none",), ["dae", "classifier"], "plain"),
+        (("classifier=random",), ["classifier"], "denoising"),
+        (("classifier=logistic",), ["classifier"], "denoising"),
+        (("stage=dae", "pretraining=plain"), ["dae"], "plain"),
+    ],
+)
+def test_what_an_arm_runs(overrides, stages, word):
+    cfg = composed(*overrides)
+    assert stages_to_run(cfg) == stages
+    assert pretraining_word(cfg) == word
+    assert is_denoising(cfg) == (word == "denoising")
+
+
+def test_the_arms_differ_in_their_stage_1_alone(train: Train):
+    """Plain under two noises is one autoencoder; all arms start from the same untrained encoder."""
+    done = train("-m", *QUICK, *ARMS, "dae.epochs=0,1")
+    assert done.exit_code == 0
+    encoders: dict[tuple[str, str, str], torch.Tensor] = {}
+    for job in done.folders:
+        values = dict(pair.split("=") for pair in json.loads(json.dumps(_overrides(job))))
+        tensors = read(job / "classifier" / "best.ckpt").tensors
+        frozen = tensors["encoder.blocks.0.conv.weight"]
+        encoders[values["pretraining"], values["dae.noise.p"], values["dae.epochs"]] = frozen
+        said = read(job / "classifier" / "best.ckpt").pretraining
+        assert said == values["pretraining"]
+    untrained = encoders["none", "0.2", "1"]
+    for (arm, _, epochs), encoder in encoders.items():
+        # Stage 1 of no epochs is what it started from.
+        assert torch.equal(encoder, untrained) == (arm == "none" or epochs == "0")
+    assert torch.equal(encoders["plain", "0.2", "1"], encoders["plain", "0.4", "1"])
+    assert not torch.equal(encoders["denoising", "0.2", "1"], encoders["denoising", "0.4", "1"])
+    assert not torch.equal(encoders["denoising", "0.2", "1"], encoders["plain", "0.2", "1"])
+    # plain, and denoising under two noises, each of 0 and of 1 epoch.
+    assert len(list(done.place.glob("multirun/*/stage1/*/dae/best.ckpt"))) == 6
+
+
+def _overrides(job: Path) -> list[str]:
+    lines = (job / ".hydra" / "overrides.yaml").read_text().splitlines()
+    return [line.removeprefix("- ") for line in lines]
+
+
+def test_a_sweep_reads_a_checkpoint_in_the_arm_that_it_is_of(train: Train, finished: Train):
+    stage1 = finished(*QUICK, "stage=dae").folder
+    place = f"classifier.encoder_checkpoint={stage1}"
+    done = train("-m", *QUICK, "stage=classifier", place, "pretraining=none,plain,denoising")
+    assert done.exit_code == 1
+    status = {}
+    for job in done.folders:
+        result = json.loads((job / "result.json").read_text())
+        status[job.name.split("-")[1]] = result["status"]
+        if "plain" in job.name:
+            assert "was pretrained with denoising; plain needs one of its own" in result["error"]
+    assert status == {"none": "completed", "plain": "failed", "denoising": "completed"}
+    assert done.logs.count("classifier.encoder_checkpoint is not read: pretraining=none") == 1
+
+
+def test_stage_1_without_noise_is_chosen_by_the_clean_loss(finished: Train):
+    for overrides, monitor in (
+        (("pretraining=plain",), "dae/val/loss"),
+        (("dae/noise=none",), "dae/val/loss"),
+        ((), "dae/val/noisy_loss"),
+    ):
+        done = finished(*QUICK, "stage=dae", *overrides)
+        assert done.result["objective"]["name"] == monitor
+        assert f"(best {monitor})" in done.logs
+
+
+def test_the_command_that_goes_on_names_the_arm(train: Train, finished: Train):
+    done = finished(*QUICK, "stage=dae", "pretraining=plain")
+    (command,) = (line.split("go on")[1] for line in done.logs.splitlines() if "  go on " in line)
+    words = command.split()[2:]
+    place = next(word for word in words if word.startswith("classifier.encoder_checkpoint="))
+    path = done.place / place.partition("=")[2]
+    again = [f"classifier.encoder_checkpoint={path}" if word == place else word for word in words]
+    assert train(*again, *QUICK[1:]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("pretraining=none", "stage=dae"), "pretraining: found 'none', which leaves stage 1 out"),
+        (("pretraining=none", "dae.warm_start=x"), "dae.warm_start: found 'x', but stage 1 does not run"),
+        (("pretraining=plane",), "try pretraining=plain"),
+        (("classifier.choose=last", "callbacks=early_stopping"), "try classifier.choose=best"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(train: Train, overrides, words):
+    done = train("data=digits", *overrides)
+    assert done.exit_code == 2
+    assert words in done.text
+
+
+def test_the_last_epoch_counts_where_nothing_is_chosen(train: Train):
+    quick = ("data=digits", "data.limit=100", "data.least_steps=1", "callbacks=none", "logger=none")
+    # Learning is undone: an epoch before the last is the best.
+    worse = ("stage=classifier", "classifier=mlp", "classifier.optimizer.lr=0.3", "classifier.epochs=4")
+    done = train(*quick, *worse, "classifier.choose=last")
+    assert done.exit_code == 0
+    best = read(done.folder / "classifier" / "best.ckpt")
+    last = read(done.folder / "classifier" / "last.ckpt")
+    assert best.epochs == last.epochs == 4
+    assert all(torch.equal(best.tensors[name], last.tensors[name]) for name in last.tensors)
+    assert "(the last: nothing is chosen)" in done.logs
