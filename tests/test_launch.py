@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from dae.data.features import FeatureDataModule
+from dae.data.sources import Split
 from dae.models.autoencoder import DenoisingAutoencoder
 from helpers import SMOKE
 from outcome import REPOSITORY
@@ -212,10 +213,11 @@ def test_what_the_stages_have_kept_is_free_before_the_page_is_written(train, mon
     alive: list[weakref.ref[torch.Tensor]] = []
     compute = FeatureDataModule._compute
 
-    def watched(self: FeatureDataModule, images: torch.Tensor) -> torch.Tensor:
-        rows = compute(self, images)
-        kept.append(weakref.ref(rows))
-        return rows
+    def watched(self: FeatureDataModule, split: Split) -> Split:
+        computed = compute(self, split)
+        assert isinstance(computed.images, torch.Tensor)
+        kept.append(weakref.ref(computed.images))
+        return computed
 
     def write(function: object, folder: Path) -> None:
         alive.extend(rows for rows in kept if rows() is not None)

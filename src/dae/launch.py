@@ -30,6 +30,7 @@ from dae.config.composition import remembered_compositions
 from dae.config.diagnosis import diagnose, refuse_flags, refuse_sweep
 from dae.config.groups import conf_folder
 from dae.config.help import help_page
+from dae.data import shelf
 from dae.errors import ConfigError, JobError, TimeUp, UserError
 from dae.files import read_json
 from dae.report.sweep_end import close_sweep
@@ -86,6 +87,7 @@ def launch(arguments: Sequence[str] | None = None) -> int:
         finally:
             # Also on Ctrl-C or after an error: who leads so far is worth knowing then, too.
             failed = jobs.closing(ended=exit_code == 0)
+            shelf.clear()
     return exit_code or failed
 
 
@@ -175,6 +177,8 @@ class _Jobs:
             # Lightning turns Ctrl-C into an exit of its own.
             raise exit_ if isinstance(exit_, Terminated) else KeyboardInterrupt from exit_
         finally:
+            if sweep is None:
+                shelf.clear()
             release_memory()  # what the page takes would come on top of what the stages took
             if not refused and page_is_outdated(folder):  # what is refused leaves its result alone
                 write_or_warn(write_run_report, folder)

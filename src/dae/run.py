@@ -153,7 +153,8 @@ def train_autoencoder(plan: Plan, folder: Path) -> StageResult:
     )
     if cfg.dae.warm_start is not None:
         log.info("Warm start from %s", checkpoint.warm_start(autoencoder, cfg.dae.warm_start))
-    described = {**plain(cfg.dae), "noise": plain(arms.training_noise(cfg))}
+    config = plain(cfg)
+    described = {**config["dae"], "noise": arms.training_noise(config)}
     arm = {"pretraining": arms.pretraining_word(cfg), "run": folder.name}
     autoencoder.save_hyperparameters({**described, **arm}, logger=False)
     return fit(plan, autoencoder, data, folder)
@@ -180,7 +181,8 @@ def train_classifier(plan: Plan, folder: Path, pretrained: StageResult | None = 
     classifier.save_hyperparameters({**plain(cfg.classifier), **described, **own}, logger=False)
     data = data.labelled()
     if classifier.frozen_blocks:
-        data = FeatureDataModule(data, classifier.frozen_part())
+        content = checkpoint.content_hash(classifier.frozen_tensors())
+        data = FeatureDataModule(data, classifier.frozen_part(), content)
     return fit(plan, classifier, data, folder, pretrained)
 
 

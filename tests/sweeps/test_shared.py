@@ -34,6 +34,10 @@ def plain(*overrides: str) -> Any:
     ("override", "same"),
     [
         ("data.labels=10", True),
+        ("data.labels_seed=5", True),
+        ("classifier.choose=last", True),
+        ("compare=classifier", True),
+        ("pretraining=plain", False),
         ("classifier.hidden=32", True),
         ("classifier.optimizer.lr=0.1", True),
         ("logger=none", True),
@@ -49,6 +53,12 @@ def plain(*overrides: str) -> Any:
 )
 def test_only_what_stage_1_depends_on_parts_jobs(override, same):
     assert (stage1_digest(plain(), "code") == stage1_digest(plain(override), "code")) == same
+
+
+def test_a_plain_autoencoder_is_the_same_whatever_noise_it_is_not_trained_with():
+    ways = ((), ("dae.noise.p=0.4",), ("dae/noise=gaussian",))
+    digests = {stage1_digest(plain("pretraining=plain", *way), "code") for way in ways}
+    assert digests == {stage1_digest(plain("dae/noise=none"), "code")}
 
 
 def test_another_version_of_the_code_is_another_stage_1():

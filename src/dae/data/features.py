@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dae.data.images import EVALUATION_BATCH_SIZE, ImageDataModule
+from dae.data.shelf import shelved
 from dae.data.sources import Split
 
 log = logging.getLogger(__name__)
@@ -60,11 +61,13 @@ class FeatureDataModule(ImageDataModule):
     Args:
         data: Set up already.
         frozen: In evaluation mode and without gradients; where ``data`` puts its images.
+        content: A hash of its weights and buffers, by which a later job finds these features again.
     """
 
-    def __init__(self, data: ImageDataModule, frozen: nn.Module) -> None:
+    def __init__(self, data: ImageDataModule, frozen: nn.Module, content: str) -> None:
         vars(self).update(vars(data))  # a view: the same splits, nothing is read or drawn again
         self.frozen = frozen
+        self.content = content
         self.computed: dict[int, Split] = {}
 
     @cached_property
@@ -98,9 +101,9 @@ class FeatureDataModule(ImageDataModule):
             return super().ready(split)
         # With data.validation=test two loaders share one split.
         if id(split) not in self.computed:
-            placed = super().ready(split)
-            assert isinstance(placed.images, Tensor)
-            self.computed[id(split)] = Split(self._compute(placed.images), placed.labels)
+            # The split stays on the shelf with its features, so that no other one can have its identity.
+            entry = shelved((id(split), *self.origin), lambda: (split, self._compute(split)), _bytes)
+            self.computed[id(split)] = entry[1]
         return self.computed[id(split)]
 
     def on_after_batch_transfer(self, batch: Any, dataloader_index: int) -> Any:
@@ -111,7 +114,17 @@ class FeatureDataModule(ImageDataModule):
         images, _ = super().on_after_batch_transfer(batch, dataloader_index)
         return self._features(images), labels
 
-    def _compute(self, images: Tensor) -> Tensor:
+    @cached_property
+    def origin(self) -> tuple[str, ...]:
+        """All that the features of an image depend on besides the image."""
+        assert self.trainer is not None
+        precision = str(self.trainer.precision_plugin.precision)
+        return self.content, repr(self.frozen), precision, str(self.device())
+
+    def _compute(self, split: Split) -> Split:
+        placed = super().ready(split)
+        images = placed.images
+        assert isinstance(images, Tensor)
         # One row an image: batches are drawn from them in half the time, and no layer has to reorder them.
         numbers = self.layout.shape.numel()
         rows = torch.empty(len(images), numbers, dtype=self.layout.dtype, device=images.device)
@@ -119,12 +132,18 @@ class FeatureDataModule(ImageDataModule):
         size = EVALUATION_BATCH_SIZE
         for piece, part in zip(images.split(size), rows.split(size), strict=True):
             part.copy_(self.layout.rows(self._features(piece.float().div_(255))))
-        return rows
+        return Split(rows, placed.labels)
 
     def _features(self, images: Tensor) -> Tensor:
         assert self.trainer is not None
         with torch.no_grad(), self.trainer.precision_plugin.forward_context():
             return self.frozen(images)
+
+
+def _bytes(entry: tuple[Split, Split]) -> int:
+    return sum(
+        part.nbytes for split in entry for part in (split.images, split.labels) if isinstance(part, Tensor)
+    )
 
 
 def free_memory(device: torch.device) -> int:
