@@ -14,6 +14,8 @@ def expected_value(schema: Mapping[str, Any]) -> str:
     if "const" in schema or "enum" in schema:
         words = schema.get("enum", [schema.get("const")])
         return " or ".join(map(json.dumps, words)).replace('"', "'")
+    if "description" in schema:
+        return schema["description"]
     articles = {"integer": "an integer", "array": "a list", "object": "a mapping", "boolean": "true or false"}
     kind = schema.get("type", "value")
     text = articles.get(kind, kind if kind == "null" else f"a {kind}")

@@ -185,7 +185,7 @@ def _block_size(config: Config) -> Iterator[Problem]:
 
 def _labels(config: Config) -> Iterator[Problem]:
     limit, labels = config["data"].get("limit"), config["data"].get("labels")
-    if limit is not None and labels is not None and labels > limit:
+    if limit is not None and isinstance(labels, int) and labels > limit:
         yield Problem("data.labels", f"found {labels}, expected at most data.limit={limit}")
 
 

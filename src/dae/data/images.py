@@ -1,106 +1,52 @@
-"""The LightningDataModule: splits, and batches drawn by index from memory."""
+"""The LightningDataModule: what is trained on, validated on and tested on, and which labels may be used."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+import logging
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 from pytorch_lightning import LightningDataModule
-from torch import Tensor
 
 from dae.data.augment import shift_at_random
+from dae.data.batches import Batches
+from dae.data.draws import class_balanced, class_shares, from_each_class
 from dae.data.sources import SOURCES, ImageSet, Split, known_source
 from dae.errors import ConfigError, Problem
 from dae.seeds import derive_seed
 
+log = logging.getLogger(__name__)
+
 # One size for every run, so that the reference noise is the same whatever ``data.batch_size`` is.
 EVALUATION_BATCH_SIZE = 128
 
-
-class Batches:
-    """Batches of uint8 images and their labels; a shuffled order comes from torch's state at each start.
-
-    Args:
-        split: Ready to be drawn from.
-        batch_size: Images a batch, in all processes together.
-        shuffle: Whether each pass has an order of its own.
-        rank: Of this process among those that share each batch.
-        world_size: How many these are. So that all have the same number of images, up to ``world_size`` - 1
-            of those that come last in the order are left out of the pass.
-    """
-
-    def __init__(
-        self, split: Split, batch_size: int, shuffle: bool, rank: int = 0, world_size: int = 1
-    ) -> None:
-        self.split = split
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.rank = rank
-        self.world_size = world_size
-        self.count = len(split.labels) - len(split.labels) % world_size
-
-    def __len__(self) -> int:
-        return -(-self.count // self.batch_size)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        images, labels = self.split.images, self.split.labels
-        if self.shuffle:
-            order = torch.randperm(len(labels))[: self.count]
-            if self.rank:
-                # All processes drew the same order; the same noise on each share would be too little of it.
-                torch.manual_seed(derive_seed("rank", self.rank, torch.initial_seed()))
-            for batch in order.to(labels.device).split(self.batch_size):
-                chosen = batch[self.rank :: self.world_size]
-                # A fifth of the time that images[chosen] takes on a CPU.
-                yield images.index_select(0, chosen), labels.index_select(0, chosen)
-        else:
-            yield from zip(images.split(self.batch_size), labels.split(self.batch_size), strict=True)
-
-
-def class_balanced(labels: Tensor, count: int, seed: int) -> Tensor:
-    """Indices of ``count`` images, from each class as many as from the others where the class has them.
-
-    A larger ``count`` of the same seed contains the smaller one.
-
-    Args:
-        labels: Class of each image, (N,).
-        count: How many to draw, at most N.
-        seed: What decides which ones.
-
-    Returns:
-        (count,), ascending.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    shuffled = torch.randperm(len(labels), generator=generator)
-    ordered = labels[shuffled]
-    # The turn of an image: how many of its class come before it. All first turns, then all second ones ...
-    turns = torch.empty_like(ordered)
-    for label in labels.unique():
-        members = ordered == label
-        turns[members] = torch.arange(int(members.sum()))
-    by_turn = torch.argsort(turns, stable=True)
-    return shuffled[by_turn[:count]].sort().values
+PER_CLASS = "/class"
+LabelsPerClass = Annotated[
+    str, Field(pattern=rf"^[1-9]\d*{PER_CLASS}$", description=f"'10{PER_CLASS}' (at most so many of each)")
+]
 
 
 class ImageDataModule(LightningDataModule):
     """Images in memory, split for both stages.
 
-    The test set is the source's own. Validation is cut from its training images, the same from each class.
+    The test set is the source's own. Validation is cut from its training images, from each class its share.
 
     Args:
         source: A name in ``sources.SOURCES``.
         root: Folder of the files.
         batch_size: Images a training step.
-        validation: Held-out training images: a number, a share, or ``test``: the test set itself.
+        validation: Held-out training images: a number, a share; or ``test``: the test set itself; or ``val``:
+            the validation images that the source has of its own.
         split_seed: Seed of every choice of images.
         image_size: Side of the images in pixels; others are resized.
         channels: Grey or colour; others are converted.
         limit: Use only so many training images.
-        labels: Use only so many labels in stage 2.
+        labels: Use only so many labels in stage 2, or at most so many of each class: ``10/class``.
+        labels_seed: Seed of the choice of those labels.
+        least_steps: Batches that an epoch has at least, by more passes over the images where they are few.
         in_memory: Put the whole set on the device; else read each batch from the source's file.
         augment: Shift training images at random by up to so many pixels each way.
     """
@@ -110,12 +56,14 @@ class ImageDataModule(LightningDataModule):
         source: Annotated[str, AfterValidator(known_source)],
         root: Path,
         batch_size: PositiveInt,
-        validation: PositiveInt | Annotated[float, Field(gt=0, lt=1)] | Literal["test"],
+        validation: PositiveInt | Annotated[float, Field(gt=0, lt=1)] | Literal["test", "val"],
         split_seed: NonNegativeInt,
         image_size: PositiveInt,
         channels: Literal[1, 3],
         limit: PositiveInt | None = None,
-        labels: PositiveInt | None = None,
+        labels: PositiveInt | LabelsPerClass | None = None,
+        labels_seed: NonNegativeInt = 0,
+        least_steps: PositiveInt = 1,
         in_memory: bool = True,
         augment: NonNegativeInt = 0,
     ) -> None:
@@ -129,6 +77,8 @@ class ImageDataModule(LightningDataModule):
         self.channels = channels
         self.limit = limit
         self.labels = labels
+        self.labels_seed = labels_seed
+        self.least_steps = least_steps
         self.in_memory = in_memory
         self.augment = augment
         self.images: ImageSet | None = None
@@ -148,29 +98,61 @@ class ImageDataModule(LightningDataModule):
         self.classes = self.images.classes
         self.test = self.images.test
         self.train, self.val = self._split(self.images)
+        self.train_labelled = self._with_labels(self.train)
 
     def _split(self, images: ImageSet) -> tuple[Split, Split]:
         train, val = images.train, images.test
-        if self.validation != "test":
-            total = len(train.labels)
-            held_out = self.validation if isinstance(self.validation, int) else round(self.validation * total)
-            most = total - len(self.classes)
-            if not len(self.classes) <= held_out <= most:
-                what = f"{held_out} images held out of {total}, expected {len(self.classes)} to {most}"
+        if self.validation == "val":
+            if images.val is None:
+                what = f"found val, but {self.source} has no validation images of its own"
                 raise ConfigError([Problem("data.validation", what, "try data.validation=0.1")])
-            chosen = class_balanced(train.labels, held_out, derive_seed("validation", self.split_seed))
+            val = images.val
+        elif self.validation != "test":
+            sizes = torch.bincount(train.labels, minlength=len(self.classes))
+            total, most = len(train.labels), int((sizes - 1).clamp(min=0).sum())
+            held_out = self.validation if isinstance(self.validation, int) else round(self.validation * total)
+            if not 1 <= held_out <= most:
+                what = f"{held_out} images held out of {total}, expected 1 to {most}: each class keeps one"
+                raise ConfigError([Problem("data.validation", what, "try data.validation=0.1")])
+            seed = derive_seed("validation", self.split_seed)
+            chosen = from_each_class(train.labels, class_shares(sizes, held_out), seed)
             kept = torch.ones(total, dtype=torch.bool)
             kept[chosen] = False
             val, train = train.chosen(chosen), train.chosen(kept.nonzero().squeeze(1))
         if self.limit is not None:
-            train = self._only(train, self.limit, "limit")
+            self._refuse_more("limit", self.limit, train)
+            train = train.chosen(
+                class_balanced(train.labels, self.limit, derive_seed("subset", self.split_seed))
+            )
         return train, val
 
-    def _only(self, split: Split, count: int, key: str) -> Split:
+    def _with_labels(self, train: Split) -> Split:
+        """The training images whose labels stage 2 may use."""
+        if self.labels is None:
+            return train
+        seed = derive_seed("labels", self.labels_seed)
+        if isinstance(self.labels, int):
+            self._refuse_more("labels", self.labels, train)
+            chosen = class_balanced(train.labels, self.labels, seed)
+        else:
+            asked = torch.full((len(self.classes),), int(self.labels.removesuffix(PER_CLASS)))
+            chosen = from_each_class(train.labels, asked, seed)
+        counts = torch.bincount(train.labels[chosen], minlength=len(self.classes)).tolist()
+        found = list(zip(self.classes, counts, strict=True))
+        without = [name for name, count in found if not count]
+        if without:
+            what = f"found {self.labels}, which leaves no label of class {', '.join(without)}"
+            raise ConfigError([Problem("data.labels", what, "try data.labels=10/class data.limit=null")])
+        full = max(counts) - 1 if isinstance(self.labels, int) else int(asked[0])
+        fewer = [f"{name} ({count})" for name, count in found if count < full]
+        if fewer:
+            log.info("data.labels=%s: there are fewer of class %s", self.labels, ", ".join(fewer))
+        return train.chosen(chosen)
+
+    def _refuse_more(self, key: str, count: int, split: Split) -> None:
         if count > len(split.labels):
             what = f"found {count}, but {len(split.labels)} training images are left after validation"
             raise ConfigError([Problem(f"data.{key}", what, f"try data.{key}=null for all of them")])
-        return split.chosen(class_balanced(split.labels, count, derive_seed("subset", self.split_seed)))
 
     def __str__(self) -> str:
         counts = f"{len(self.train.labels):,} to train on, {len(self.val.labels):,} to validate"
@@ -197,8 +179,7 @@ class ImageDataModule(LightningDataModule):
     def labelled(self) -> ImageDataModule:
         """The same data, its training images cut down to those whose labels stage 2 may use."""
         view = copy.copy(self)
-        if self.labels is not None:
-            view.train = self._only(self.train, self.labels, "labels")
+        view.train = self.train_labelled
         return view
 
     def device(self) -> torch.device:
@@ -210,10 +191,10 @@ class ImageDataModule(LightningDataModule):
         return split.to(self.device())
 
     def train_dataloader(self) -> Batches:
-        """Training batches in a random order; the last one may be smaller."""
+        """Training batches in a random order; the last one of a pass may be smaller."""
         trainer = self.trainer
         share = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
-        return Batches(self.ready(self.train), self.batch_size, True, *share)
+        return Batches(self.ready(self.train), self.batch_size, True, *share, least=self.least_steps)
 
     def val_dataloader(self) -> Batches:
         """Validation batches in the order of the set; each process has all, so that the noise is the same."""

@@ -58,16 +58,24 @@ class Split:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """A data set with the division into training and test images that its authors gave it."""
+    """A data set with the division into training and test images that its authors gave it.
+
+    Attributes:
+        classes: Their names, in the order of the labels.
+        val: Validation images, where the authors set some apart.
+        notes: What ``stage=data`` says of it besides: a line on how its images were fitted, say.
+    """
 
     train: Split
     test: Split
     classes: tuple[str, ...]
+    val: Split | None = None
+    notes: tuple[str, ...] = ()
 
     def checksum(self) -> str:
         """SHA-256 of all images and labels."""
         digest = hashlib.sha256()
-        for split in (self.train, self.test):
+        for split in filter(None, (self.train, self.test, self.val)):
             for piece in split.images.split(1000):
                 digest.update(piece.numpy().data)
             digest.update(split.labels.numpy().data)

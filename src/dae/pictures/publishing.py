@@ -11,6 +11,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from dae.data.batches import Batches
 from dae.data.images import EVALUATION_BATCH_SIZE
 from dae.data.sources import Split
 from dae.pictures.figures import write_png
@@ -30,9 +31,9 @@ def is_due(trainer: Trainer, every_n_epochs: int) -> bool:
 
 def images_seen(trainer: Trainer, batch_idx: int) -> int:
     """The x-axis of what is shown more often, so that runs of different batch sizes line up."""
-    batch_size = trainer.datamodule.batch_size  # type: ignore[attr-defined]
-    dataset_size = len(trainer.datamodule.train.labels)  # type: ignore[attr-defined]
-    return trainer.current_epoch * dataset_size + min((batch_idx + 1) * batch_size, dataset_size)
+    batches: Batches = trainer.train_dataloader  # type: ignore[assignment]
+    an_epoch = batches.images_in(int(trainer.num_training_batches))
+    return trainer.current_epoch * an_epoch + batches.images_in(batch_idx + 1)
 
 
 def tensorboard_writers(trainer: Trainer) -> list[SummaryWriter]:
