@@ -17,6 +17,7 @@ from torch import nn
 
 from dae import metrics
 from dae.config import arms, settings
+from dae.config.auto import resolve_auto
 from dae.config.commands import same_data_words
 from dae.data.features import FeatureDataModule
 from dae.data.images import ImageDataModule
@@ -77,6 +78,7 @@ def run(
     Raises:
         UserError: Something the user can mend; ``ConfigError`` if it is in ``cfg``.
     """
+    cfg = resolve_auto(cfg)
     value = resume.finished_objective(cfg, folder, extended)
     if value is not None:
         return value
@@ -114,7 +116,8 @@ def run(
         if "classifier" in stages and not record.pruned:
             record.add_stage("classifier", train_classifier(plan, folder, pretrained))
 
-        same_data = same_data_words(plain(cfg), read_hydra_config(folder / ".hydra" / "hydra.yaml"))
+        hydra = read_hydra_config(folder / ".hydra" / "hydra.yaml")
+        same_data = same_data_words(plain(cfg), hydra, labelled=bool(data.classes))
         log.info("%s", closing_summary(record, stages, same_data, arms.pretraining_word(cfg)))
         return record.value
 

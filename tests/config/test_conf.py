@@ -24,8 +24,12 @@ CHOICES = [
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_each_choice_is_accepted_and_built(choice, tmp_path):
-    # A GPU is not there to be accepted; an experiment or debug choice is built by its parts.
-    overrides = [choice, "trainer.accelerator=cpu"] if choice == "trainer=gpu" else [choice]
+    # Neither a GPU nor images are there; an experiment or debug choice is built by its parts.
+    known = {
+        "trainer=gpu": ["trainer.accelerator=cpu"],
+        "data=image_folder": ["data.image_size=28", "data.channels=1"],
+    }
+    overrides = [choice, *known.get(choice, [])]
     cfg = composed(*overrides)
     check_config(cfg)
     data = build(cfg.data)

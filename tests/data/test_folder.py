@@ -15,7 +15,9 @@ import pytest
 import torch
 from PIL import Image
 
-from dae.data import folder
+from dae.data import decoding
+from dae.data.decoding import Decoding, read_images
+from dae.data.folder import list_images
 from dae.data.images import ImageDataModule
 from dae.data.sources import SOURCES, ImageSet, Split
 from dae.data.stored import StoredImages
@@ -55,9 +57,11 @@ def cached(root: Path) -> list[str]:
 
 @pytest.mark.parametrize(("size", "channels", "mode"), [(16, 1, "L"), (12, 3, "RGB")])
 def test_many_images_keep_their_order(root, monkeypatch, size, channels, mode):
-    monkeypatch.setattr(folder, "PIECE", 3)
-    listing = folder.list_images(root)
-    images = folder.read_images(listing, root, size, channels, in_memory=True)
+    monkeypatch.setattr(decoding, "PIECE", 3)
+    listing = list_images(root)
+    how = Decoding(size, channels, fit="stretch")
+    images, readable = read_images(listing, root, how, in_memory=True)
+    assert readable.all()
     assert listing.classes == ("a", "b")
     assert listing.labels == [0] * 100 + [1] * 100
     assert listing.files == sorted(listing.files)
@@ -70,8 +74,8 @@ def test_the_second_start_decodes_nothing(root, monkeypatch, caplog):
     with caplog.at_level("INFO"):
         first = read_folder(root)
     assert "Decoded 200 images in " in caplog.text
-    assert ".dae_cache/all_16_1_" in caplog.text
-    monkeypatch.setattr(folder, "_decode", refuse)
+    assert ".dae_cache/all_16_1_pad_white_" in caplog.text
+    monkeypatch.setattr(decoding, "_decode", refuse)
     second = read_folder(root)
     assert second.classes == ("a", "b")
     assert second.checksum() == first.checksum()
@@ -99,7 +103,7 @@ def test_a_changed_folder_is_decoded_again_and_its_old_cache_deleted(root, monke
         lengthen,
         lambda: image.rename(root / "a" / "0000.png"),  # still the first
         lambda: (root / "a" / "0000.png").rename(root / "a" / "x.png"),
-        lambda: monkeypatch.setattr(folder, "VERSION", folder.VERSION + 1),
+        lambda: monkeypatch.setattr(decoding, "VERSION", decoding.VERSION + 1),
     ):
         change()
         read_folder(root)
@@ -107,9 +111,9 @@ def test_a_changed_folder_is_decoded_again_and_its_old_cache_deleted(root, monke
         assert new != last
         last = new
     assert set(other) < set(cached(root)), "that of another size is still right"
-    listing = folder.list_images(root)
-    images = folder.read_images(listing, root, 16, 1, in_memory=True)
-    assert images[:][listing.files.index("a/x.png")].max() == 0
+    listing = list_images(root)
+    images, _ = read_images(listing, root, Decoding(16, 1), in_memory=True)
+    assert images[:][listing.files.index("a/x.png"), 0, 8, 2:14].max() == 0
 
 
 def test_train_and_test_have_a_cache_each(root, tmp_path):
@@ -220,10 +224,12 @@ EPOCHS = """
 import sys
 from pathlib import Path
 import numpy as np
-from dae.data import folder, sources
+from dae.data import decoding, folder, sources
+from dae.data.headers import Header, Headers
 from dae.data.images import ImageDataModule
 
-folder._decode = lambda _, files, *__: np.full((len(files), 1, 28, 28), 7, np.uint8)
+decoding._decode = lambda _, files, *__: np.full((len(files), 1, 28, 28), 7, np.uint8)
+sources.read_headers = lambda _: Headers([Header((28, 28), True, False)], 1)
 for count in (10_000, 200_000):
     files = [f"{number % 10}/image_{number}.png" for number in range(count)]
     labels = [number % 10 for number in range(count)]

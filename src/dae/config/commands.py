@@ -13,25 +13,34 @@ from dae.config.groups import choice_node
 from dae.keys import leaves
 from dae.words import path_from_here, quoted_override
 
+# In a command that is printed: to be put in by the user.
+LABELLED_FOLDER = "LABELLED_FOLDER"
 
-def same_data_words(config: Mapping[str, Any], hydra: Mapping[str, Any]) -> list[str]:
+
+def same_data_words(config: Mapping[str, Any], hydra: Mapping[str, Any], labelled: bool = True) -> list[str]:
     """The end of a command on the same images: ``data=digits data.limit=200``, quoted for a shell.
+
+    Without labels they are of no use to stage 2: then the command names a folder that the user has to put in.
 
     Args:
         config: Of the run, as plain values.
         hydra: Hydra's own config of it; may be empty.
+        labelled: Whether the images have labels.
     """
     runtime = hydra.get("runtime") or {}
     choice = (runtime.get("choices") or {}).get("data") or config["data"].get("source")
     chosen = choice_node("data", choice, config_folders(hydra))
     unchanged: Any = OmegaConf.to_container(OmegaConf.create({**config, "data": chosen}), resolve=True)
     as_chosen = dict(leaves(unchanged["data"]))
+    given = {
+        key: value for key, value in leaves(config["data"]) if key not in as_chosen or as_chosen[key] != value
+    }
+    if not labelled:
+        # Size and channels will be those of the encoder that the command names.
+        kept = ("fit", "background", "bad_images")
+        given = {"root": LABELLED_FOLDER} | {key: given[key] for key in given if key in kept}
     words = [quoted_override("data", choice)]
-    words += [
-        quoted_override(f"data.{key}", value)
-        for key, value in leaves(config["data"])
-        if key not in as_chosen or as_chosen[key] != value
-    ]
+    words += [quoted_override(f"data.{key}", value) for key, value in given.items()]
     if config["allow_targets"]:
         words.append(quoted_override("allow_targets", f"[{','.join(config['allow_targets'])}]"))
     return [*words, *map(shlex.quote, config_flags(hydra))]

@@ -11,7 +11,8 @@ from hydra.core.hydra_config import HydraConfig
 from dae import metrics
 from dae.config.arms import pretraining_word, stages_to_run, uses_pretrained
 from dae.config.commands import same_data_words
-from dae.data.sources import STREAMED
+from dae.data.folder import is_without_classes
+from dae.data.sources import FOLDER_KEYS, FOLDERS
 from dae.errors import Problem, UserError
 from dae.keys import overlap
 from dae.runs import checkpoint
@@ -191,9 +192,29 @@ def _labels(config: Config) -> Iterator[Problem]:
 
 def _in_memory(config: Config) -> Iterator[Problem]:
     source = config["data"]["source"]
-    if not config["data"].get("in_memory", True) and source not in STREAMED:
-        what = f"found False, but data.source={source} is read as a whole; {', '.join(STREAMED)} is not"
+    if not config["data"].get("in_memory", True) and source not in FOLDERS:
+        what = f"found False, but data.source={source} is read as a whole; {', '.join(FOLDERS)} is not"
         yield Problem("data.in_memory", what, "try data.in_memory=true")
+
+
+def _folder_keys(config: Config) -> Iterator[Problem]:
+    data = config["data"]
+    given = [key for key in FOLDER_KEYS if key in data] if data["source"] not in FOLDERS else []
+    for key in given:
+        what = f"found {data[key]!r}, but only a folder of images has it, not data.source={data['source']}"
+        yield Problem(f"data.{key}", what, f"leave it out, or try data={FOLDERS[0]} data.root=<folder>")
+    if data.get("unlabelled") is not None and not data.get("in_memory", True) and not given:
+        what = f"found {data['unlabelled']!r}, whose images join others in memory, but data.in_memory=false"
+        yield Problem("data.unlabelled", what, "try data.in_memory=true, or data.unlabelled=null")
+
+
+def _without_classes(config: Config) -> Iterator[Problem]:
+    data = config["data"]
+    root = str(data["root"])
+    if data["source"] in FOLDERS and "classifier" in stages_to_run(config) and is_without_classes(Path(root)):
+        what = f"found {config['stage']!r}, but stage 2 needs classes and {root} holds no class folders"
+        command = " ".join(["python train.py stage=dae", *_same_data(config)])
+        yield Problem("stage", what, f"stage 1 does without: {command}")
 
 
 def _augment(config: Config) -> Iterator[Problem]:
@@ -257,6 +278,8 @@ RULES: list[tuple[tuple[str, ...], Callable[[Config], Iterator[Problem]]]] = [
     (("data.image_size", "dae.noise", "dae.reference_noise"), _block_size),
     (("data.limit", "data.labels"), _labels),
     (("data.source", "data.in_memory"), _in_memory),
+    (("data",), _folder_keys),
+    (("data", *_STAGES), _without_classes),
     (("data.image_size", "data.augment"), _augment),
     (("trainer",), _device),
     (("trainer", "data.batch_size"), _devices),

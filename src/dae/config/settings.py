@@ -19,8 +19,10 @@ from pytorch_lightning.loggers import Logger
 from torch import nn
 
 from dae.config import rules
+from dae.config.auto import AUTO, KEYS, assume_auto, resolve_auto
 from dae.config.binding import Binding
 from dae.data.images import ImageDataModule
+from dae.data.sources import FOLDERS
 from dae.errors import ConfigError, Problem
 from dae.keys import leaves
 from dae.models.noise import Noise
@@ -117,11 +119,12 @@ def find_problems(cfg: DictConfig) -> list[Problem]:
     except OmegaConfBaseException as error:
         what = str(error).splitlines()[0]
         return [Problem(error.full_key or "config", what, "see python train.py --cfg job")]
-    config = cast(dict[str, Any], config)
+    cfg = assume_auto(resolve_auto(cfg))
+    config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     problems = list(Binding(config, MOVED).problems(Settings))
     wrong = [problem.where for problem in problems]
     origins = _interpolations(OmegaConf.to_container(cfg, resolve=False))
-    told = [_at_origin(problem, origins) for problem in problems]
+    told = [_or_auto(_at_origin(problem, origins), config) for problem in problems]
     return list(dict.fromkeys([*told, *rules.rule_problems(config, wrong)]))
 
 
@@ -138,3 +141,11 @@ def _at_origin(problem: Problem, origins: Mapping[str, str]) -> Problem:
     while where in origins:
         where = origins[where]
     return replace(problem, where=where, hint=problem.hint.replace(problem.where, where))
+
+
+def _or_auto(problem: Problem, config: Mapping[str, Any]) -> Problem:
+    """Add the word that is resolved before the config is checked, and so is none of the values there."""
+    data = config.get("data")
+    if problem.where in KEYS and isinstance(data, dict) and data.get("source") in FOLDERS:
+        return replace(problem, what=f"{problem.what} or {AUTO!r}")
+    return problem

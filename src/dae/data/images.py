@@ -14,7 +14,7 @@ from pytorch_lightning import LightningDataModule
 from dae.data.augment import shift_at_random
 from dae.data.batches import Batches
 from dae.data.draws import class_balanced, class_shares, from_each_class
-from dae.data.sources import SOURCES, ImageSet, Split, known_source
+from dae.data.sources import FOLDER_KEYS, FOLDERS, SOURCES, ImageSet, Split, known_source
 from dae.errors import ConfigError, Problem
 from dae.seeds import derive_seed
 
@@ -49,6 +49,10 @@ class ImageDataModule(LightningDataModule):
         least_steps: Batches that an epoch has at least, by more passes over the images where they are few.
         in_memory: Put the whole set on the device; else read each batch from the source's file.
         augment: Shift training images at random by up to so many pixels each way.
+        fit: Of images in a folder that are not square.
+        background: What ``fit=pad`` adds, and what lies under transparency.
+        bad_images: What becomes of files in a folder that are no image.
+        unlabelled: A folder of further images, which stage 1 trains on.
     """
 
     def __init__(
@@ -66,6 +70,10 @@ class ImageDataModule(LightningDataModule):
         least_steps: PositiveInt = 1,
         in_memory: bool = True,
         augment: NonNegativeInt = 0,
+        fit: Literal["pad", "crop", "stretch"] = "pad",
+        background: Literal["white", "black"] = "white",
+        bad_images: Literal["error", "skip"] = "error",
+        unlabelled: Path | None = None,
     ) -> None:
         super().__init__()
         self.source = source
@@ -81,6 +89,10 @@ class ImageDataModule(LightningDataModule):
         self.least_steps = least_steps
         self.in_memory = in_memory
         self.augment = augment
+        self.fit = fit
+        self.background = background
+        self.bad_images = bad_images
+        self.unlabelled = None if unlabelled is None else Path(unlabelled)
         self.images: ImageSet | None = None
 
     def setup(self, stage: str | None = None) -> None:
@@ -92,13 +104,17 @@ class ImageDataModule(LightningDataModule):
         """
         if self.images is not None:
             return
-        # rules.py admits it only for sources that know it.
-        stay = {} if self.in_memory else {"in_memory": False}
-        self.images = SOURCES[self.source](self.root, self.image_size, self.channels, **stay)
+        own: dict[str, Any] = {}
+        if self.source in FOLDERS:
+            own = {key: getattr(self, key) for key in ("in_memory", *FOLDER_KEYS)}
+            own["own_validation"] = self.validation == "val"
+        self.images = SOURCES[self.source](self.root, self.image_size, self.channels, **own)
         self.classes = self.images.classes
         self.test = self.images.test
-        self.train, self.val = self._split(self.images)
-        self.train_labelled = self._with_labels(self.train)
+        train, self.val = self._split(self.images)
+        self.train_labelled = self._with_labels(train)
+        extra = self.images.unlabelled
+        self.train = train if extra is None else train.joined(extra)
 
     def _split(self, images: ImageSet) -> tuple[Split, Split]:
         train, val = images.train, images.test
@@ -108,7 +124,8 @@ class ImageDataModule(LightningDataModule):
                 raise ConfigError([Problem("data.validation", what, "try data.validation=0.1")])
             val = images.val
         elif self.validation != "test":
-            sizes = torch.bincount(train.labels, minlength=len(self.classes))
+            # Images without classes, all of the label -1, are as many of one class.
+            sizes = torch.bincount(train.labels.clamp(min=0), minlength=len(self.classes))
             total, most = len(train.labels), int((sizes - 1).clamp(min=0).sum())
             held_out = self.validation if isinstance(self.validation, int) else round(self.validation * total)
             if not 1 <= held_out <= most:
@@ -128,7 +145,7 @@ class ImageDataModule(LightningDataModule):
 
     def _with_labels(self, train: Split) -> Split:
         """The training images whose labels stage 2 may use."""
-        if self.labels is None:
+        if self.labels is None or not self.classes:
             return train
         seed = derive_seed("labels", self.labels_seed)
         if isinstance(self.labels, int):
@@ -155,12 +172,16 @@ class ImageDataModule(LightningDataModule):
             raise ConfigError([Problem(f"data.{key}", what, f"try data.{key}=null for all of them")])
 
     def __str__(self) -> str:
-        counts = f"{len(self.train.labels):,} to train on, {len(self.val.labels):,} to validate"
+        trained = f"{len(self.train.labels):,} to train on"
+        if self.images is not None and self.images.unlabelled is not None:
+            trained += f" ({len(self.images.unlabelled.labels):,} of them without labels, for stage 1)"
+        counts = f"{trained}, {len(self.val.labels):,} to validate"
         if self.validation == "test":
-            counts = f"{len(self.train.labels):,} to train on, validated on the test set"
+            counts = f"{trained}, validated on the test set"
         shape = f"{self.channels} x {self.image_size} x {self.image_size}"
         tested = f"{len(self.test.labels):,} to test"
-        return f"{self.source}, {shape}, {len(self.classes)} classes: {counts}, {tested}"
+        classes = f"{len(self.classes)} classes" if self.classes else "no classes"
+        return f"{self.source}, {shape}, {classes}: {counts}, {tested}"
 
     def absent(self) -> dict[str, list[str]]:
         """The classes that a split has no image of, where there are any."""

@@ -1,7 +1,7 @@
 """What a job of a sweep has read and computed, kept in the process for the next one that needs the very same.
 
-Many jobs of a study differ in what they do with the same images, or with the same features of them. A key holds
-everything that its value depends on, so that a job's result is the same with the shelf and without it.
+Many jobs of a study differ in what they do with the same images, or with the same features of them. A key
+holds everything that its value depends on, so that a job's result is the same with the shelf and without.
 """
 
 from __future__ import annotations

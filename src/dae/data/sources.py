@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,10 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dae.data.folder import list_images, read_images
+from dae.data.decoding import Decoding, read_images
+from dae.data.folder import Listing, list_images, list_unlabelled, split_folders
+from dae.data.headers import read_headers
 from dae.data.stored import StoredImages
 from dae.errors import UserError
-from dae.words import closest_name
+from dae.words import closest_name, counted
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,11 @@ class Split:
         if isinstance(self.images, StoredImages):
             return Split(self.images.chosen(indices), self.labels[indices])
         return Split(self.images[indices], self.labels[indices])
+
+    def joined(self, other: Split) -> Split:
+        """The images of both, which are in memory."""
+        images = torch.cat([self.images[:], other.images[:]])
+        return Split(images, torch.cat([self.labels, other.labels]))
 
     def to(self, device: torch.device) -> Split:
         """The split on the device, unless its images stay in a file."""
@@ -61,8 +71,9 @@ class ImageSet:
     """A data set with the division into training and test images that its authors gave it.
 
     Attributes:
-        classes: Their names, in the order of the labels.
+        classes: Their names, in the order of the labels; none if all labels are ``folder.UNLABELLED``.
         val: Validation images, where the authors set some apart.
+        unlabelled: Further images to train stage 1 on.
         notes: What ``stage=data`` says of it besides: a line on how its images were fitted, say.
     """
 
@@ -70,12 +81,13 @@ class ImageSet:
     test: Split
     classes: tuple[str, ...]
     val: Split | None = None
+    unlabelled: Split | None = None
     notes: tuple[str, ...] = ()
 
     def checksum(self) -> str:
         """SHA-256 of all images and labels."""
         digest = hashlib.sha256()
-        for split in filter(None, (self.train, self.test, self.val)):
+        for split in filter(None, (self.train, self.test, self.val, self.unlabelled)):
             for piece in split.images.split(1000):
                 digest.update(piece.numpy().data)
             digest.update(split.labels.numpy().data)
@@ -177,41 +189,101 @@ def _with_fixed_test(split: Split, classes: tuple[str, ...]) -> ImageSet:
     from sklearn.model_selection import train_test_split
 
     train, test = train_test_split(
-        np.arange(len(split.labels)), test_size=0.2, random_state=0, stratify=split.labels
+        np.arange(len(split.labels)),
+        test_size=0.2,
+        random_state=0,
+        stratify=split.labels if classes else None,
     )
     train, test = (torch.from_numpy(np.sort(indices)) for indices in (train, test))
     return ImageSet(split.chosen(train), split.chosen(test), classes)
 
 
-def image_folder(root: Path, image_size: int, channels: int, in_memory: bool = True) -> ImageSet:
-    """Images in ``root/{train,test}/<class>/*``, or in ``root/<class>/*`` with a fixed test split.
+def image_folder(
+    root: Path,
+    image_size: int,
+    channels: int,
+    *,
+    in_memory: bool = True,
+    fit: str = "pad",
+    background: str = "white",
+    bad_images: str = "error",
+    unlabelled: Path | None = None,
+    own_validation: bool = False,
+) -> ImageSet:
+    """Images in ``root/{train,val,test}/<class>/*``, or in ``root/<class>/*`` with a fixed test split.
 
-    They are decoded once, into a cache in ``root``; without ``in_memory`` they stay there.
+    Images without class folders have no labels. All are decoded once, into a cache in ``root``; without
+    ``in_memory`` they stay there.
     """
-    if not root.is_dir():
-        raise UserError(
-            f"data.root={root} is not a folder. data=image_folder reads <root>/train/<class>/*.png and "
-            "<root>/test/<class>/*.png, or <root>/<class>/*.png"
-        )
-    folders = [root / "train", root / "test"]
-    divided = all(folder.is_dir() for folder in folders)
-    listings = [list_images(folder) for folder in (folders if divided else [root])]
-    classes = listings[0].classes
-    if classes != listings[-1].classes:
-        differing = sorted(set(classes) ^ set(listings[-1].classes))
-        raise UserError(f"{root}: the classes in train/ and in test/ differ: {', '.join(differing)}")
-    counts = [listings[0].labels.count(label) for label in range(len(classes))]
-    small = [f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < 5]
-    if small and not divided:
+    how = Decoding(image_size, channels, fit, background, bad_images)
+    folders = split_folders(root)
+    if "val" in folders and not own_validation:
+        log.info("%s is not used: data.validation=val would validate on it", folders.pop("val"))
+    listings = {name: list_images(folder) for name, folder in folders.items()}
+    classes = listings["train"].classes
+    for name, listing in listings.items():
+        if differing := sorted(set(classes) ^ set(listing.classes)):
+            raise UserError(f"{root}: the classes in train/ and in {name}/ differ: {', '.join(differing)}")
+    if "test" not in listings:
+        _refuse_small(root, classes, listings["train"].labels)
+    notes = [*read_headers(listings["train"]).notes(how)]
+    splits = {}
+    for name, listing in listings.items():
+        splits[name], said = _read_split(listing, root, how, in_memory)
+        notes += said
+    if "test" not in listings:
+        _refuse_small(root, classes, splits["train"].labels.tolist())  # of those that were skipped, too
+        images = _with_fixed_test(splits["train"], classes)
+    else:
+        images = ImageSet(splits["train"], splits["test"], classes)
+    extra = None
+    if unlabelled is not None:
+        _refuse_overlap(unlabelled, root, folders)
+        listing = list_unlabelled(unlabelled)
+        extra, said = _read_split(listing, unlabelled, how, in_memory)
+        notes += [f"{len(extra.labels):,} images without labels from {unlabelled}", *said]
+    return replace(images, val=splits.get("val"), unlabelled=extra, notes=tuple(notes))
+
+
+def _refuse_small(root: Path, classes: tuple[str, ...], labels: list[int]) -> None:
+    """Refuse a class that is too small to be divided; or the whole set, if it has no classes."""
+    counts = {name: labels.count(label) for label, name in enumerate(classes)} or {"all": len(labels)}
+    small = [f"{name} ({count})" for name, count in counts.items() if count < 5]
+    if small:
         raise UserError(
             f"{root}: a fifth of each class goes into the test set, which takes 5 images a class or more; "
             f"too few in {', '.join(small)}. Give train/ and test/ folders instead."
         )
-    train, *test = (
-        Split(read_images(listing, root, image_size, channels, in_memory), torch.tensor(listing.labels))
-        for listing in listings
-    )
-    return ImageSet(train, test[0], classes) if test else _with_fixed_test(train, classes)
+
+
+def _refuse_overlap(unlabelled: Path, root: Path, folders: dict[str, Path]) -> None:
+    if not unlabelled.is_dir():
+        raise UserError(f"data.unlabelled={unlabelled} is not a folder; expected one that holds images")
+    place = unlabelled.resolve()
+    for folder in (folder.resolve() for folder in folders.values()):
+        if place.is_relative_to(folder) or folder.is_relative_to(place):
+            raise UserError(
+                f"data.unlabelled={unlabelled} and {folder} share images: stage 1 would train on what it is "
+                f"tested on. Name a folder outside of data.root={root}"
+            )
+
+
+def _read_split(listing: Listing, root: Path, how: Decoding, in_memory: bool) -> tuple[Split, list[str]]:
+    """The split, and a line about each thing that was not used."""
+    images, readable = read_images(listing, root, how, in_memory)
+    split, said = Split(images, torch.tensor(listing.labels)), []
+    if listing.loose:
+        loose = counted(listing.loose, "image")
+        said.append(f"{loose} in {listing.folder} itself: not used, since there are class folders")
+    if not readable.all():
+        bad = [file for file, good in zip(listing.files, readable.tolist(), strict=True) if not good]
+        shown = ", ".join(bad[:3]) + (" ..." if len(bad) > 3 else "")
+        files = counted(len(bad), "file")
+        said.append(f"{files} in {listing.folder}: left out, since they cannot be read as an image: {shown}")
+        split = split.chosen(readable.nonzero().squeeze(1))
+    for line in said:
+        log.warning("%s", line)
+    return split, said
 
 
 SOURCES: dict[str, Callable[..., ImageSet]] = {
@@ -221,8 +293,11 @@ SOURCES: dict[str, Callable[..., ImageSet]] = {
     "digits": digits,
     "image_folder": image_folder,
 }
-# Those that take ``in_memory``.
-STREAMED = ("image_folder",)
+# Those that read files of the user's, and the keys that they alone have.
+FOLDERS = ("image_folder",)
+FOLDER_KEYS = ("fit", "background", "bad_images", "unlabelled")
+# Side and channels of the others as they are, where they are known.
+ORIGINAL = dict.fromkeys(("mnist", "fashion_mnist", "kmnist", "digits"), (28, 1))
 
 
 def known_source(name: str) -> str:

@@ -69,7 +69,8 @@ def evaluated_split(trainer: Trainer) -> tuple[str, Split]:
 
 def class_names(trainer: Trainer) -> list[str]:
     """Names of the classes, short enough for pictures and tags."""
-    return short_names(trainer.datamodule.classes)  # type: ignore[attr-defined]
+    names = short_names(trainer.datamodule.classes)  # type: ignore[attr-defined]
+    return names or ["unlabelled"]  # all labels are -1 then, the index of this one name
 
 
 def images_and_epoch(trainer: Trainer) -> str:

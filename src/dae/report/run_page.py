@@ -204,7 +204,7 @@ def next_commands(run: RunFolder) -> list[tuple[str, str]]:
         place = quoted_override("classifier.encoder_checkpoint", folder)
         probe = f"python train.py stage=classifier classifier=linear {place}"
         arm = [] if is_denoising(config) else ["pretraining=plain"]
-        same_data = same_data_words(config, run.hydra)
+        same_data = same_data_words(config, run.hydra, labelled=run.run.get("classes") != [])
         found.append(("What the frozen latent holds: a linear probe", " ".join([probe, *arm, *same_data])))
     if config.get("stage") != "dae" and config.get("classifier", {}).get("encoder") == "pretrained":
         arms = ("compare=pretraining", "pretraining=none,plain,denoising", "seed=0,1,2")

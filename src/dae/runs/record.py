@@ -109,6 +109,7 @@ def write_run_json(folder: Path, command: str, data: ImageDataModule) -> None:
         "threads": torch.get_num_threads(),
         "platform": platform.platform(),
         "data": str(data),
+        "classes": list(data.classes),
         "absent_classes": data.absent(),
         "labels": len(data.train_labelled.labels),
         "data_checksum": data_checksum,

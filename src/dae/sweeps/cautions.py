@@ -9,7 +9,11 @@ from dae.words import counted, format_figure
 
 # Keys that decide which images the metrics are measured on (``data`` is the group), and metrics that are
 # measured under the reference noise.
-IMAGES = ("data", "data.validation", "data.split_seed", "data.image_size", "data.channels", "data.root")
+IMAGES = (
+    "data",
+    *(f"data.{key}" for key in ("validation", "split_seed", "image_size", "channels", "root")),
+    *(f"data.{key}" for key in ("fit", "background", "bad_images")),
+)
 UNDER_REFERENCE_NOISE = ("noisy_loss", "psnr", "ssim")
 
 
