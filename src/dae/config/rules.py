@@ -23,6 +23,8 @@ Config = dict[str, Any]
 
 def stages_to_run(config: Any) -> list[str]:
     """The stages that run, in their order; with ``stage=both`` stage 1 only if stage 2 uses it."""
+    if config["stage"] == "data":
+        return []
     chosen = config["classifier"]
     used = chosen["encoder"] == "pretrained" and chosen["encoder_checkpoint"] is None
     asked = ["dae", "classifier"] if config["stage"] == "both" else [config["stage"]]
@@ -30,12 +32,14 @@ def stages_to_run(config: Any) -> list[str]:
 
 
 def rule_problems(config: Config, wrong: Sequence[str]) -> Iterator[Problem]:
-    """Check all rules.
+    """Check all rules, with ``stage=data`` those of the run that it shows.
 
     Args:
         config: The config as plain values.
         wrong: Key paths with a problem of their own; a rule that reads one of them is skipped.
     """
+    if config["stage"] == "data":
+        config = {**config, "stage": "both"}
     for keys, rule in RULES:
         if not any(overlap(key, path) for key in keys for path in wrong):
             yield from rule(config)

@@ -9,7 +9,7 @@ import gzip
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -54,6 +54,16 @@ class Split:
             # In pieces: the whole set in float would take four times its memory.
             images = torch.cat([_resize(piece, size) for piece in images.split(1000)])
         return Split(images.contiguous(), self.labels)
+
+    def fitting(self, image_size: int, channels: int) -> tuple[str, ...]:
+        """What ``fitted`` does to the images, a line each thing."""
+        found, *sides = self.images.shape[1:]
+        notes = []
+        if sides != [image_size, image_size]:
+            notes.append(f"resized from {sides[0]} x {sides[1]} to {image_size} x {image_size} pixels")
+        if found != channels:
+            notes.append("turned to grey" if channels == 1 else f"grey, repeated in {channels} channels")
+        return tuple(notes)
 
 
 @dataclass(frozen=True)
@@ -107,10 +117,12 @@ def torchvision_idx(name: str, root: Path, image_size: int, channels: int) -> Im
         )
         return Split(torch.from_numpy(images)[:, None], torch.from_numpy(labels).long())
 
+    train, test = split("train"), split("t10k")
     return ImageSet(
-        split("train").fitted(image_size, channels),
-        split("t10k").fitted(image_size, channels),
+        train.fitted(image_size, channels),
+        test.fitted(image_size, channels),
         tuple(dataset.classes),
+        notes=train.fitting(image_size, channels),
     )
 
 
@@ -168,8 +180,9 @@ def digits(root: Path, image_size: int, channels: int) -> ImageSet:
 
     bunch = load_digits()
     images = torch.from_numpy(bunch.images).mul(255 / 16).round().to(torch.uint8)[:, None]
-    split = Split(images, torch.from_numpy(bunch.target).long()).fitted(image_size, channels)
-    return _with_fixed_test(split, tuple(map(str, bunch.target_names)))
+    split = Split(images, torch.from_numpy(bunch.target).long())
+    found = _with_fixed_test(split.fitted(image_size, channels), tuple(map(str, bunch.target_names)))
+    return replace(found, notes=split.fitting(image_size, channels))
 
 
 def _with_fixed_test(split: Split, classes: tuple[str, ...]) -> ImageSet:
