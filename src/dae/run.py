@@ -23,6 +23,7 @@ from dae.data.features import FeatureDataModule
 from dae.data.images import ImageDataModule
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.classifier import EncoderClassifier, classifier_head
+from dae.pictures.data_sheet import show_data
 from dae.pictures.watcher import Watcher
 from dae.runs import checkpoint, resume
 from dae.runs.closing import closing_summary
@@ -62,10 +63,11 @@ def run(
     extended: bool = False,
     sweep: Path | None = None,
     trial: Trial | None = None,
-) -> float:
+) -> float | None:
     """Train the stages that ``cfg.stage`` names and return the objective of the checkpoint that counts.
 
-    A run that has begun in ``folder`` goes on; one that has ended is taken as it is.
+    A run that has begun in ``folder`` goes on; one that has ended is taken as it is. ``stage=data`` shows the
+    data instead, and returns None.
 
     Args:
         cfg: The composed config.
@@ -85,18 +87,15 @@ def run(
     pretrained = None
     with RunRecord(folder) as record:
         settings.check_config(cfg)
+        hydra = read_hydra_config(folder / ".hydra" / "hydra.yaml")
+        if cfg.stage == "data":
+            show_data(open_data(cfg, folder, command), plain(cfg), folder, same_data_words(plain(cfg), hydra))
+            return None
         stages = arms.stages_to_run(cfg)
         objective = record.objective = judged_by(cfg)
         watchers = [Pruning(trial, objective.name)] if trial else []
 
-        data: ImageDataModule = build(cfg.data)
-        data.setup()
-        log.info("Run folder: %s", path_from_here(folder))
-        log.info("Data: %s", data)
-        write_run_json(folder, command, data)
-        (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
-
-        plan = Plan(cfg, data, objective, watchers)
+        plan = Plan(cfg, open_data(cfg, folder, command), objective, watchers)
         if "dae" in stages:
             # What a search may give up is nobody else's.
             own = trial is not None and objective.name.startswith("dae/")
@@ -112,14 +111,25 @@ def run(
             if not pretrained.taken:
                 discard_stage(folder / "classifier")
         elif cfg.stage == "both":
-            log.info("Stage 1 is skipped: this classifier does not use it")
+            why = "pretraining=none" if cfg.pretraining == "none" else "this classifier does not use it"
+            log.info("Stage 1 is skipped: %s", why)
         if "classifier" in stages and not record.pruned:
             record.add_stage("classifier", train_classifier(plan, folder, pretrained))
 
-        hydra = read_hydra_config(folder / ".hydra" / "hydra.yaml")
-        same_data = same_data_words(plain(cfg), hydra, labelled=bool(data.classes))
+        same_data = same_data_words(plain(cfg), hydra, labelled=bool(plan.data.classes))
         log.info("%s", closing_summary(record, stages, same_data, arms.pretraining_word(cfg)))
         return record.value
+
+
+def open_data(cfg: DictConfig, folder: Path, command: str) -> ImageDataModule:
+    """Read and split the data, and write down what is run on it."""
+    data: ImageDataModule = build(cfg.data)
+    data.setup()
+    log.info("Run folder: %s", path_from_here(folder))
+    log.info("Data: %s", data)
+    write_run_json(folder, command, data)
+    (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
+    return data
 
 
 def follow(cfg: DictConfig, folder: Path, stage: str) -> None:

@@ -78,7 +78,7 @@ def test_the_second_start_decodes_nothing(root, monkeypatch, caplog):
     monkeypatch.setattr(decoding, "_decode", refuse)
     second = read_folder(root)
     assert second.classes == ("a", "b")
-    assert second.checksum() == first.checksum()
+    assert second.checksum == first.checksum
     assert torch.equal(whole(first), whole(second))
 
 
@@ -136,7 +136,7 @@ def test_a_cut_cache_is_not_taken_for_whole(root, cut, caplog):
     (path,) = (root / ".dae_cache").iterdir()
     content = path.read_bytes()
     path.write_bytes(content[: max(0, len(content) - cut)])
-    assert read_folder(root).checksum() == first.checksum()
+    assert read_folder(root).checksum == first.checksum
     assert "is of no use and is built anew" in caplog.text
     assert path.read_bytes() == content
 
@@ -147,7 +147,7 @@ def test_no_cache_can_be_written(root, caplog):
         file.unlink()
     (root / ".dae_cache").rmdir()
     (root / ".dae_cache").touch()  # even root cannot make a folder of it
-    assert read_folder(root, image_size=12).checksum() == reference.checksum()
+    assert read_folder(root, image_size=12).checksum == reference.checksum
     assert "decoded anew in each run: no cache can be written" in caplog.text
     with pytest.raises(
         UserError, match=r"in_memory=false reads .* cannot be written: .*data\.in_memory=true"
@@ -191,7 +191,7 @@ def test_the_same_batches_from_memory_and_from_the_file(root):
     memory, file = (module(root, in_memory, limit=100, labels=20) for in_memory in (True, False))
     assert isinstance(file.train.images, StoredImages)
     assert isinstance(file.labelled().train.images, StoredImages)
-    assert memory.checksum() == file.checksum()
+    assert memory.checksum == file.checksum
     assert str(memory) == str(file)
     for one, other in ((memory, file), (memory.labelled(), file.labelled())):
         for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):

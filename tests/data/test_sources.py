@@ -31,7 +31,7 @@ def test_mnist_is_torchvisions_and_its_folder_stays_as_it_is(mnist_root, tmp_pat
     # The unpacked files that torchvision leaves serve alone, too.
     for file in (tmp_path / "MNIST" / "raw").glob("*.gz"):
         file.unlink()
-    assert SOURCES["mnist"](tmp_path, 28, 1).checksum() == images.checksum()
+    assert SOURCES["mnist"](tmp_path, 28, 1).checksum == images.checksum
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -138,7 +138,7 @@ def test_image_folder_without_one(tmp_path):
     assert torch.bincount(images.test.labels).tolist() == [2, 2]
     assert torch.bincount(images.train.labels).tolist() == [8, 8]
     again = SOURCES["image_folder"](tmp_path, 12, 1)
-    assert again.checksum() == images.checksum()
+    assert again.checksum == images.checksum
 
 
 def test_image_folder_errors(tmp_path):

@@ -15,6 +15,8 @@ NO_NOISE = {"_target_": f"{NoNoise.__module__}.{NoNoise.__qualname__}"}
 
 def stages_to_run(config: Any) -> list[str]:
     """The stages that run, in their order; with ``stage=both`` stage 1 only if stage 2 uses it."""
+    if config["stage"] == "data":
+        return []
     if config["stage"] != "both":
         return [config["stage"]]
     used = uses_pretrained(config) and config["classifier"]["encoder_checkpoint"] is None

@@ -24,12 +24,14 @@ Config = dict[str, Any]
 
 
 def rule_problems(config: Config, wrong: Sequence[str]) -> Iterator[Problem]:
-    """Check all rules.
+    """Check all rules, with ``stage=data`` those of the run that it shows.
 
     Args:
         config: The config as plain values.
         wrong: Key paths with a problem of their own; a rule that reads one of them is skipped.
     """
+    if config["stage"] == "data":
+        config = {**config, "stage": "both"}
     for keys, rule in RULES:
         if not any(overlap(key, path) for key in keys for path in wrong):
             yield from rule(config)

@@ -62,7 +62,7 @@ class ClassifierSettings:
 class Settings:
     """The whole config."""
 
-    stage: Literal["both", "dae", "classifier"]
+    stage: Literal["both", "dae", "classifier", "data"]
     seed: NonNegativeInt
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None
     pretraining: Literal["denoising", "plain", "none"]

@@ -102,7 +102,11 @@ class FeatureDataModule(ImageDataModule):
         # With data.validation=test two loaders share one split.
         if id(split) not in self.computed:
             # The split stays on the shelf with its features, so that no other one can have its identity.
-            entry = shelved((id(split), *self.origin), lambda: (split, self._compute(split)), _bytes)
+            entry = shelved(
+                (id(split), *self.origin),
+                lambda: (split, self._compute(split)),
+                lambda entry: entry[1].nbytes,
+            )
             self.computed[id(split)] = entry[1]
         return self.computed[id(split)]
 
@@ -138,12 +142,6 @@ class FeatureDataModule(ImageDataModule):
         assert self.trainer is not None
         with torch.no_grad(), self.trainer.precision_plugin.forward_context():
             return self.frozen(images)
-
-
-def _bytes(entry: tuple[Split, Split]) -> int:
-    return sum(
-        part.nbytes for split in entry for part in (split.images, split.labels) if isinstance(part, Tensor)
-    )
 
 
 def free_memory(device: torch.device) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +15,8 @@ from pytorch_lightning import LightningDataModule
 from dae.data.augment import shift_at_random
 from dae.data.batches import Batches
 from dae.data.draws import class_balanced, class_shares, from_each_class
-from dae.data.sources import FOLDER_KEYS, FOLDERS, SOURCES, ImageSet, Split, known_source
+from dae.data.shelf import shelved
+from dae.data.sources import FOLDER_KEYS, FOLDERS, SOURCES, ImageSet, Split, files_state, known_source
 from dae.errors import ConfigError, Problem
 from dae.seeds import derive_seed
 
@@ -108,10 +110,14 @@ class ImageDataModule(LightningDataModule):
         if self.source in FOLDERS:
             own = {key: getattr(self, key) for key in ("in_memory", *FOLDER_KEYS)}
             own["own_validation"] = self.validation == "val"
-        self.images = SOURCES[self.source](self.root, self.image_size, self.channels, **own)
-        self.classes = self.images.classes
-        self.test = self.images.test
-        train, self.val = self._split(self.images)
+        asked = (self.root, self.image_size, self.channels)
+        read = partial(SOURCES[self.source], *asked, **own)
+        key = (self.source, *asked, *own.items(), files_state(self.source, self.root, self.unlabelled))
+        images = self.images = shelved(key, read, lambda images: images.nbytes)
+        self.classes = images.classes
+        self.test = images.test
+        drawn = (*key, self.validation, self.split_seed, self.limit)
+        train, self.val = shelved(drawn, partial(self._split, images), lambda splits: splits[0].nbytes)
         self.train_labelled = self._with_labels(train)
         extra = self.images.unlabelled
         self.train = train if extra is None else train.joined(extra)
@@ -195,7 +201,7 @@ class ImageDataModule(LightningDataModule):
     def checksum(self) -> str:
         """SHA-256 of all images and labels, before any split."""
         assert self.images is not None
-        return self.images.checksum()
+        return self.images.checksum
 
     def labelled(self) -> ImageDataModule:
         """The same data, its training images cut down to those whose labels stage 2 may use."""

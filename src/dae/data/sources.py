@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,11 @@ class Split:
 
     images: Tensor | StoredImages
     labels: Tensor
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes in memory."""
+        return self.labels.nbytes + (self.images.nbytes if isinstance(self.images, Tensor) else 0)
 
     def chosen(self, indices: Tensor) -> Split:
         """The split that holds only these images, in this order."""
@@ -65,6 +70,16 @@ class Split:
             images = torch.cat([_resize(piece, size) for piece in images.split(1000)])
         return Split(images.contiguous(), self.labels)
 
+    def fitting(self, image_size: int, channels: int) -> tuple[str, ...]:
+        """What ``fitted`` does to the images, a line each thing."""
+        found, *sides = self.images.shape[1:]
+        notes = []
+        if sides != [image_size, image_size]:
+            notes.append(f"resized from {sides[0]} x {sides[1]} to {image_size} x {image_size} pixels")
+        if found != channels:
+            notes.append("turned to grey" if channels == 1 else f"grey, repeated in {channels} channels")
+        return tuple(notes)
+
 
 @dataclass(frozen=True)
 class ImageSet:
@@ -84,6 +99,13 @@ class ImageSet:
     unlabelled: Split | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes in memory."""
+        splits = (self.train, self.test, self.val, self.unlabelled)
+        return sum(split.nbytes for split in splits if split is not None)
+
+    @cached_property
     def checksum(self) -> str:
         """SHA-256 of all images and labels."""
         digest = hashlib.sha256()
@@ -119,10 +141,12 @@ def torchvision_idx(name: str, root: Path, image_size: int, channels: int) -> Im
         )
         return Split(torch.from_numpy(images)[:, None], torch.from_numpy(labels).long())
 
+    train, test = split("train"), split("t10k")
     return ImageSet(
-        split("train").fitted(image_size, channels),
-        split("t10k").fitted(image_size, channels),
+        train.fitted(image_size, channels),
+        test.fitted(image_size, channels),
         tuple(dataset.classes),
+        notes=train.fitting(image_size, channels),
     )
 
 
@@ -180,8 +204,9 @@ def digits(root: Path, image_size: int, channels: int) -> ImageSet:
 
     bunch = load_digits()
     images = torch.from_numpy(bunch.images).mul(255 / 16).round().to(torch.uint8)[:, None]
-    split = Split(images, torch.from_numpy(bunch.target).long()).fitted(image_size, channels)
-    return _with_fixed_test(split, tuple(map(str, bunch.target_names)))
+    split = Split(images, torch.from_numpy(bunch.target).long())
+    found = _with_fixed_test(split.fitted(image_size, channels), tuple(map(str, bunch.target_names)))
+    return replace(found, notes=split.fitting(image_size, channels))
 
 
 def _with_fixed_test(split: Split, classes: tuple[str, ...]) -> ImageSet:
@@ -298,6 +323,20 @@ FOLDERS = ("image_folder",)
 FOLDER_KEYS = ("fit", "background", "bad_images", "unlabelled")
 # Side and channels of the others as they are, where they are known.
 ORIGINAL = dict.fromkeys(("mnist", "fashion_mnist", "kmnist", "digits"), (28, 1))
+
+
+def files_state(source: str, root: Path, unlabelled: Path | None) -> str:
+    """What the files of a source are known by, without reading them: paths, sizes and times of change.
+
+    Raises:
+        UserError: There is no such folder of images.
+    """
+    if source in FOLDERS:
+        listings = [list_images(folder) for folder in split_folders(root).values()]
+        listings += [list_unlabelled(unlabelled)] if unlabelled is not None else []
+        return " ".join(listing.state for listing in listings)
+    stats = [(str(file), file.stat()) for file in sorted(root.glob("*/raw/*"))]
+    return repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
 
 
 def known_source(name: str) -> str:

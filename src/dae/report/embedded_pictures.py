@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from dae.report.run_folder import RunFolder
 
 CAPTIONS = {
+    "contact_sheet.png": "Some training images of each class.",
     "dae/reconstructions.png": "Validation images, the same under the reference noise, and as stage 1 "
     "reconstructs them in its last epoch. The same images and the same noise in every epoch and every run.",
     "dae/best_and_worst.png": "The images with the lowest and with the highest loss; the title says which "
@@ -40,7 +41,7 @@ def embedded_pictures(run: RunFolder) -> Iterator[Picture]:
     """The pictures that exist, in the order of ``CAPTIONS``."""
     left = MOST_BYTES
     for name, caption in CAPTIONS.items():
-        stage, _, file = name.partition("/")
+        stage, _, file = name.rpartition("/")
         path = run.stage_folder(stage) / file
         if not path.is_file():
             continue

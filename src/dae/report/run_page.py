@@ -57,6 +57,7 @@ def run_page(folder: Path) -> dict[str, Any]:
         "run": run,
         "title": f"{folder.name}: {run.status}",
         "home": "../report.html" if run.in_sweep and sweep.is_file() else None,
+        "shows_data": run.config.get("stage") == "data",
         "reason": run.result.get("error"),
         "notes": list(run_notes(run)),
         "tests": list(metric_figures(run, "test")),
@@ -133,6 +134,8 @@ def run_notes(run: RunFolder) -> Iterator[str]:
     config, result = run.config, run.result
     if run.status == "running":
         yield "The run has not ended, or its process was killed: this is its state so far."
+    if run.config.get("stage") == "data":
+        yield "stage=data shows the data: nothing was trained."
     if run.status == "pruned":
         yield "The search has pruned this run, so there is no test."
     stages = _stages(run)
@@ -172,7 +175,7 @@ def run_notes(run: RunFolder) -> Iterator[str]:
         yield f"Cut short, so the figures mean little: {settings}."
     for split, absent in run.run.get("absent_classes", {}).items():
         yield f"No {split} image is of class {', '.join(absent)}, so no {split} figure covers it."
-    if resumed := run.run.get("resumed"):
+    if (resumed := run.run.get("resumed")) and config.get("stage") != "data":
         yield f"It was interrupted and resumed {counted(len(resumed), 'time')}."
     if (run.run.get("git") or {}).get("diff"):
         yield "The code had uncommitted changes: the commit alone does not reproduce the run."
@@ -180,6 +183,8 @@ def run_notes(run: RunFolder) -> Iterator[str]:
 
 def _stages(run: RunFolder) -> list[str]:
     """The stages that have begun, or else those that the config asks for, in their order."""
+    if run.config.get("stage") == "data":
+        return []
     asked = [run.config["stage"]] if run.config.get("stage") in METRICS else list(METRICS)
     begun = [stage for stage in METRICS if stage in run.series]
     return begun if begun else asked if run.config else []
@@ -200,6 +205,8 @@ def next_commands(run: RunFolder) -> list[tuple[str, str]]:
     )
     if not ended or not config:
         return found
+    if config.get("stage") == "data":
+        return [("Train on it", run.variant(without=("stage",)))]
     if "dae" in run.result.get("checkpoints", {}):
         place = quoted_override("classifier.encoder_checkpoint", folder)
         probe = f"python train.py stage=classifier classifier=linear {place}"

@@ -130,7 +130,7 @@ def finished_objective(cfg: DictConfig, folder: Path, extended: bool) -> float |
         hint = "the code or conf/ has changed meanwhile: undo that, or sweep into another hydra.sweep.dir"
         raise ConfigError([Problem(path_from_here(folder), what, hint)])
     result = read_json(folder / "result.json")
-    if differing or result.get("status") not in ENDED:
+    if differing or result.get("status") not in ENDED or cfg.stage == "data":
         log.info("Going on in %s", path_from_here(folder))
         return None
     value = result["objective"]["value"]

@@ -94,6 +94,9 @@ def find_objective(space: Space) -> metrics.Metric:
         del config["hydra"]
     searched = space.dimensions.keys()
     raise_problems([problem for problem in find_problems(config) if problem.where not in searched])
+    if config.stage == "data":
+        what = "a search judges what was trained, and stage=data trains nothing"
+        raise ConfigError([Problem("stage", what, "try stage=both")])
     objective = metrics.objective(config.objective, arms.stages_to_run(config), arms.is_denoising(config))
     what = "a search would choose on the test set"
     if "/test/" in objective.name:

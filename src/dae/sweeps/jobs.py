@@ -48,8 +48,8 @@ class Job:
 
     @property
     def failed(self) -> bool:
-        """Whether it has ended without an objective and was not interrupted."""
-        completed_without = self.status == "completed" and self.value is None
+        """Whether it has ended without the figure that it was judged by and was not interrupted."""
+        completed_without = self.status == "completed" and self.objective is not None and self.value is None
         return completed_without or self.status in ("failed", "broken")
 
 
@@ -134,7 +134,7 @@ def _fields(result: dict[str, Any]) -> dict[str, Any]:
     last = next(reversed(checkpoints.values()), None)
     status, value = str(result["status"]), _number(value)
     error = error_line(result["error"] or "")
-    if status == "completed" and value is None:
+    if status == "completed" and name is not None and value is None:
         error = f"completed, but {name} is not a number"
     return {
         "status": status,
