@@ -191,7 +191,7 @@ def test_the_same_batches_from_memory_and_from_the_file(root):
     memory, file = (module(root, in_memory, limit=100, labels=20) for in_memory in (True, False))
     assert isinstance(file.train.images, StoredImages)
     assert isinstance(file.labelled().train.images, StoredImages)
-    assert memory.checksum == file.checksum
+    assert memory.checksum() == file.checksum()
     assert str(memory) == str(file)
     for one, other in ((memory, file), (memory.labelled(), file.labelled())):
         for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
