@@ -79,12 +79,14 @@ def test_a_run_leaves_what_it_promises(train: Train):
     assert set(result["seconds"]) == {"dae", "classifier", "total"}
     names = {"loss", "pixel_accuracy", "noisy_loss", "psnr", "ssim"}
     expected = {f"dae/{split}/{name}" for split in ("val", "test") for name in names}
-    expected |= {f"classifier/{split}/{name}" for split in ("val", "test") for name in ("loss", "accuracy")}
+    names_2 = ("loss", "accuracy", "balanced_accuracy")
+    expected |= {f"classifier/{split}/{name}" for split in ("val", "test") for name in names_2}
     assert set(result["metrics"]) == expected
     run = json.loads((folder / "run.json").read_text())
     assert run["command"] == "python train.py data=digits debug=smoke name=mine"
     assert set(run["versions"]) >= {"python", "torch", "pytorch-lightning", "hydra-core"}
     assert len(run["data_checksum"]) == 64
+    assert run["labels"] == 1293
     assert run["device"]
     assert "${" not in (folder / "config.yaml").read_text()
 
@@ -270,6 +272,56 @@ def test_colour_images_of_another_size(train: Train):
     done = train(*SMOKE, "data.image_size=32", "data.channels=3")
     assert done.exit_code == 0
     assert "3 x 32 x 32" in done.out
+
+
+def test_stage_data_shows_the_data_and_trains_nothing(finished: Train):
+    done = finished("stage=data", "data=digits", "data.labels=10/class", "classifier.epochs=1")
+    assert done.exit_code == 0, done.text
+    assert {file.name for file in done.folder.iterdir()} == {
+        *("config.yaml", "run.json", "result.json", "train.log", "report.html", ".hydra"),
+        "contact_sheet.png",
+    }
+    assert done.result["status"] == "completed"
+    assert done.result["objective"] == {"name": None, "mode": None, "value": None}
+    assert done.result["metrics"] == done.result["checkpoints"] == {}
+    for words in (
+        "class  training  with a label  validation  test",
+        "all     1,293           100         144   360",
+        "images: 28 x 28 pixels, grey",
+        "images: resized from 8 x 8 to 28 x 28 pixels",
+        "classifier: 105 optimizer steps: 1 epoch of 105 (15 passes over 100 images in batches of 16)",
+        "Train: python train.py data=digits data.labels=10/class",
+    ):
+        assert words in done.out
+
+
+def test_stage_data_in_a_sweep_and_once_more(train: Train):
+    done = train("-m", "stage=data", "data=digits", "data.labels=10/class,null")
+    assert done.exit_code == 0, done.text
+    assert [json.loads((folder / "run.json").read_text())["labels"] for folder in done.folders] == [100, 1293]
+    assert "2 jobs: 2 completed" in done.out
+    again = train(f"resume={done.folders[0]}")
+    assert again.exit_code == 0
+    assert "Going on in" in again.out
+    assert "all     1,293           100         144   360" in again.out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ("data.labels=1300",),
+            "data.labels: found 1300, but 1293 training images are left after validation",
+        ),
+        (("stage=data", "objective=dae/val/lost"), "try objective=dae/val/loss"),
+        (("data.validation=val",), "digits has no validation images of its own"),
+    ],
+)
+def test_what_does_not_fit_the_data_is_refused_before_anything_is_trained(train: Train, words, told):
+    done = train(*SMOKE, *words)
+    assert done.exit_code == 2
+    assert told in done.text
+    assert not (done.folder / "dae").exists()
 
 
 def test_early_stopping_stops_on_what_decides(train: Train):

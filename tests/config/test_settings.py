@@ -35,7 +35,10 @@ def test_what_has_a_default_in_the_signature_may_be_left_out():
         ("seed=[0,1]", "to sweep over the values: -m seed=0,1"),
         ("name=a/b", "name: found 'a/b', expected a string matching"),
         ("name='my run'", "try name=my_run"),
-        ("stage=bth", "found 'bth', expected 'both' or 'dae' or 'classifier'\n      try stage=both"),
+        (
+            "stage=bth",
+            "found 'bth', expected 'both' or 'dae' or 'classifier' or 'data'\n      try stage=both",
+        ),
         (
             "data.source=mnits",
             "expected one of mnist, fashion_mnist, kmnist, digits, image_folder; the nearest",
@@ -45,6 +48,8 @@ def test_what_has_a_default_in_the_signature_may_be_left_out():
             "data.validation: found 0, expected an integer > 0 or a number > 0, < 1 or 'test'",
         ),
         ("data.validation=tset", "try data.validation=test"),
+        ("data.labels=10/klass", "expected an integer > 0 or '10/class' (at most so many of each) or null"),
+        ("data.least_steps=0", "data.least_steps: found 0, expected an integer > 0"),
         ("data.in_memory=0", "data.in_memory: found 0, expected true or false"),
         ("data.augment=-1", "data.augment: found -1, expected an integer >= 0"),
         ("data.channels=2", "data.channels: found 2, expected 1 or 3"),

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from dae.data.images import Batches, ImageDataModule, class_balanced
-from dae.data.sources import Split
+from dae.data.images import ImageDataModule
+from dae.data.sources import ImageSet, Split
 from dae.errors import ConfigError
 
 
@@ -41,9 +42,30 @@ def test_splits_are_disjoint_and_the_test_set_is_untouched():
     assert rows(one.val) != rows(other.val)
 
 
-def test_validation_takes_the_same_from_each_class():
-    assert torch.bincount(digits(validation=200).val.labels).tolist() == [20] * 10
-    assert len(digits(validation=0.1).val.labels) == 144
+def test_validation_takes_of_each_class_its_share():
+    data = digits(validation=0.1)
+    held_out, left = (torch.bincount(split.labels) for split in (data.val, data.train))
+    assert held_out.sum() == 144
+    exact = (held_out + left) * 144 / 1437
+    assert (held_out - exact).abs().max() < 1
+    uneven = Split(
+        torch.zeros(300, 1, 28, 28, dtype=torch.uint8), torch.tensor([0] * 180 + [1] * 90 + [2] * 30)
+    )
+    train, val = digits(validation=0.1)._split(ImageSet(uneven, uneven, ("a", "b", "c")))
+    assert torch.bincount(val.labels).tolist() == [18, 9, 3]
+    assert torch.bincount(train.labels).tolist() == [162, 81, 27]
+
+
+def test_a_source_may_have_validation_images_of_its_own():
+    images = digits().images
+    assert images is not None
+    own = digits(validation="test", limit=50)
+    own.validation = "val"
+    train, val = own._split(replace(images, val=images.test.chosen(torch.arange(30))))
+    assert len(val.labels) == 30
+    assert len(train.labels) == 50
+    with pytest.raises(ConfigError, match="found val, but digits has no validation images of its own"):
+        digits(validation="val")
 
 
 def test_the_notebooks_way_validates_on_the_test_set():
@@ -62,25 +84,15 @@ def test_limit_and_labels():
     assert torch.equal(view.val.images[:], data.val.images[:])
 
 
-def test_a_larger_subset_contains_the_smaller_one():
-    labels = torch.arange(1000) % 7
-    small, large = (set(class_balanced(labels, count, seed=3).tolist()) for count in (50, 300))
-    assert small < large
-    assert small != set(class_balanced(labels, 50, seed=4).tolist())
-
-
-def test_rare_classes_give_what_they_have():
-    labels = torch.tensor([0] * 100 + [1] * 3)
-    chosen = class_balanced(labels, 20, seed=0)
-    assert torch.bincount(labels[chosen]).tolist() == [17, 3]
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"validation": 1437}, "data.validation: 1437 images held out of 1437, expected 10 to 1427"),
-        ({"validation": 5}, "data.validation: 5 images held out"),
+        ({"validation": 1437}, "data.validation: 1437 images held out of 1437, expected 1 to 1427"),
+        ({"validation": 1e-4}, "data.validation: 0 images held out"),
         ({"limit": 1400}, "data.limit: found 1400, but 1293 training images are left after validation"),
+        ({"labels": 1300}, r"data\.labels: found 1300, but 1293"),
+        ({"labels": 9}, r"data\.labels: found 9, which leaves no label of class \d\n"),
+        ({"labels": "2/class", "limit": 8}, r"data\.labels: found 2/class, which leaves no label of class"),
     ],
 )
 def test_what_does_not_fit_the_number_of_images(changes, words):
@@ -88,23 +100,26 @@ def test_what_does_not_fit_the_number_of_images(changes, words):
         digits(**changes)
 
 
-def test_too_many_labels():
-    with pytest.raises(ConfigError, match=r"data\.labels: found 1300, but 1293"):
-        digits(labels=1300).labelled()
+def test_at_most_so_many_labels_of_each_class(caplog):
+    caplog.set_level("INFO")
+    counts = torch.bincount(digits(labels="10/class").labelled().train.labels)
+    assert counts.tolist() == [10] * 10
+    assert "fewer" not in caplog.text
+    counts = torch.bincount(digits(labels="130/class").labelled().train.labels)
+    assert counts.max() == 130
+    assert counts.min() < 130
+    fewer = ", ".join(f"{label} ({count})" for label, count in enumerate(counts.tolist()) if count < 130)
+    assert f"data.labels=130/class: there are fewer of class {fewer}" in caplog.text
 
 
-def test_batches_draw_each_image_once_in_a_new_order():
-    split = Split(torch.arange(50, dtype=torch.uint8).reshape(50, 1, 1, 1), torch.arange(50))
-    batches = Batches(split, batch_size=16, shuffle=True)
-    assert len(batches) == 4
-    first = [labels for _, labels in batches]
-    assert [len(labels) for labels in first] == [16, 16, 16, 2]
-    assert sorted(torch.cat(first).tolist()) == list(range(50))
-    assert torch.cat(first).tolist() != torch.cat([labels for _, labels in batches]).tolist()
-    for images, labels in batches:
-        assert torch.equal(images.flatten().long(), labels)
-    in_order = Batches(split, batch_size=16, shuffle=False)
-    assert torch.cat([labels for _, labels in in_order]).tolist() == list(range(50))
+def test_labels_are_drawn_by_their_own_seed_and_nothing_else_is():
+    few, other, more = (
+        digits(labels=labels, labels_seed=seed) for labels, seed in ((40, 0), (40, 1), ("10/class", 0))
+    )
+    assert rows(few.labelled().train) != rows(other.labelled().train)
+    assert rows(few.labelled().train) < rows(more.labelled().train), "a larger number contains the smaller"
+    for name in ("train", "val", "test"):
+        assert torch.equal(getattr(few, name).images[:], getattr(other, name).images[:])
 
 
 def test_bytes_become_floats_after_the_transfer():

@@ -14,7 +14,7 @@ from PIL import Image
 
 from dae.report import embedded_pictures, write
 from dae.report.configuration import chosen_rows, config_rows
-from dae.report.intervals import bootstrap_interval, wilson_interval
+from dae.report.intervals import bootstrap_interval, mean_share_interval, wilson_interval
 from dae.report.run_folder import RunFolder
 from dae.report.run_page import run_notes
 from dae.report.write import write_run_report
@@ -46,6 +46,15 @@ def test_the_page_of_a_run(train: Train):
         stage, split, metric = name.split("/")
         if split == "test":
             each = images[stage][metric]
+            if metric == "balanced_accuracy":
+                right, of_class = each["right"], each["images"]
+                assert sum(of_class) == images[stage]["images"] == 256
+                assert np.mean(np.divide(right, of_class)) == pytest.approx(value, abs=1e-6)
+                low, high = mean_share_interval(right, of_class)
+                assert (
+                    f"{format_figure(low)} to {format_figure(high)} Price and Bonett, 256 images" in page.text
+                )
+                continue
             assert len(each) == images[stage]["images"] == 256, "debug=smoke tests two batches"
             assert np.mean(each) == pytest.approx(value, abs=1e-5)
             by, (low, high) = "bootstrap", bootstrap_interval(each)
@@ -130,8 +139,24 @@ def test_a_class_that_a_split_lacks(train: Train, tmp_path: Path):
                     tmp_path / "images" / split / name / f"{number}.png"
                 )
     done = train("data=image_folder", f"data.root={tmp_path / 'images'}", "data.validation=2", *SMOKE[1:])
-    told = "No training image is of class cat, so no training figure covers it"
-    assert told in Page(done.folder).text, "the only cat was held out"
+    told = "No validation image is of class cat, so no validation figure covers it"
+    assert told in Page(done.folder).text, "the only cat is trained on"
+
+
+def test_the_page_of_the_data_alone(finished: Train):
+    done = finished("stage=data", "data=digits", "data.labels=10/class", "classifier.epochs=1")
+    page = Page(done.folder)
+    page.assert_well_formed()
+    assert "stage=data shows the data: nothing was trained." in page.text
+    assert "all 1,293 100 144 360" in page.text
+    assert len(page.all("img")) == 1
+    # Not by its words: the page may hold the uncommitted changes of the code, and those may hold any.
+    sections = [each["id"] for each in page.all("section") if "id" in each]
+    assert sections == ["run", "learned", "config", "again", "next"]
+    assert {each["class"] for each in page.all("span") if "status" in str(each.get("class"))} == {
+        "status completed"
+    }
+    assert "python train.py data=digits data.labels=10/class classifier.epochs=1" in page.text
 
 
 def test_a_diverged_run_says_why(train: Train):

@@ -8,7 +8,7 @@ import os
 import pytest
 import torch
 
-from dae.data.images import Batches
+from dae.data.batches import Batches
 from dae.data.sources import Split
 from dae.runs.checkpoint import content_hash, read
 from helpers import SMOKE

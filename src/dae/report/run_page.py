@@ -136,6 +136,7 @@ def run_notes(run: RunFolder) -> Iterator[str]:
         yield "The run has not ended, or its process was killed: this is its state so far."
     if run.config.get("stage") == "data":
         yield "stage=data shows the data: nothing was trained."
+        return
     if run.status == "pruned":
         yield "The search has pruned this run, so there is no test."
     stages = _stages(run)
@@ -175,7 +176,7 @@ def run_notes(run: RunFolder) -> Iterator[str]:
         yield f"Cut short, so the figures mean little: {settings}."
     for split, absent in run.run.get("absent_classes", {}).items():
         yield f"No {split} image is of class {', '.join(absent)}, so no {split} figure covers it."
-    if (resumed := run.run.get("resumed")) and config.get("stage") != "data":
+    if resumed := run.run.get("resumed"):
         yield f"It was interrupted and resumed {counted(len(resumed), 'time')}."
     if (run.run.get("git") or {}).get("diff"):
         yield "The code had uncommitted changes: the commit alone does not reproduce the run."

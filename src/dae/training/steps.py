@@ -22,6 +22,6 @@ def steps_in_words(epochs: int, batches: Batches, limit: int | float, accumulate
     if used < len(batches):
         reasons.append(f"trainer.limit_train_batches={limit} leaves {used:,} of {len(batches):,} batches")
     if accumulated > 1:
-        reasons.append(f"trainer.accumulate_grad_batches={accumulated} batches a step")
+        reasons.append(f"{accumulated} batches a step: trainer.accumulate_grad_batches")
     total = counted(epochs * steps, "optimizer step")
     return f"{total}: {counted(epochs, 'epoch')} of {steps:,} ({', '.join(reasons)})"
