@@ -142,7 +142,7 @@ def test_images_without_classes_and_then_with(root, tmp_path, train: Train):
     assert refused.exit_code == 2
     assert f"stage: found 'both', but stage 2 needs classes and {flat} holds no class folders" in refused.text
     (words,) = re.findall(r"stage 1 does without: python train.py (.*)", refused.text)
-    first = train(*shlex.split(words), *QUICK, "callbacks=all", "logger=tensorboard")
+    first = train(*shlex.split(words), *QUICK, "callbacks=[best_and_worst,latent]")
     assert first.exit_code == 0, first.text
     assert saved(first.folder) == (48, 1)
     (words,) = re.findall(r"go on +python train.py (.*)", first.out)
