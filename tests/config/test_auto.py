@@ -19,7 +19,6 @@ from outcome import Train
 
 QUICK = ("debug=smoke", *QUIET, "data=image_folder")
 STAGE_1 = (*QUICK, "stage=dae")
-TWO = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "trainer.precision=32-true")
 
 
 @pytest.fixture
@@ -129,15 +128,13 @@ def test_a_search(root, train: Train):
     assert saved(done.folder) == (44, 3)
 
 
-def test_two_processes(root, train: Train):
-    done = train(*STAGE_1, *TWO, f"data.root={root}")
-    assert done.exit_code == 0, done.text
-    assert saved(done.folder) == (44, 3)
-
-
 def test_images_without_classes_and_then_with(root, tmp_path, train: Train):
     """48 pixels without labels, 44 with: the second has the size that the encoder was trained for."""
     flat = draw_images(tmp_path / "flat", 20, size=(48, 48), mode="L")
+    shown = train("stage=data", "data=image_folder", f"data.root={flat}", place="shown")
+    assert shown.exit_code == 0, shown.text
+    assert "classifier: cannot be trained, since no image has a class" in shown.out
+    assert "Train: python train.py stage=dae data=image_folder" in shown.out
     refused = train(*QUICK, f"data.root={flat}", place="refused")
     assert refused.exit_code == 2
     assert f"stage: found 'both', but stage 2 needs classes and {flat} holds no class folders" in refused.text

@@ -90,9 +90,9 @@ def test_what_becomes_of_them_in_words():
         Header((20, 30), grey=False, transparent=True),
     ]
     assert [*Headers(found, 3).notes(Decoding(64, 3))] == [
-        "Width x height of 3 images: smallest 20 x 30, median 64 x 48, largest 64 x 64",
-        "Of these 2 resized to 64 x 64, 2 not square and padded with white, 1 turned to colour, "
+        "width x height of 3 images: smallest 20 x 30, median 64 x 48, largest 64 x 64",
+        "of these 2 resized to 64 x 64, 2 not square and padded with white, 1 turned to colour, "
         "1 transparent and laid on white",
     ]
-    assert [*Headers(found[:1], 1).notes(Decoding(64, 1, fit="crop"))][1] == "Of these 1 turned to grey"
-    assert [*Headers(found[:1], 1).notes(Decoding(64, 3))][1] == "Of these all are used as they are"
+    assert [*Headers(found[:1], 1).notes(Decoding(64, 1, fit="crop"))][1] == "of these 1 turned to grey"
+    assert [*Headers(found[:1], 1).notes(Decoding(64, 3))][1] == "of these all are used as they are"
