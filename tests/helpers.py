@@ -15,6 +15,7 @@ import torch
 import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
+from PIL import Image, ImageDraw
 from pytorch_lightning import Callback, LightningModule, Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -63,6 +64,16 @@ class CountsImages(Callback):
         folder = trainer.default_root_dir
         with open(f"{folder}/seen-{trainer.global_rank}", "w") as file:  # noqa: PTH123
             file.write(str(self.seen))
+
+
+def draw_images(folder: Path, count: int, size: tuple[int, int] = (24, 24), mode: str = "RGB") -> Path:
+    """A folder of so many images, each with a rectangle of its own on a ground of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        picture = Image.new(mode, size, (3 * number) % 200 if mode == "L" else (90, (3 * number) % 200, 40))
+        ImageDraw.Draw(picture).rectangle([2, 2, 4 + number % (size[0] // 2), size[1] // 2], fill=220)
+        picture.save(folder / f"{number:03}.png")
+    return folder
 
 
 def events(folder: Path) -> EventAccumulator:

@@ -81,7 +81,8 @@ def test_two_processes_come_to_what_one_does(train: Train):
 
 
 def test_in_a_sweep_and_resumed(train: Train):
-    swept = train("-m", "seed=0", "stage=dae", *SMOKE, *TWO, place="sweep")
+    auto = ("data.image_size=auto", "data.channels=auto")  # the followers are told what it came to
+    swept = train("-m", "seed=0", "stage=dae", *SMOKE, *TWO, *auto, place="sweep")
     assert swept.exit_code == 0, swept.text
     assert len(swept.folders) == 1
     assert len(list(swept.place.glob("multirun/*"))) == 1

@@ -31,7 +31,7 @@ def rule_problems(config: Config, wrong: Sequence[str]) -> Iterator[Problem]:
         wrong: Key paths with a problem of their own; a rule that reads one of them is skipped.
     """
     if config["stage"] == "data":
-        config = {**config, "stage": "both"}
+        config = {**config, "stage": "dae" if _lacks_classes(config) else "both"}
     for keys, rule in RULES:
         if not any(overlap(key, path) for key in keys for path in wrong):
             yield from rule(config)
@@ -210,11 +210,16 @@ def _folder_keys(config: Config) -> Iterator[Problem]:
         yield Problem("data.unlabelled", what, "try data.in_memory=true, or data.unlabelled=null")
 
 
-def _without_classes(config: Config) -> Iterator[Problem]:
+def _lacks_classes(config: Config) -> bool:
     data = config["data"]
-    root = str(data["root"])
-    if data["source"] in FOLDERS and "classifier" in stages_to_run(config) and is_without_classes(Path(root)):
-        what = f"found {config['stage']!r}, but stage 2 needs classes and {root} holds no class folders"
+    folder = isinstance(data, dict) and data.get("source") in FOLDERS
+    return folder and is_without_classes(Path(str(data.get("root"))))
+
+
+def _without_classes(config: Config) -> Iterator[Problem]:
+    if "classifier" in stages_to_run(config) and _lacks_classes(config):
+        found, root = config["stage"], config["data"]["root"]
+        what = f"found {found!r}, but stage 2 needs classes and {root} holds no class folders"
         command = " ".join(["python train.py stage=dae", *_same_data(config)])
         yield Problem("stage", what, f"stage 1 does without: {command}")
 

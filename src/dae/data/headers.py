@@ -67,7 +67,7 @@ class Headers:
         sizes = ["{} x {}".format(*ordered[place].size) for place in (0, len(ordered) // 2, -1)]
         count = len(self.found)
         looked = f"{count:,} images" if count == self.total else f"{count:,} of {self.total:,} files"
-        yield f"Width x height of {looked}: smallest {sizes[0]}, median {sizes[1]}, largest {sizes[2]}"
+        yield f"width x height of {looked}: smallest {sizes[0]}, median {sizes[1]}, largest {sizes[2]}"
         side, word = how.image_size, "grey" if how.channels == 1 else "colour"
         oblong = sum(header.size[0] != header.size[1] for header in self.found)
         fitted = {"pad": f"padded with {how.background}", "crop": "cropped", "stretch": "stretched"}[how.fit]
@@ -78,7 +78,7 @@ class Headers:
             f"transparent and laid on {how.background}": sum(header.transparent for header in self.found),
         }
         done = ", ".join(f"{number:,} {what}" for what, number in parts.items() if number)
-        yield f"Of these {done or 'all are used as they are'}"
+        yield f"of these {done or 'all are used as they are'}"
 
 
 _known: dict[tuple[Path, str], Headers] = {}

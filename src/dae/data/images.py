@@ -114,6 +114,8 @@ class ImageDataModule(LightningDataModule):
         read = partial(SOURCES[self.source], *asked, **own)
         key = (self.source, *asked, *own.items(), files_state(self.source, self.root, self.unlabelled))
         images = self.images = shelved(key, read, lambda images: images.nbytes)
+        for line in images.unused:
+            log.warning("%s", line)
         self.classes = images.classes
         self.test = images.test
         drawn = (*key, self.validation, self.split_seed, self.limit)
@@ -151,7 +153,9 @@ class ImageDataModule(LightningDataModule):
 
     def _with_labels(self, train: Split) -> Split:
         """The training images whose labels stage 2 may use."""
-        if self.labels is None or not self.classes:
+        if not self.classes:
+            return train.chosen(torch.tensor([], dtype=torch.int64))
+        if self.labels is None:
             return train
         seed = derive_seed("labels", self.labels_seed)
         if isinstance(self.labels, int):

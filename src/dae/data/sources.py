@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,8 +24,6 @@ from dae.data.headers import read_headers
 from dae.data.stored import StoredImages
 from dae.errors import UserError
 from dae.words import closest_name, counted
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,6 +87,7 @@ class ImageSet:
         val: Validation images, where the authors set some apart.
         unlabelled: Further images to train stage 1 on.
         notes: What ``stage=data`` says of it besides: a line on how its images were fitted, say.
+        unused: What every run says: a line on each thing that was found and left out.
     """
 
     train: Split
@@ -98,6 +96,7 @@ class ImageSet:
     val: Split | None = None
     unlabelled: Split | None = None
     notes: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -242,8 +241,9 @@ def image_folder(
     """
     how = Decoding(image_size, channels, fit, background, bad_images)
     folders = split_folders(root)
+    unused = []
     if "val" in folders and not own_validation:
-        log.info("%s is not used: data.validation=val would validate on it", folders.pop("val"))
+        unused.append(f"{folders.pop('val')} is not used: data.validation=val would validate on it")
     listings = {name: list_images(folder) for name, folder in folders.items()}
     classes = listings["train"].classes
     for name, listing in listings.items():
@@ -254,8 +254,8 @@ def image_folder(
     notes = [*read_headers(listings["train"]).notes(how)]
     splits = {}
     for name, listing in listings.items():
-        splits[name], said = _read_split(listing, root, how, in_memory)
-        notes += said
+        splits[name], left_out = _read_split(listing, root, how, in_memory)
+        unused += left_out
     if "test" not in listings:
         _refuse_small(root, classes, splits["train"].labels.tolist())  # of those that were skipped, too
         images = _with_fixed_test(splits["train"], classes)
@@ -265,9 +265,16 @@ def image_folder(
     if unlabelled is not None:
         _refuse_overlap(unlabelled, root, folders)
         listing = list_unlabelled(unlabelled)
-        extra, said = _read_split(listing, unlabelled, how, in_memory)
-        notes += [f"{len(extra.labels):,} images without labels from {unlabelled}", *said]
-    return replace(images, val=splits.get("val"), unlabelled=extra, notes=tuple(notes))
+        extra, left_out = _read_split(listing, unlabelled, how, in_memory)
+        unused += left_out
+        notes.append(f"{len(extra.labels):,} without labels, from {unlabelled}, for stage 1")
+    return replace(
+        images,
+        val=splits.get("val"),
+        unlabelled=extra,
+        notes=(*notes, *unused),
+        unused=tuple(unused),
+    )
 
 
 def _refuse_small(root: Path, classes: tuple[str, ...], labels: list[int]) -> None:
@@ -294,21 +301,20 @@ def _refuse_overlap(unlabelled: Path, root: Path, folders: dict[str, Path]) -> N
 
 
 def _read_split(listing: Listing, root: Path, how: Decoding, in_memory: bool) -> tuple[Split, list[str]]:
-    """The split, and a line about each thing that was not used."""
+    """The split, and a line on each thing that was left out."""
     images, readable = read_images(listing, root, how, in_memory)
-    split, said = Split(images, torch.tensor(listing.labels)), []
+    split, left_out = Split(images, torch.tensor(listing.labels)), []
     if listing.loose:
         loose = counted(listing.loose, "image")
-        said.append(f"{loose} in {listing.folder} itself: not used, since there are class folders")
+        left_out.append(f"{loose} in {listing.folder} itself: not used, since there are class folders")
     if not readable.all():
         bad = [file for file, good in zip(listing.files, readable.tolist(), strict=True) if not good]
         shown = ", ".join(bad[:3]) + (" ..." if len(bad) > 3 else "")
         files = counted(len(bad), "file")
-        said.append(f"{files} in {listing.folder}: left out, since they cannot be read as an image: {shown}")
+        what = "left out (data.bad_images=skip), no image that can be read"
+        left_out.append(f"{files} in {listing.folder}: {what}: {shown}")
         split = split.chosen(readable.nonzero().squeeze(1))
-    for line in said:
-        log.warning("%s", line)
-    return split, said
+    return split, left_out
 
 
 SOURCES: dict[str, Callable[..., ImageSet]] = {

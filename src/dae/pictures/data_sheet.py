@@ -41,12 +41,13 @@ def show_data(
         same_data: What a command needs to see the same images.
     """
     lines = [*count_lines(data), "", *plan_lines(data, config)]
+    words = same_data if data.classes else ["stage=dae", *same_data]
     sheet = folder / "contact_sheet.png"
     write_png(contact_sheet(data), sheet)
     write_json(folder / "run.json", {**read_json(folder / "run.json"), "shown": lines})
     end = [
         f"Nothing was trained. Some of the images: {path_from_here(sheet)}",
-        f"Train: python train.py {' '.join(same_data)}",
+        f"Train: python train.py {' '.join(words)}",
     ]
     log.info("%s", "\n".join([*lines, "", *end]))
 
@@ -82,11 +83,13 @@ def plan_lines(data: ImageDataModule, config: Mapping[str, Any]) -> Iterator[str
     yield from (f"images: {note}" for note in data.images.notes)
     trainer = config["trainer"]
     limits = trainer.get("limit_train_batches", 1.0), trainer.get("accumulate_grad_batches", 1)
-    stages = stages_to_run({**config, "stage": "both"})
+    stages = stages_to_run({**config, "stage": "both" if data.classes else "dae"})
     for stage, view in (("dae", data), ("classifier", data.labelled())):
         if stage in stages:
             batches = view.training_batches(world_size=device_count(trainer))
             yield f"{stage}: {steps_in_words(config[stage]['epochs'], batches, *limits)}"
+        elif not data.classes:
+            yield f"{stage}: cannot be trained, since no image has a class"
         else:
             yield f"{stage}: is skipped, since this classifier does not use it"
 
