@@ -61,7 +61,7 @@ def arm_lines(
         x_label: What x is.
         limits: Of y, the same in all panels.
     """
-    axes = new_axes(2.6, x=f"{x_label}{' (logarithmic)' if ticks.log else ''}", bottom=0.5)
+    axes = new_axes(2.7, x=f"{x_label}{' (logarithmic)' if ticks.log else ''}", bottom=0.65)
     if ticks.log:
         axes.set_xscale("log")
     for arm, (colour, dashes, marker) in arm_styles(list(arms)).items():

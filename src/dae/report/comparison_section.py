@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from dae.files import read_json
+from dae.report.reconstructions import Reconstructions, reconstructions
 from dae.report.comparison_charts import Estimate, Ticks, arm_dots, arm_lines, arm_styles, legend_style
 from dae.sweeps import comparison_text as text
 from dae.sweeps.comparison import Comparison, Others, compare_arms
@@ -42,6 +43,7 @@ class Section:
     question: str
     answer: str
     evidence: str
+    plain: str
     tone: str
     legend: list[tuple[str, str, str]]
     axis: str | None
@@ -50,6 +52,7 @@ class Section:
     table: list[list[str]]
     notes: list[str]
     cautions: list[str]
+    picture: Reconstructions | None
 
 
 def comparison_section(board: Leaderboard) -> Section | None:
@@ -68,14 +71,16 @@ def comparison_section(board: Leaderboard) -> Section | None:
         question=text.question(comparison),
         answer=f"{answer[0].upper()}{answer[1:]}",
         evidence=text.evidence(comparison),
+        plain=text.in_plain_words(comparison),
         tone=comparison.primary.verdict,
         legend=[(arm, legend_style(styles[arm]), signs.get(arm, "")) for arm in comparison.arms],
         axis=axis,
         panels=panels[:most],
-        left_out=len(panels) - most,
+        left_out=max(0, len(panels) - most),
         table=text.table(comparison),
         notes=list(text.notes(comparison)),
         cautions=list(text.cautions(comparison)),
+        picture=reconstructions(comparison),
     )
 
 

@@ -90,6 +90,21 @@ def evidence(comparison: Comparison) -> str:
     return told
 
 
+def in_plain_words(comparison: Comparison) -> str:
+    """The two figures behind the answer, of an accuracy in percent; empty without them."""
+    row = comparison.primary
+    if row.mean is None or row.baseline_mean is None:
+        return ""
+    over = ", mean over all combinations" if len(comparison.covered) > 1 else ""
+    if comparison.metric.name.endswith("/accuracy"):
+        own, base = (
+            f"{100 * value:.{unit(comparison).digits}f} %" for value in (row.mean, row.baseline_mean)
+        )
+        right = f"{row.arm} classifies {own} of the test images right, {comparison.baseline} {base}{over}"
+        return f"{right}; a point is one image in a hundred"
+    return f"{comparison.metric.name}: {row.arm} {_figure(row.mean)}, {comparison.baseline} {_figure(row.baseline_mean)}{over}"
+
+
 def sentence(comparison: Comparison) -> str:
     """Question, answer and evidence as one line."""
     versus = f"{comparison.arms[-1]} against {comparison.baseline}"
@@ -122,13 +137,13 @@ def table(comparison: Comparison) -> list[list[str]]:
     """The header, the one comparison over all other keys, and a row for each combination and arm."""
     measure = unit(comparison)
     name = f"difference ({measure.word})" if measure.word else "difference"
-    head = [*comparison.others, comparison.key, "mean", f"mean of {comparison.baseline}", name]
-    rows = [[*head, "95 % interval", "n", "p", "p (Holm)", "verdict"]]
+    head = [*comparison.others, comparison.key, name, "95 % interval", "verdict"]
+    rows = [[*head, "n", "p", "p (Holm)", "mean", f"mean of {comparison.baseline}"]]
     for row in (comparison.primary, *comparison.rows):
         others = row.others if row.others is not None else ("all",) * len(comparison.others)
-        figures = [_figure(row.mean), _figure(row.baseline_mean), measure.signed(row.test.difference)]
-        tests = [measure.interval(row), str(row.test.n), _p(row.test.p), _p(row.p_adjusted)]
-        rows.append([*others, row.arm, *figures, *tests, verdict(comparison, row)])
+        told = [measure.signed(row.test.difference), measure.interval(row), verdict(comparison, row)]
+        tests = [str(row.test.n), _p(row.test.p), _p(row.p_adjusted)]
+        rows.append([*others, row.arm, *told, *tests, _figure(row.mean), _figure(row.baseline_mean)])
     return rows
 
 
