@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from dae.files import read_json
-from dae.report.reconstructions import Reconstructions, reconstructions
 from dae.report.comparison_charts import Estimate, Ticks, arm_dots, arm_lines, arm_styles, legend_style
+from dae.report.reconstructions import Reconstructions, reconstructions
 from dae.sweeps import comparison_text as text
 from dae.sweeps.comparison import Comparison, Others, compare_arms
 from dae.sweeps.paired import half_width

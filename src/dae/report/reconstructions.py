@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Reconstructions:
-    """A picture with its caption; ``source`` is None where it could not be drawn, and the caption says why."""
+    """A picture with its caption; one that could not be drawn has no ``source``, and the caption says why."""
 
     source: str | None
     caption: str
@@ -49,7 +49,7 @@ def reconstructions(comparison: Comparison) -> Reconstructions | None:
         log.debug("Because of", exc_info=error)
         return Reconstructions(None, words.rstrip("."))
     absent = [arm for arm in comparison.arms if arm not in by_others[others]]
-    without = f"; {', '.join(absent)} has no decoder" if absent else ""
+    without = f"; without a decoder: {', '.join(absent)}" if absent else ""
     caption = (
         "The first test images, the same under the reference noise, and as each arm reconstructs those "
         f"(seed {seed}{where}){without}"

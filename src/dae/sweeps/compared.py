@@ -112,8 +112,9 @@ def in_given_order(sweep_folder: Path, key: str, found: Iterable[str]) -> list[s
 
     The earlier ones stand behind the first, so that the first and the last are those of the last command.
     """
-    first, *given = given_values(sweep_folder, key) or sorted(found)[:1] or [""]
-    earlier = sorted({*found} - {first, *given})
+    there = sorted({*found})
+    first, *given = given_values(sweep_folder, key) or there[:1] or [""]
+    earlier = [value for value in there if value not in (first, *given)]
     return [first, *earlier, *given]
 
 

@@ -155,7 +155,9 @@ class Comparison:
 
     @cached_property
     def rows(self) -> list[Row]:
-        """Each arm against the first, for each combination of the other keys."""
+        """Each arm against the first, for each combination of the other keys; none if that is ``primary``."""
+        if not self.others and len(self.arms) == 2:
+            return []
         rows = [
             self._row(others, arm, [others], self.pairs(others, arm))
             for others, arm in product(self.combinations, self.arms[1:])

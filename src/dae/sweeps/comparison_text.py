@@ -95,14 +95,15 @@ def in_plain_words(comparison: Comparison) -> str:
     row = comparison.primary
     if row.mean is None or row.baseline_mean is None:
         return ""
+    base, own = (f"with {comparison.key}={arm}" for arm in (comparison.baseline, row.arm))
     over = ", mean over all combinations" if len(comparison.covered) > 1 else ""
-    if comparison.metric.name.endswith("/accuracy"):
-        own, base = (
-            f"{100 * value:.{unit(comparison).digits}f} %" for value in (row.mean, row.baseline_mean)
-        )
-        right = f"{row.arm} classifies {own} of the test images right, {comparison.baseline} {base}{over}"
-        return f"{right}; a point is one image in a hundred"
-    return f"{comparison.metric.name}: {row.arm} {_figure(row.mean)}, {comparison.baseline} {_figure(row.baseline_mean)}{over}"
+    if not comparison.metric.name.endswith("/accuracy"):
+        name = comparison.metric.name
+        return f"{name} is {_figure(row.baseline_mean)} {base}, {_figure(row.mean)} {own}{over}"
+    digits = unit(comparison).digits
+    low, high = (f"{100 * value:.{digits}f} %" for value in (row.baseline_mean, row.mean))
+    right = f"{base} {low} of the test images are classified right, {own} {high}{over}"
+    return f"{right}; a point is one image in a hundred"
 
 
 def sentence(comparison: Comparison) -> str:
@@ -163,7 +164,7 @@ def notes(comparison: Comparison) -> Iterator[str]:
             f"{' with '.join(filter(None, [arm, place(comparison, others)]))} (seed {', '.join(seeds)})"
             for (others, arm), seeds in lacking.items()
         ]
-        yield f"no figure yet, or none at all: {_some(places)}"
+        yield f"without a figure: {_some(places)}"
     counting = comparison.complete_seeds
     partly = {seed for others in comparison.covered for seed in comparison.pairs(others, comparison.arms[-1])}
     if left_out := [seed for seed in comparison.seeds if seed in partly and seed not in counting]:

@@ -152,6 +152,7 @@ def _fields(result: dict[str, Any]) -> dict[str, Any]:
         # The checkpoint of the stage that measured the objective.
         "checkpoint": checkpoints.get(str(name).partition("/")[0], last),
         "seconds": _number(result["seconds"].get("total")),
+        "signs": tuple(f"{sign['stage']}/{sign['name']}" for sign in result.get("signs", ())),
         "error": error,
     }
 
