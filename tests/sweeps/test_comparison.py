@@ -275,9 +275,7 @@ def test_test_and_validation_that_disagree_are_a_caution(tmp_path):
         result["metrics"]["classifier/val/accuracy"] = 0.1
         (folder / "result.json").write_text(json.dumps(result))
     (words,) = cautions(compared(tmp_path))
-    assert words.startswith(
-        "on the test set denoising is better than none; on validation, which the leaderboard"
-    )
+    assert words.startswith("by the mean denoising is ahead of none on the test set, and behind it on")
 
 
 def test_arms_on_different_images_are_a_caution(tmp_path):
@@ -322,3 +320,17 @@ def test_what_was_compared_once_stays_compared(tmp_path):
 
 def test_small_differences_have_two_digits(tmp_path):
     assert "+0.15 points" in sentence(simple(tmp_path, (0.0010, 0.0015, 0.0020)))
+
+
+def test_what_no_test_measures_is_compared_on_validation_and_says_so(tmp_path):
+    for arm, base in (("none", 0.7), ("denoising", 0.8)):
+        for seed in range(3):
+            objective = ("dae/val/probe_accuracy", "max")
+            value = base + seed**2 / 100 * (arm == "none")
+            add_job(tmp_path, f"pretraining={arm}", f"seed={seed}", value=value, objective=objective)
+    command(tmp_path, "pretraining=none,denoising", "seed=0,1,2")
+    found = compared(tmp_path)
+    assert "points of dae/val/probe_accuracy (95 % interval" in sentence(found)
+    assert "one validation set" in sentence(found)
+    assert any("validation, which checkpoints are chosen by, flatters" in words for words in notes(found))
+    assert not list(cautions(found))

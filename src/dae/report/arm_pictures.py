@@ -65,7 +65,8 @@ def _test_images(config: Any, job: Path) -> Tensor:
     root = Path(origin) / config.root
     if config.source != "digits" and not root.is_dir():
         raise UserError(f"the images are not in {root}")
-    data: ImageDataModule = build(OmegaConf.merge(config, {"root": str(root)}))  # type: ignore[arg-type]
+    needed = {"root": str(root), "unlabelled": None, "labels": None}
+    data: ImageDataModule = build(OmegaConf.merge(config, needed))  # type: ignore[arg-type]
     data.setup()
     return bytes_to_floats(data.test.images[:COUNT])
 

@@ -67,7 +67,7 @@ class Comparison:
 
     Attributes:
         key: The compared one.
-        metric: What is compared, measured on the test set.
+        metric: What is compared: the objective on the test set, or itself if no job has measured that.
         arms: Values of the key, the baseline first.
         others: The other swept keys, without the seed.
         combinations: The values of the others, in the order in which they were given.
@@ -75,7 +75,7 @@ class Comparison:
         jobs: Those that have begun, by their place.
         without_key: How many jobs have no value of the key.
         objective: What the leaderboard ranks by.
-        images: In the test set; None if no job says so.
+        images: That it is measured on; None if no job says so.
     """
 
     key: str
@@ -88,6 +88,11 @@ class Comparison:
     without_key: int
     objective: Metric
     images: int | None
+
+    @property
+    def split(self) -> str:
+        """The images that it is measured on: ``test`` or ``validation``."""
+        return "test" if "/test/" in self.metric.name else "validation"
 
     @property
     def baseline(self) -> str:
@@ -229,10 +234,11 @@ def compare_arms(board: Leaderboard) -> Comparison | None:
     arms = in_given_order(board.folder, key, (arm for *_, arm in jobs))
     if not with_key or len(arms) < 2:
         return None
+    metric = _tested(objective, with_key)
     seeds = {*(seed for _, seed, _ in jobs), *given_values(board.folder, "seed")}
     return Comparison(
         key=key,
-        metric=Metric(objective.name.replace("/val/", "/test/"), objective.mode),
+        metric=metric,
         arms=tuple(arms),
         others=others,
         combinations=tuple(_ordered(board, others, {combination for combination, *_ in jobs})),
@@ -240,12 +246,21 @@ def compare_arms(board: Leaderboard) -> Comparison | None:
         jobs=jobs,
         without_key=len(board.jobs) - len(with_key),
         objective=objective,
-        images=next(filter(None, (_test_images(job, objective.name) for job in with_key)), None),
+        images=next(filter(None, (_test_images(job, metric.name) for job in with_key)), None),
     )
 
 
+def _tested(objective: Metric, jobs: Sequence[Job]) -> Metric:
+    """The objective on the test set; itself if it was measured, and that was not, as the probe is."""
+    tested = Metric(objective.name.replace("/val/", "/test/"), objective.mode)
+    measured = {name for job in jobs for name in job.metrics}
+    return objective if objective.name in measured and tested.name not in measured else tested
+
+
 def _test_images(job: Job, metric: str) -> int | None:
-    """How many images a job was tested on; None if its folder does not say so."""
+    """How many test images a metric was measured on; None if the folder of the job does not say so."""
+    if "/test/" not in metric:
+        return None
     stage = metric.partition("/")[0]
     shared = read_json(job.folder / stage / "stage.json").get("shared_from") or "."
     file = job.folder / shared / stage / "test.json"

@@ -78,7 +78,7 @@ def evidence(comparison: Comparison) -> str:
             return f"{arms} came to the same runs, so there is nothing to compare"
         return f"no seed has been measured with {arms} in all combinations of the other keys"
     images = f" of {counted(comparison.images, 'image')}" if comparison.images else ""
-    basis = f"{counted(test.n, 'seed')}, one test set{images}"
+    basis = f"{counted(test.n, 'seed')}, one {comparison.split} set{images}"
     if comparison.metric.mode == "min":
         basis = f"lower is better; {basis}"
     if test.half is None:
@@ -102,7 +102,7 @@ def in_plain_words(comparison: Comparison) -> str:
         return f"{name} is {_figure(row.baseline_mean)} {base}, {_figure(row.mean)} {own}{over}"
     digits = unit(comparison).digits
     low, high = (f"{100 * value:.{digits}f} %" for value in (row.baseline_mean, row.mean))
-    right = f"{base} {low} of the test images are classified right, {own} {high}{over}"
+    right = f"{base} {low} of the {comparison.split} images are classified right, {own} {high}{over}"
     return f"{right}; a point is one image in a hundred"
 
 
@@ -172,6 +172,11 @@ def notes(comparison: Comparison) -> Iterator[str]:
             f"seed {', '.join(left_out)} lacks some combinations, and does not count in the answer over all "
             "of them"
         )
+    if comparison.split == "validation":
+        yield (
+            f"{comparison.metric.name} is not measured on the test set: validation, which checkpoints are "
+            "chosen by, flatters, and may flatter one arm more than another"
+        )
     if comparison.without_key:
         jobs = counted(comparison.without_key, "job")
         yield f"{jobs} without a value of {comparison.key} left out"
@@ -201,8 +206,8 @@ def cautions(comparison: Comparison) -> Iterator[str]:
         if comparison.primary.better < 0:
             better, worse = worse, better
         yield (
-            f"on the test set {better} is better than {worse}; on validation, which the leaderboard ranks "
-            f"by, {worse} is"
+            f"by the mean {better} is ahead of {worse} on the test set, and behind it on validation, which "
+            "the leaderboard ranks by"
         )
     rows = [
         ", ".join(filter(None, [row.arm, place(comparison, row.others or ())]))
