@@ -104,10 +104,25 @@ def test_labels_stand_where_stage_two_has_used_so_many(tmp_path):
 
 def test_signs_stand_beside_their_arm(tmp_path):
     add_study(tmp_path, "")
+    write_multirun(tmp_path, [f"pretraining={','.join(ARMS)}", "seed=0,1,2"])
     for file in tmp_path.glob("*plain*/result.json"):
         sign = {"stage": "dae", "name": "few_steps", "text": "few", "value": 2, "limit": 300}
         file.write_text(json.dumps({**json.loads(file.read_text()), "signs": [sign]}))
-    assert "plain 3 of 3 jobs show signs that little was learned: few_steps" in page_of(tmp_path).text
+    page = page_of(tmp_path)
+    assert "plain 3 of 3 jobs show signs that little was learned: few_steps" in page.text
+    assert '"answer helps"' in page.source, "the answer is about the others"
+
+
+def test_an_answer_about_arms_that_learned_little_is_not_simply_green(tmp_path):
+    add_study(tmp_path, "")
+    file = next(tmp_path.glob("*none*/result.json"))
+    sign = {"stage": "classifier", "name": "majority", "text": "majority", "value": 2, "limit": 300}
+    file.write_text(json.dumps({**json.loads(file.read_text()), "signs": [sign]}))
+    write_multirun(tmp_path, [f"pretraining={','.join(ARMS)}", "seed=0,1,2"])
+    page = page_of(tmp_path)
+    assert '"answer doubtful"' in page.source
+    head = page.text[: page.text.index("Leaderboard by")]
+    assert "none: 1 of 3 jobs shows signs that little was learned: majority." in head
 
 
 def test_a_picture_that_cannot_be_drawn_costs_only_itself(tmp_path):
@@ -129,7 +144,7 @@ def test_a_real_sweep_is_compared_at_its_end(finished):
     assert done.exit_code == 0, done.text
     sweep = done.folders[0].parent
     assert "\nDoes dae.noise.p=0.4 help? 0.4 against 0.1: " in done.out
-    assert "1 seed is too few for a verdict" in done.out
+    assert "1 seed is too few, a verdict needs 3" in done.out
     with (sweep / "comparison.csv").open() as lines:
         (row,) = csv.DictReader(lines)
     assert (row["dae.noise.p"], row["baseline"], row["n"], row["p"]) == ("0.4", "0.1", "1", "")

@@ -91,7 +91,7 @@ def simple(
         ),
         (CLEAR, LOSS, "hurts", "no, it hurts: +0.0300 of classifier/test/loss (95 % interval"),
         ([-each for each in CLEAR], LOSS, "helps", "yes, -0.0300 of classifier/test/loss"),
-        (CLEAR[:1], ("classifier/val/accuracy", "max"), "open", "1 seed is too few for a verdict"),
+        (CLEAR[:1], ("classifier/val/accuracy", "max"), "open", "1 seed is too few, a verdict needs 3"),
         (
             CLEAR[:2],
             ("classifier/val/accuracy", "max"),

@@ -34,7 +34,9 @@ class Section:
     """What the page says and shows of a comparison.
 
     Attributes:
-        tone: The verdict as a class of the page: ``helps``, ``hurts``, ``none``, ``open``.
+        tone: The verdict as a class of the page: ``helps``, ``hurts``, ``none``, ``open``; ``doubtful`` where an
+            arm of the answer has learned little.
+        doubts: The signs of that.
         legend: Each arm with its style in the figure, and its signs that little was learned.
         axis: The other key that the figure is against; None for one without.
     """
@@ -45,6 +47,7 @@ class Section:
     evidence: str
     plain: str
     tone: str
+    doubts: list[str]
     legend: list[tuple[str, str, str]]
     axis: str | None
     panels: list[Panel]
@@ -62,6 +65,7 @@ def comparison_section(board: Leaderboard) -> Section | None:
         return None
     answer = text.answer(comparison)
     signs = text.signs_by_arm(comparison)
+    doubts = [f"{arm}: {signs[arm]}" for arm in (comparison.baseline, comparison.arms[-1]) if arm in signs]
     styles = arm_styles(comparison.arms)
     axis = numeric_key(comparison)
     panels = _lines(comparison, axis) if axis else _dots(comparison)
@@ -72,7 +76,8 @@ def comparison_section(board: Leaderboard) -> Section | None:
         answer=f"{answer[0].upper()}{answer[1:]}",
         evidence=text.evidence(comparison),
         plain=text.in_plain_words(comparison),
-        tone=comparison.primary.verdict,
+        tone="doubtful" if doubts else comparison.primary.verdict,
+        doubts=doubts,
         legend=[(arm, legend_style(styles[arm]), signs.get(arm, "")) for arm in comparison.arms],
         axis=axis,
         panels=panels[:most],

@@ -99,7 +99,7 @@ def in_plain_words(comparison: Comparison) -> str:
     over = ", mean over all combinations" if len(comparison.covered) > 1 else ""
     if not comparison.metric.name.endswith("/accuracy"):
         name = comparison.metric.name
-        return f"{name} is {_figure(row.baseline_mean)} {base}, {_figure(row.mean)} {own}{over}"
+        return f"the mean of {name} is {_figure(row.baseline_mean)} {base}, {_figure(row.mean)} {own}{over}"
     digits = unit(comparison).digits
     low, high = (f"{100 * value:.{digits}f} %" for value in (row.baseline_mean, row.mean))
     right = f"{base} {low} of the {comparison.split} images are classified right, {own} {high}{over}"
@@ -116,7 +116,7 @@ def no_verdict(row: Row) -> str:
     """Why a row has a difference and no verdict."""
     if row.test.n < FEWEST:
         verb = "is" if row.test.n == 1 else "are"
-        return f"{counted(row.test.n, 'seed')} {verb} too few for a verdict, which needs {FEWEST}"
+        return f"{counted(row.test.n, 'seed')} {verb} too few, a verdict needs {FEWEST}"
     return f"all {row.test.n} differences are equal, so that there is no spread to judge them by"
 
 
