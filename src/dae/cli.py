@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dae.errors import ConfigError, Problem, UserError
+from dae.errors import ConfigError, Problem, UserError, raise_problems
 from dae.sweeps.jobs import read_jobs
 from dae.training.threads import settle_waiting
 from dae.words import path_from_here
@@ -26,7 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settle_waiting()
     try:
         for folder in options.folders:
-            options.command(folder)
+            if options.compare is None:
+                options.command(folder)
+            else:
+                compare(folder, options.compare)
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -41,11 +44,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     for command, name, what, folders in (
         (report, "report", "write report.html: one file that can be sent to a colleague", "run or sweep"),
-        (leaderboard, "leaderboard", "rank the jobs of a sweep: the table, and its three files", "sweep"),
+        (leaderboard, "leaderboard", "rank the jobs of a sweep: the table, and its files", "sweep"),
     ):
         own = commands.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
         own.add_argument("folders", nargs="+", type=Path, metavar="folder", help=f"of a {folders}")
-        own.set_defaults(command=command)
+        own.set_defaults(command=command, compare=None)
+    words = "a swept key: compare its values, each with the first one"
+    own.add_argument("--compare", metavar="key", help=words)  # of the last command
     return parser
 
 
@@ -77,6 +82,26 @@ def leaderboard(folder: Path) -> None:
 
     _require_sweep(folder, "a sweep")
     print(console_text(rebuild_leaderboard(folder.resolve())))
+
+
+def compare(folder: Path, key: str) -> None:
+    """Compare the values of a key in a sweep: write its leaderboard and its page, and show the answer.
+
+    Raises:
+        ConfigError: The folder is no sweep's, or the sweep does not vary the key.
+    """
+    from dae.report.write import write_sweep_report
+    from dae.sweeps.compared import key_problems
+    from dae.sweeps.leaderboard import read_board, rebuild_leaderboard
+    from dae.sweeps.leaderboard_text import console_text
+
+    _require_sweep(folder, "a sweep")
+    sweep = folder.resolve()
+    searched = (sweep / "search.md").is_file()
+    raise_problems(key_problems(f"--compare {key}", key, read_board(sweep).swept, searched))
+    board = rebuild_leaderboard(sweep, key)
+    write_sweep_report(sweep, key)
+    print(console_text(board))
 
 
 def _is_run(folder: Path) -> bool:

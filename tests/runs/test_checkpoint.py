@@ -7,8 +7,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from dae.models.networks import ConvEncoder
-from dae.runs.checkpoint import CheckpointError, content_hash, find_checkpoint, load_encoder, read, warm_start
+from dae.models.networks import ConvDecoder, ConvEncoder
+from dae.runs.checkpoint import (
+    CheckpointError,
+    content_hash,
+    find_checkpoint,
+    load_autoencoder,
+    load_encoder,
+    read,
+    warm_start,
+)
 
 ENCODER = {
     "_target_": "dae.models.networks.ConvEncoder",
@@ -40,6 +48,46 @@ def test_an_encoder_is_rebuilt_from_the_file_alone(tmp_path):
         assert content_hash({f"encoder.{n}": t for n, t in encoder.state_dict().items()}) == content_hash(
             wanted
         )
+
+
+DECODER = {**ENCODER, "_target_": "dae.models.networks.ConvDecoder", "out_channels": 1}
+del DECODER["in_channels"]
+
+
+def save_autoencoder(folder: Path, decoder: Any = DECODER) -> tuple[Path, dict[str, Tensor]]:
+    file = folder / "best.ckpt"
+    decoded = ConvDecoder(out_channels=1, image_size=28, widths=(4, 3, 2)).state_dict()
+    state = {**tensors(), **{f"decoder.{name}": tensor for name, tensor in decoded.items()}}
+    torch.save({"state_dict": state, "hyper_parameters": {"encoder": ENCODER, "decoder": decoder}}, file)
+    return file, state
+
+
+def test_an_autoencoder_is_rebuilt_from_the_file_alone(tmp_path):
+    file, state = save_autoencoder(tmp_path)
+    encoder, decoder, checkpoint = load_autoencoder(file)
+    assert checkpoint.path == file
+    parts = {"encoder": encoder, "decoder": decoder}
+    found = {f"{part}.{name}": t for part in parts for name, t in parts[part].state_dict().items()}
+    assert content_hash(found) == content_hash(state)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "words"),
+    [
+        (None, "holds no decoder; expected a checkpoint of stage 1"),
+        (
+            {"_target_": "torch.nn.Linear", "in_features": 1, "out_features": 1},
+            "asks to build torch.nn.Linear",
+        ),
+        ({**DECODER, "widths": [4, 3, 3]}, "misshapen   decoder."),
+        ({**DECODER, "width": 4}, "its decoder {"),
+    ],
+)
+def test_the_decoder_is_checked_as_the_encoder_is(tmp_path, decoder, words):
+    file, _ = save_autoencoder(tmp_path, decoder)
+    with pytest.raises(CheckpointError) as caught:
+        load_autoencoder(file)
+    assert words in str(caught.value)
 
 
 def refusal(*arguments: Any, **named: Any) -> str:

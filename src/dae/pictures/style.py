@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREY, PALE = "#0072B2", "#D55E00", "#767676", "#D9E6EF"
+BLUE, ORANGE, GREEN, GREY, PALE = "#0072B2", "#D55E00", "#009E73", "#767676", "#D9E6EF"
 BLACK, GRID = "#000000", "#E6E6E6"
 CLASSES = (
     "#332288",

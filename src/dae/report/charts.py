@@ -1,44 +1,23 @@
-"""Charts as SVG elements: drawn by matplotlib in the style of the pictures, in the colours of the page.
-
-The colours are variables of ``style.css``, so that a chart is light, dark or printed as its page is. What it
-shows is also said in words, for those who do not see it.
-"""
+"""The charts of the pages: drawn by matplotlib in the style of the pictures, in the colours of the page."""
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
-from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
-from dae.pictures.style import BLACK, BLUE, GREY, GRID, ORANGE, new_figure, style_axes
+from dae.pictures.style import BLACK, BLUE, GREY, GRID, ORANGE
 from dae.report.scalars import Points
+from dae.report.svg import ROW, STEPS, WIDTH, clip, needs_log, new_axes, svg
 from dae.words import format_figure
 
-WIDTH, HEIGHT = 4.2, 2.4  # inches, as all lengths here
-ROW = 0.46
-STEPS = [1, 2, 2.5, 5, 10]  # between ticks, times a power of ten
 # More points than a chart has pixels would only make the page heavy.
 MOST_POINTS = 300
-COLOURS = {BLUE: "accent", ORANGE: "second", GREY: "quiet", GRID: "rule", BLACK: "ink"}
-# What matplotlib writes and an element inside a page does not need; a group's own name becomes its class.
-SURPLUS = {
-    r'<g id="[\w.]+_\d+">': "<g>",
-    r'<g id="': '<g class="',
-    r"font-family: [^;\"]*;? ?": "",
-    r' transform="rotate\(-0 [^"]*"': "",
-    "xlink:href": "href",
-    r"\s*\n\s*": " ",
-}
 
 
 @dataclass(frozen=True)
@@ -69,7 +48,7 @@ def line_chart(title: str, lines: Sequence[Line], x_label: str, mark: float | No
         x_label: What x is.
         mark: The x that counts.
     """
-    axes = _new_axes(x=x_label)
+    axes = new_axes(x=x_label)
     for line in lines:
         colour, dashes = (ORANGE, "--") if line.name == "val" else (BLUE, "-")
         xs, ys = zip(*_thinned(line.points), strict=True)
@@ -81,7 +60,7 @@ def line_chart(title: str, lines: Sequence[Line], x_label: str, mark: float | No
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     if len(single := {x for line in lines for x, _ in line.points}) == 1:
         axes.set_xticks([*single])
-    return _svg(axes, f"{title}. {'; '.join(f'{line.name} {_course(line.points)}' for line in lines)}")
+    return svg(axes, f"{title}. {'; '.join(f'{line.name} {_course(line.points)}' for line in lines)}")
 
 
 def dot_chart(title: str, rows: Sequence[Dots], x_label: str) -> Markup:
@@ -92,7 +71,7 @@ def dot_chart(title: str, rows: Sequence[Dots], x_label: str) -> Markup:
         rows: At least one.
         x_label: What is measured.
     """
-    axes = _new_axes(len(rows) * ROW + 0.5, x=x_label, left=0.1)
+    axes = new_axes(len(rows) * ROW + 0.5, x=x_label, left=0.1)
     for number, row in enumerate(rows):
         colour = BLUE if row.best else ORANGE
         axes.axhline(number, color=GRID, linewidth=0.7)
@@ -104,7 +83,7 @@ def dot_chart(title: str, rows: Sequence[Dots], x_label: str) -> Markup:
     _name_rows(axes, names, bold=[number for number, row in enumerate(rows) if row.best])
     axes.grid(False)
     told = "; ".join(f"{row.label}: {format_figure(row.mean)}" for row in rows[:10])
-    return _svg(axes, f"{title}. {told}")
+    return svg(axes, f"{title}. {told}")
 
 
 def scatter(title: str, points: Points, x_label: str, y_label: str) -> Markup:
@@ -119,9 +98,9 @@ def scatter(title: str, points: Points, x_label: str, y_label: str) -> Markup:
     by_number: dict[float, list[float]] = {}
     for x, y in sorted(points):
         by_number.setdefault(x, []).append(y)
-    numbers, log = list(by_number), _needs_log(list(by_number))
+    numbers, log = list(by_number), needs_log(list(by_number))
     means = [sum(values) / len(values) for values in by_number.values()]
-    axes = _new_axes(x=f"{x_label}{' (logarithmic)' if log else ''}")
+    axes = new_axes(x=f"{x_label}{' (logarithmic)' if log else ''}")
     if 1 < len(means) < len(points):
         spread = [float(np.std(values, ddof=len(values) > 1)) for values in by_number.values()]
         axes.errorbar(numbers, means, spread, color=BLUE, linewidth=1.5, elinewidth=1)
@@ -134,7 +113,7 @@ def scatter(title: str, points: Points, x_label: str, y_label: str) -> Markup:
     told = ", ".join(
         f"{format_figure(mean)} at {x:g}" for x, mean in list(zip(numbers, means, strict=True))[:10]
     )
-    return _svg(axes, f"{title}. Mean of {y_label}: {told}")
+    return svg(axes, f"{title}. Mean of {y_label}: {told}")
 
 
 def parallel_coordinates(
@@ -147,16 +126,16 @@ def parallel_coordinates(
         names: Of the axes, the objective last.
         rows: The values on the axes and a label, the best first.
     """
-    axes = _new_axes(width=max(WIDTH, 1.1 * len(names)), left=0.5, right=0.5, top=0.35)
+    axes = new_axes(width=max(WIDTH, 1.1 * len(names)), left=0.5, right=0.5, top=0.35)
     axes.set_ylim(-0.02, 1.02)
     axes.set_axis_off()
     heights = []
     columns = zip(*(values for values, _ in rows), strict=True)
     for place, (name, column) in enumerate(zip(names, columns, strict=True)):
-        values = np.log10(column) if _needs_log(column) else np.array(column)
+        values = np.log10(column) if needs_log(column) else np.array(column)
         heights.append((values - values.min()) / np.ptp(values) if np.ptp(values) else 0 * values + 0.5)
         axes.plot([place, place], [0, 1], color=GREY, linewidth=0.8, gid="axis")
-        texts = {1.15: _clip(name, 17), 1.04: f"{max(column):.4g}", -0.1: f"{min(column):.4g}"}
+        texts = {1.15: clip(name, 17), 1.04: f"{max(column):.4g}", -0.1: f"{min(column):.4g}"}
         for y, text in texts.items():
             colour = BLACK if y == max(texts) else GREY
             axes.text(place, y, text, color=colour, fontsize=9, ha="center", parse_math=False)
@@ -166,42 +145,19 @@ def parallel_coordinates(
     axes.add_collection(
         LineCollection(lines[::-1], colors=BLUE, alpha=strengths[::-1], linewidths=1.5, gid="rows")
     )
-    return _svg(axes, f"{title}. The best: {rows[0][1]}")
+    return svg(axes, f"{title}. The best: {rows[0][1]}")
 
 
 def bars(title: str, shares: Sequence[tuple[str, float]]) -> Markup:
     """A bar each, from 0 on, with its name and value above it."""
-    axes = _new_axes(len(shares) * ROW + 0.1, left=0.1, bottom=0.05)
+    axes = new_axes(len(shares) * ROW + 0.1, left=0.1, bottom=0.05)
     for bar in axes.barh(range(len(shares)), [share for _, share in shares], 0.25, color=BLUE):
         bar.set_gid("bar")
     _name_rows(axes, [(name, f"{share:.2f}") for name, share in shares])
     axes.grid(False)
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
-    return _svg(axes, f"{title}. {', '.join(f'{name} {value:.2f}' for name, value in shares)}")
-
-
-def _new_axes(
-    height: float = HEIGHT,
-    width: float = WIDTH,
-    x: str = "",
-    left: float = 0.65,
-    right: float = 0.15,
-    bottom: float = 0.45,
-    top: float = 0.1,
-) -> Axes:
-    """Axes alone in a figure; the margins are fixed, since a browser's font is not matplotlib's."""
-    figure = new_figure(width, height)
-    figure.set_layout_engine("none")
-    figure.patch.set_visible(False)
-    inside = (width - left - right) / width, (height - bottom - top) / height
-    axes = figure.add_axes((left / width, bottom / height, *inside))
-    axes.patch.set_visible(False)
-    style_axes(axes, x=x)
-    axes.xaxis.label.set_parse_math(False)
-    axes.locator_params(nbins=5, steps=STEPS)
-    axes.ticklabel_format(useOffset=False)
-    return axes
+    return svg(axes, f"{title}. {', '.join(f'{name} {value:.2f}' for name, value in shares)}")
 
 
 def _name_rows(axes: Axes, rows: Sequence[tuple[str, str]], bold: Container[int] = ()) -> None:
@@ -210,34 +166,10 @@ def _name_rows(axes: Axes, rows: Sequence[tuple[str, str]], bold: Container[int]
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     for number, (name, figure) in enumerate(rows):
-        for text, x, side in ((_clip(name, 38), 0, "left"), (figure, 1, "right")):
+        for text, x, side in ((clip(name, 38), 0, "left"), (figure, 1, "right")):
             weight = "bold" if number in bold else "normal"
             label = axes.text(x, number - 0.25, text, ha=side, weight=weight, fontsize=9, parse_math=False)
             label.set_transform(axes.get_yaxis_transform())  # across, x is a share of the width
-
-
-def _svg(axes: Axes, told: str) -> Markup:
-    """The figure as an element of a page, with ``told`` for those who do not see it."""
-    figure = axes.figure
-    assert isinstance(figure, Figure)
-    written = io.StringIO()
-    # Ids are hashes of the salt and of what they name, so that charts of one page share none.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": told}):
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        FigureCanvasSVG(figure).print_svg(written, metadata=nothing)  # savefig would draw it twice
-    drawn = written.getvalue().partition("</defs>")[2]  # before it: the head, and style for the whole page
-    for pattern, needed in SURPLUS.items():
-        drawn = re.sub(pattern, needed, drawn)
-    for colour, name in COLOURS.items():
-        drawn = drawn.replace(colour.lower(), f"var(--{name})")
-    width, height = (72 * inches for inches in figure.get_size_inches())
-    kind = "wide" if width > 72 * WIDTH else "chart"
-    head = Markup('<svg class="{}" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">')
-    return head.format(kind, width, height, told) + Markup(drawn)
-
-
-def _needs_log(values: Sequence[float]) -> bool:
-    return min(values) > 0 and max(values) / min(values) >= 50
 
 
 def _thinned(points: Points) -> Points:
@@ -249,7 +181,3 @@ def _course(points: Points) -> str:
     """Its first and its last value."""
     first, last = (format_figure(points[at][1]) for at in (0, -1))
     return last if len(points) == 1 else f"from {first} to {last}"
-
-
-def _clip(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"

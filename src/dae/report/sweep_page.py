@@ -11,11 +11,13 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from dae.report.charts import Dots, bars, dot_chart, parallel_coordinates, scatter
+from dae.report.comparison_section import comparison_section
 from dae.sweeps.cautions import cautions
 from dae.sweeps.commands import next_commands
-from dae.sweeps.jobs import Job, read_jobs
+from dae.sweeps.jobs import Job
+from dae.sweeps.leaderboard import read_board
 from dae.sweeps.leaderboard_text import count_by_status, headline
-from dae.sweeps.ranking import Group, Leaderboard, mean_std, rank_jobs
+from dae.sweeps.ranking import Group, Leaderboard, mean_std
 from dae.words import counted
 
 # More would make an unreadable chart; the table holds all of them.
@@ -34,18 +36,20 @@ class Chart:
     numeric: bool = False
 
 
-def sweep_page(folder: Path) -> dict[str, Any]:
+def sweep_page(folder: Path, compare: str | None = None) -> dict[str, Any]:
     """Everything that ``sweep.html.jinja`` shows.
 
     Args:
         folder: Of the sweep.
+        compare: The key to compare; None takes what the sweep itself compares.
     """
-    board = rank_jobs(folder, read_jobs(folder))
+    board = read_board(folder, compare)
     spread, charts = _spread(board), [*_keys(board), *_together(board)]
     if len(board.keys) == 1 and charts:  # both would show the same dots
         spread, charts = (None, charts) if charts[0].numeric else (spread, [])
     return {
         "board": board,
+        "comparison": comparison_section(board),
         "title": f"Sweep {folder.name}",
         "headline": headline(board),
         "count": count_by_status(board),

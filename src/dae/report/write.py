@@ -28,11 +28,16 @@ def write_run_report(folder: Path) -> Path:
     return _write(folder, "run.html.jinja", run_page(folder))
 
 
-def write_sweep_report(folder: Path) -> Path:
-    """Write the page of a sweep, whether it has ended or not."""
+def write_sweep_report(folder: Path, compare: str | None = None) -> Path:
+    """Write the page of a sweep, whether it has ended or not.
+
+    Args:
+        folder: The sweep's.
+        compare: The key to compare; None takes what the sweep itself compares.
+    """
     from dae.report.sweep_page import sweep_page
 
-    return _write(folder, "sweep.html.jinja", sweep_page(folder))
+    return _write(folder, "sweep.html.jinja", sweep_page(folder, compare))
 
 
 def page_is_outdated(folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The only reader of encoder weights: strict, by the checkpoint's own description, running no code of it."""
+"""The only reader of weights: strict, by the checkpoint's own description, running no code of it."""
 
 from __future__ import annotations
 
@@ -112,19 +112,49 @@ def load_encoder(place: str | Path, allow_targets: Sequence[str] = ()) -> tuple[
         CheckpointError: See ``find_checkpoint``, ``read``, ``strict_load``; or the encoder may not be built.
     """
     checkpoint = read(place)
-    description = checkpoint.hyper_parameters.get("encoder")
-    if not isinstance(description, dict) or "_target_" not in description:
+    if not _describes(checkpoint, "encoder"):
         raise CheckpointError(f"{checkpoint.path} holds no encoder: its classifier works on raw pixels")
+    return _rebuilt(checkpoint, "encoder", allow_targets), checkpoint
+
+
+def load_autoencoder(
+    place: str | Path, allow_targets: Sequence[str] = ()
+) -> tuple[nn.Module, nn.Module, Checkpoint]:
+    """The encoder and the decoder of a stage 1 checkpoint, rebuilt from the file alone.
+
+    Args:
+        place: A checkpoint file or a run folder.
+        allow_targets: Packages besides ours whose classes the checkpoint may name.
+
+    Raises:
+        CheckpointError: See ``load_encoder``; or it has no decoder, since it is of stage 2.
+    """
+    checkpoint = read(place)
+    for name in ("encoder", "decoder"):
+        if not _describes(checkpoint, name):
+            raise CheckpointError(f"{checkpoint.path} holds no {name}; expected a checkpoint of stage 1")
+    encoder, decoder = (_rebuilt(checkpoint, name, allow_targets) for name in ("encoder", "decoder"))
+    return encoder, decoder, checkpoint
+
+
+def _describes(checkpoint: Checkpoint, name: str) -> bool:
+    description = checkpoint.hyper_parameters.get(name)
+    return isinstance(description, dict) and "_target_" in description
+
+
+def _rebuilt(checkpoint: Checkpoint, name: str, allow_targets: Sequence[str]) -> nn.Module:
+    """The encoder or the decoder of a checkpoint, by its own description, with its weights."""
+    description = checkpoint.hyper_parameters[name]
     for target in _targets(description):
         _check_target(target, checkpoint.path, allow_targets)
     try:
-        encoder = instantiate(description, _convert_="all")
+        module = instantiate(description, _convert_="all")
     except Exception as error:
         raise CheckpointError(
-            f"{checkpoint.path}: its encoder {description} cannot be built: {error}"
+            f"{checkpoint.path}: its {name} {description} cannot be built: {error}"
         ) from error
-    strict_load(encoder, _below(checkpoint.tensors, "encoder."), checkpoint.path, "encoder.")
-    return encoder, checkpoint
+    strict_load(module, _below(checkpoint.tensors, f"{name}."), checkpoint.path, f"{name}.")
+    return module
 
 
 def warm_start(autoencoder: nn.Module, place: str | Path) -> Checkpoint:
@@ -202,7 +232,7 @@ def _check_target(target: str, path: Path, allow_targets: Sequence[str]) -> None
         try:
             found = getattr(importlib.import_module(module), name, None)
         except ImportError as error:
-            raise CheckpointError(f"{path}: its encoder is a {target}, and {error}") from error
+            raise CheckpointError(f"{path}: its network is a {target}, and {error}") from error
         # A name that a module merely imported belongs to somebody else.
         defined = f"{getattr(found, '__module__', '')}."
         own = any(defined.startswith(f"{package}.") for package in packages)

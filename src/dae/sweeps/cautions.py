@@ -30,15 +30,7 @@ def cautions(board: Leaderboard) -> Iterator[str]:
             f"{board.objective.name} is measured on the clean input, so ranking {_list(noise)} by it favours "
             f"little noise; compare denoisers by one of {better}"
         )
-    moved = [key for key in board.keys if key in IMAGES]
-    if metric in UNDER_REFERENCE_NOISE:
-        moved += [key for key in board.keys if is_below(key, "dae.reference_noise")]
-    if moved:
-        what = "noise" if all(is_below(key, "dae.reference_noise") for key in moved) else "images"
-        yield (
-            f"the values of {_list(moved)} are measured on different {what}, so their figures do not "
-            "compare; give each value a sweep of its own"
-        )
+    yield from different_images(board.keys, board.objective.name)
     ranked = [group for group in board.groups if group.scored]
     if len(ranked) > 1 and all(len(group.scored) == 1 for group in ranked):
         yield (
@@ -47,6 +39,19 @@ def cautions(board: Leaderboard) -> Iterator[str]:
         )
     elif len(ranked) > 1:
         yield from _overlap(ranked[:2])
+
+
+def different_images(keys: Sequence[str], metric: str) -> Iterator[str]:
+    """A sentence if keys that a sweep varies decide which images, or which noise, a metric is measured on."""
+    moved = [key for key in keys if key in IMAGES]
+    if metric.rpartition("/")[2] in UNDER_REFERENCE_NOISE:
+        moved += [key for key in keys if is_below(key, "dae.reference_noise")]
+    if moved:
+        what = "noise" if all(is_below(key, "dae.reference_noise") for key in moved) else "images"
+        yield (
+            f"the values of {_list(moved)} are measured on different {what}, so their figures do not "
+            "compare; give each value a sweep of its own"
+        )
 
 
 def _overlap(groups: Sequence[Group]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dae.config.commands import config_flags
+from dae.sweeps.compared import QUESTIONS
 from dae.sweeps.jobs import Job, read_yaml
 from dae.sweeps.ranking import Leaderboard
 from dae.words import path_from_here, quoted_override
@@ -27,7 +28,15 @@ def next_commands(board: Leaderboard) -> dict[str, str]:
             found["with all its seeds"] = all_seeds_command(board.winner.jobs, hydra)
     if hydra:
         found["continue or extend"] = continue_command(board.folder, hydra)
+    asked = next((key for key in QUESTIONS if key in board.keys), None)
+    if asked and board.compare is None and "sampler" not in hydra.get("sweeper", {}):
+        found["compare"] = compare_command(board.folder, asked)
     return found
+
+
+def compare_command(folder: Path, key: str) -> str:
+    """The command that compares the values of a key in a sweep that has ended."""
+    return shlex.join(["dae", "leaderboard", path_from_here(folder.absolute()), "--compare", key])
 
 
 def rerun_command(job: Job, hydra: dict[str, Any]) -> str:

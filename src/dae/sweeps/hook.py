@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra.core.override_parser.types import Glob
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, read_write
 
-from dae.errors import ConfigError
+from dae.errors import ConfigError, raise_problems
 from dae.runs.format import refuse_sweep_of_other_format
 from dae.sweeps.commands import SWEPT
+from dae.sweeps.compared import comparison_problems, sweep_overrides
 from dae.sweeps.job_lines import JobLines
 
 
@@ -35,19 +36,26 @@ class SweepFolder(Callback):
     def __init__(self, swept: Sequence[str] = ()) -> None:
         self.swept = swept
 
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Refuse to compare where there is one run, before its folder is there.
+
+        Raises:
+            SystemExit: Because of a ``ConfigError``.
+        """
+        with _errors_as_exit():
+            raise_problems(comparison_problems(config))
+
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Note the folder and the swept keys.
 
         Raises:
             SystemExit: Because of a ``ConfigError``: the folder holds a sweep that this version cannot
-                continue.
+                continue, or the sweep cannot be compared as it asks.
         """
         folder = Path(config.hydra.sweep.dir).absolute()
-        try:
+        with _errors_as_exit():
             refuse_sweep_of_other_format(folder)
-        except ConfigError as error:
-            # Hydra turns an exception of a callback into a warning, but not an exit.
-            raise SystemExit(str(error)) from error
+            raise_problems(comparison_problems(config))
         add_swept_keys(config)
         elsewhere = not config.hydra.launcher._target_.endswith(".BasicLauncher")
         SweepFolder.lines = JobLines(folder, count_jobs(config), elsewhere)
@@ -64,6 +72,15 @@ class SweepFolder(Callback):
             SweepFolder.lines.report_end(folder, job_return.status == JobStatus.FAILED)
 
 
+@contextmanager
+def _errors_as_exit() -> Iterator[None]:
+    """Have a ``ConfigError`` leave the program: Hydra turns the exception of a callback into a warning."""
+    try:
+        yield
+    except ConfigError as error:
+        raise SystemExit(str(error)) from error
+
+
 def add_swept_keys(config: DictConfig) -> None:
     """Add what the sweep varies to Hydra's overrides.
 
@@ -71,7 +88,7 @@ def add_swept_keys(config: DictConfig) -> None:
     of the whole sweep arrives there.
     """
     keys = ",".join(
-        f"'{key}'" for key, override in _overrides(config).items() if override.is_sweep_override()
+        f"'{key}'" for key, override in sweep_overrides(config.hydra).items() if override.is_sweep_override()
     )
     with read_write(config.hydra.overrides):
         config.hydra.overrides.hydra.append(f"{SWEPT}=[{keys}]")
@@ -84,14 +101,7 @@ def count_jobs(config: DictConfig) -> int:
     """
     if "n_trials" in config.hydra.sweeper:
         return int(config.hydra.sweeper.n_trials)
-    overrides = _overrides(config).values()
+    overrides = sweep_overrides(config.hydra).values()
     if any(isinstance(override.value(), Glob) for override in overrides):
         return 0  # only the sweeper knows what is there
     return math.prod(len(list(o.sweep_iterator())) for o in overrides if o.is_sweep_override())
-
-
-def _overrides(config: DictConfig) -> dict[str, Override]:
-    """The overrides of a sweep by their keys; what is typed takes the place of what the config says."""
-    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    parsed = OverridesParser.create().parse_overrides([*params, *config.hydra.overrides.task])
-    return {override.get_key_element(): override for override in parsed}

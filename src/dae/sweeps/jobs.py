@@ -21,12 +21,13 @@ class Job:
     """What the folder of a job says.
 
     Attributes:
-        overrides: As Hydra wrote them down, without those of Hydra itself; they can be typed again.
+        overrides: As Hydra wrote them down, those of the job alone; they can be typed again.
         status: That of ``result.json``; ``running`` before there is one, ``broken`` if it cannot be read.
         objective: The metric that the job is judged by; None if it ended before that was known.
         value: The objective of the checkpoint that counts; None if there is none, or if it is not a number.
         checkpoint: The file that the value belongs to, relative to the folder; None if there is none.
         seconds: Wall time of the whole job.
+        signs: That little was learned, as ``dae/few_steps``; ``runs/signs.py`` has words for them.
         error: What went wrong, on one line; empty if nothing did.
     """
 
@@ -38,6 +39,7 @@ class Job:
     metrics: dict[str, float] = field(default_factory=dict)
     checkpoint: str | None = None
     seconds: float | None = None
+    signs: tuple[str, ...] = ()
     error: str = ""
 
     @property
@@ -94,11 +96,17 @@ def read_yaml(path: Path) -> Any:
 
 
 def read_overrides(folder: Path) -> tuple[str, ...] | None:
-    """The overrides of the job in ``folder``, without those of Hydra itself; None if no job has begun."""
+    """The overrides of the job in ``folder`` alone; None if no job has begun.
+
+    Without those of Hydra itself, and without ``compare``, which is the whole sweep's.
+    """
     found = read_yaml(folder / ".hydra" / "overrides.yaml")
     if not isinstance(found, list):
         return None
-    return tuple(str(override) for override in found if not is_hydras(str(override)))
+    texts = (str(override) for override in found)
+    return tuple(
+        text for text in texts if not is_hydras(text) and not text.lstrip("+").startswith("compare=")
+    )
 
 
 def is_hydras(override: str) -> bool:
@@ -144,6 +152,7 @@ def _fields(result: dict[str, Any]) -> dict[str, Any]:
         # The checkpoint of the stage that measured the objective.
         "checkpoint": checkpoints.get(str(name).partition("/")[0], last),
         "seconds": _number(result["seconds"].get("total")),
+        "signs": tuple(f"{sign['stage']}/{sign['name']}" for sign in result.get("signs", ())),
         "error": error,
     }
 

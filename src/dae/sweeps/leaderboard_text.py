@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+from dae.sweeps import comparison_text
 from dae.sweeps.cautions import cautions
 from dae.sweeps.commands import next_commands
+from dae.sweeps.compared import COMPARISON
+from dae.sweeps.comparison import Comparison, compare_arms
+from dae.sweeps.comparison_text import sentence
 from dae.sweeps.ranking import Leaderboard
 from dae.words import counted, path_from_here
 
@@ -17,7 +21,10 @@ BETTER = {"min": "lower is better", "max": "higher is better"}
 def markdown_text(board: Leaderboard) -> str:
     """The text of ``leaderboard.md``."""
     head, *rows = _table(board)
-    lines = [f"# {board.folder.name}", "", f"{headline(board)}. {count_by_status(board)}.", ""]
+    lines = [f"# {board.folder.name}", ""]
+    if comparison := compare_arms(board):
+        lines += _comparison_section(comparison)
+    lines += [f"{headline(board)}. {count_by_status(board)}.", ""]
     lines += [_row(head), _row(["---"] * len(head)), *map(_row, rows)]
     if words := list(cautions(board)):
         lines += ["", "## Caution", "", *(f"* {sentence}." for sentence in words)]
@@ -27,29 +34,50 @@ def markdown_text(board: Leaderboard) -> str:
     for label, command in next_commands(board).items():
         lines += [f"{label.capitalize()}:", "", "```bash", command, "```", ""]
     lines.append(
-        "The same in figures: `leaderboard.csv`, a row a group of seeds, and `jobs.csv`, a row a job."
+        "The same in figures: `leaderboard.csv`, a row a group of seeds, and `jobs.csv`, a row a job"
+        f"{'; `comparison.csv`, a row a comparison' if comparison else ''}."
     )
     return "\n".join(lines) + "\n"
 
 
+def _comparison_section(comparison: Comparison) -> list[str]:
+    question, rest = sentence(comparison).split("? ", 1)
+    head, *rows = comparison_text.table(comparison)
+    lines = [f"## {question}?", "", f"**{rest[0].upper()}{rest[1:]}.**", ""]
+    lines += [_row(head), _row(["---"] * len(head)), *map(_row, rows), ""]
+    lines += [f"* {words}." for words in comparison_text.notes(comparison)]
+    lines += [f"* Caution: {words}." for words in comparison_text.cautions(comparison)]
+    return [*lines, "", "## Leaderboard", ""]
+
+
 def console_text(board: Leaderboard) -> str:
-    """A short table, cautions, commands to type next, and where the files are."""
-    head, *rows = [[_clip(cell) for cell in row] for row in _table(board)]
-    shown = [head, *rows[:ROWS_ON_THE_CONSOLE]]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    lines = [f"{headline(board)}. {count_by_status(board)}."]
-    for row in shown:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        lines.append("  " + "  ".join(cells).rstrip())
-    if len(rows) > ROWS_ON_THE_CONSOLE:
-        lines.append(f"  ... {len(rows) - ROWS_ON_THE_CONSOLE} more in leaderboard.md")
+    """The answer, if a key is compared; a short table, cautions, commands, and where the files are."""
+    lines = []
+    if comparison := compare_arms(board):
+        lines += [f"{sentence(comparison)}.", *_aligned(comparison_text.table(comparison))]
+        lines += [f"  Note: {words}" for words in comparison_text.notes(comparison)]
+        lines += [f"  Caution: {words}" for words in comparison_text.cautions(comparison)]
+    lines += [f"{headline(board)}. {count_by_status(board)}.", *_aligned(_table(board))]
     lines += [f"  Caution: {sentence}" for sentence in cautions(board)]
     lines += [f"  {label:<18}  {command}" for label, command in next_commands(board).items()]
     folder = path_from_here(board.folder.absolute())
-    lines.append(
-        f"  {'where it stands':<18}  {folder}  (report.html, leaderboard.md, leaderboard.csv, jobs.csv)"
-    )
+    files = ["report.html", "leaderboard.md", "leaderboard.csv", "jobs.csv"]
+    files += [COMPARISON] if comparison else []
+    lines.append(f"  {'where it stands':<18}  {folder}  ({', '.join(files)})")
     return "\n".join(lines)
+
+
+def _aligned(table: list[list[str]]) -> list[str]:
+    """The first rows of a table for the console, indented."""
+    head, *rows = [[_clip(cell) for cell in row] for row in table]
+    shown = [head, *rows[:ROWS_ON_THE_CONSOLE]]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    lines = [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in shown
+    ]
+    left = len(rows) - ROWS_ON_THE_CONSOLE
+    return [*lines, f"  ... {left} more in leaderboard.md"] if left > 0 else lines
 
 
 def headline(board: Leaderboard) -> str:

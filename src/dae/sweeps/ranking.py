@@ -60,6 +60,7 @@ class Leaderboard:
         folder: The sweep's.
         objective: The one that most jobs are judged by; None before any job knows its own.
         swept: The keys whose values differ between the jobs, ``seed`` too, in the order of the command.
+        compare: The key whose values are to be compared; None compares nothing.
     """
 
     folder: Path
@@ -67,6 +68,7 @@ class Leaderboard:
     objective: Metric | None
     swept: tuple[str, ...]
     groups: tuple[Group, ...]
+    compare: str | None = None
 
     @property
     def keys(self) -> list[str]:
@@ -94,7 +96,7 @@ class Leaderboard:
         return None if job.checkpoint is None else f"{job.folder.name}/{job.checkpoint}"
 
 
-def rank_jobs(sweep_folder: Path, jobs: Sequence[Job]) -> Leaderboard:
+def rank_jobs(sweep_folder: Path, jobs: Sequence[Job], compare: str | None = None) -> Leaderboard:
     """Group the jobs of a sweep and order the groups."""
     objective = _common_objective(jobs)
     by_values: dict[tuple[tuple[str, str], ...], list[Job]] = {}
@@ -103,7 +105,7 @@ def rank_jobs(sweep_folder: Path, jobs: Sequence[Job]) -> Leaderboard:
         by_values.setdefault(tuple(sorted(values.items())), []).append(job)
     groups = [Group(tuple(members), objective) for members in by_values.values()]
     groups.sort(key=lambda group: _ascending(group.mean, objective))  # stable: ties by their folders' names
-    return Leaderboard(sweep_folder, tuple(jobs), objective, _swept(jobs), tuple(groups))
+    return Leaderboard(sweep_folder, tuple(jobs), objective, _swept(jobs), tuple(groups), compare)
 
 
 def _common_objective(jobs: Sequence[Job]) -> Metric | None:

@@ -1,0 +1,77 @@
+"""Test images as each arm of a comparison reconstructs them, from the checkpoints of its first seed."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from PIL import Image
+from torch import Generator, Tensor
+
+from dae.data.images import ImageDataModule
+from dae.errors import UserError
+from dae.pictures.figures import draw_image_rows
+from dae.pictures.publishing import bytes_to_floats
+from dae.run import build
+from dae.runs.checkpoint import load_autoencoder
+from dae.seeds import derive_seed
+from dae.sweeps.commands import read_hydra_config
+from dae.sweeps.jobs import Job
+
+COUNT = 8
+
+
+def draw_reconstructions(jobs: Mapping[str, Job]) -> str:
+    """A picture for ``src`` of an image element: clean, noisy, and a row for each arm.
+
+    Args:
+        jobs: Arm -> a job of it that has a stage 1.
+
+    Raises:
+        UserError: The images are not there, differ between the arms, or a checkpoint cannot be read.
+    """
+    configs = {arm: OmegaConf.load(job.folder / "config.yaml") for arm, job in jobs.items()}
+    first = next(iter(configs))
+    for arm, config in configs.items():
+        if _images(config) != _images(configs[first]):
+            raise UserError(f"{arm} sees other images, or other noise, than {first}")
+    clean = _test_images(configs[first].data, jobs[first].folder)
+    noise = build(configs[first].dae.reference_noise)
+    seed = derive_seed("pictures", configs[first].data.split_seed)
+    noisy = noise.corrupt(clean, Generator().manual_seed(seed))
+    rows = {"clean": clean, "noisy": noisy}
+    for arm, job in jobs.items():
+        encoder, decoder, _ = load_autoencoder(job.folder, configs[arm].allow_targets)
+        with torch.inference_mode():
+            rows[arm] = decoder.eval()(encoder.eval()(noisy)).float().sigmoid()
+    return _as_source(draw_image_rows(rows))
+
+
+def _images(config: Any) -> list[Any]:
+    """What decides which images are shown, and under which noise."""
+    names = ("source", "root", "image_size", "channels", "split_seed", "fit", "background")
+    return [*(config.data.get(name) for name in names), config.dae.reference_noise]
+
+
+def _test_images(config: Any, job: Path) -> Tensor:
+    """The first test images; nothing is downloaded for a picture."""
+    # Relative to where the sweep was launched, wherever its page is written.
+    origin = (read_hydra_config(job / ".hydra" / "hydra.yaml").get("runtime") or {}).get("cwd", ".")
+    root = Path(origin) / config.root
+    if config.source != "digits" and not root.is_dir():
+        raise UserError(f"the images are not in {root}")
+    needed = {"root": str(root), "unlabelled": None, "labels": None}
+    data: ImageDataModule = build(OmegaConf.merge(config, needed))  # type: ignore[arg-type]
+    data.setup()
+    return bytes_to_floats(data.test.images[:COUNT])
+
+
+def _as_source(picture: Tensor) -> str:
+    written = io.BytesIO()
+    Image.fromarray(picture.movedim(0, -1).numpy()).save(written, "png")
+    return f"data:image/png;base64,{base64.b64encode(written.getvalue()).decode()}"

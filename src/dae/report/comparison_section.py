@@ -1,0 +1,191 @@
+"""The first section of the page of a sweep that compares a key: the answer, its figure, its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from dae.files import read_json
+from dae.report.comparison_charts import Estimate, Ticks, arm_dots, arm_lines, arm_styles, legend_style
+from dae.report.reconstructions import Reconstructions, reconstructions
+from dae.sweeps import comparison_text as text
+from dae.sweeps.comparison import Comparison, Others, compare_arms
+from dae.sweeps.paired import half_width
+from dae.sweeps.ranking import Leaderboard, mean_std
+
+LABELS = "data.labels"
+# More panels, or rows, would make an unreadable figure; the table holds all of them.
+MOST_PANELS = 12
+MOST_ROWS = 12
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A part of the figure with its heading."""
+
+    title: str
+    svg: Markup
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page says and shows of a comparison.
+
+    Attributes:
+        tone: The verdict as a class of the page: ``helps``, ``hurts``, ``none``, ``open``; ``doubtful`` where an
+            arm of the answer has learned little.
+        doubts: The signs of that.
+        legend: Each arm with its style in the figure, and its signs that little was learned.
+        axis: The other key that the figure is against; None for one without.
+    """
+
+    comparison: Comparison
+    question: str
+    answer: str
+    evidence: str
+    plain: str
+    tone: str
+    doubts: list[str]
+    legend: list[tuple[str, str, str]]
+    axis: str | None
+    panels: list[Panel]
+    left_out: int
+    table: list[list[str]]
+    notes: list[str]
+    cautions: list[str]
+    picture: Reconstructions | None
+
+
+def comparison_section(board: Leaderboard) -> Section | None:
+    """The comparison of a sweep for its page; None if it compares nothing."""
+    comparison = compare_arms(board)
+    if comparison is None:
+        return None
+    answer = text.answer(comparison)
+    signs = text.signs_by_arm(comparison)
+    doubts = [f"{arm}: {signs[arm]}" for arm in (comparison.baseline, comparison.arms[-1]) if arm in signs]
+    styles = arm_styles(comparison.arms)
+    axis = numeric_key(comparison)
+    panels = _lines(comparison, axis) if axis else _dots(comparison)
+    most = MOST_PANELS if axis else len(panels)
+    return Section(
+        comparison=comparison,
+        question=text.question(comparison),
+        answer=f"{answer[0].upper()}{answer[1:]}",
+        evidence=text.evidence(comparison),
+        plain=text.in_plain_words(comparison),
+        tone="doubtful" if doubts else comparison.primary.verdict,
+        doubts=doubts,
+        legend=[(arm, legend_style(styles[arm]), signs.get(arm, "")) for arm in comparison.arms],
+        axis=axis,
+        panels=panels[:most],
+        left_out=max(0, len(panels) - most),
+        table=text.table(comparison),
+        notes=list(text.notes(comparison)),
+        cautions=list(text.cautions(comparison)),
+        picture=reconstructions(comparison),
+    )
+
+
+def numeric_key(comparison: Comparison) -> str | None:
+    """The first of the other keys whose values are numbers, or numbers of labels; None if there is none."""
+    for index, key in enumerate(comparison.others):
+        values = {others[index] for others in comparison.combinations}
+        if len(values) > 1 and (key == LABELS or None not in map(_number, values)):
+            return key
+    return None
+
+
+def key_ticks(comparison: Comparison, key: str) -> Ticks:
+    """Where the values of a key stand on an axis: at their numbers, or side by side where one has none."""
+    index = comparison.others.index(key)
+    values = list(dict.fromkeys(others[index] for others in comparison.combinations))
+    numbers = {value: _number(value) for value in values}
+    if key == LABELS:
+        numbers = {value: _labels(comparison, index, value) for value in values}
+    names = {value: "all" if (key, value) == (LABELS, "null") else value for value in values}
+    known = {names[value]: number for value, number in numbers.items() if number is not None}
+    if len(known) < len(values):
+        return Ticks({names[value]: float(place) for place, value in enumerate(values)}, log=False)
+    low, high = min(known.values()), max(known.values())
+    return Ticks(known, log=low > 0 and high >= 10 * low)
+
+
+def _labels(comparison: Comparison, index: int, value: str) -> float | None:
+    """How many labels stage 2 has used, as the first of its jobs says."""
+    for (others, *_), job in comparison.jobs.items():
+        if others[index] == value and (count := read_json(job.folder / "run.json").get("labels")):
+            return float(count)
+    return _number(value)
+
+
+def _lines(comparison: Comparison, key: str) -> list[Panel]:
+    """A panel for each combination of the keys that are left."""
+    index, ticks = comparison.others.index(key), key_ticks(comparison, key)
+    names = dict(
+        zip(dict.fromkeys(each[index] for each in comparison.combinations), ticks.places, strict=True)
+    )
+    found: dict[Others, dict[str, dict[str, Estimate]]] = {}
+    for others in comparison.combinations:
+        rest = (*others[:index], *others[index + 1 :])
+        for arm, estimate in _estimates(comparison, others).items():
+            arms = found.setdefault(rest, {name: {} for name in comparison.arms})
+            arms[arm][names[others[index]]] = estimate
+    all_arms = [each for arms in found.values() for arm in arms.values() for each in arm.values()]
+    limits = _limits(comparison, all_arms)
+    keys = [*comparison.others[:index], *comparison.others[index + 1 :]]
+    panels = []
+    for rest, arms in found.items():
+        where = ", ".join(f"{name}={value}" for name, value in zip(keys, rest, strict=True))
+        title = f"{comparison.metric.name} against {key}{f', {where}' if where else ''}"
+        panels.append(Panel(where, arm_lines(title, arms, ticks, _axis_label(key), limits)))
+    return panels
+
+
+def _dots(comparison: Comparison) -> list[Panel]:
+    rows = {
+        text.place(comparison, others): estimates
+        for others in comparison.combinations
+        if (estimates := _estimates(comparison, others))
+    }
+    names = list(rows)
+    pages = [names[at : at + MOST_ROWS] for at in range(0, len(names), MOST_ROWS)]
+    title, metric = f"{comparison.metric.name} of each {comparison.key}", comparison.metric.name
+    return [
+        Panel("", arm_dots(title, {name: rows[name] for name in page}, comparison.arms, metric))
+        for page in pages
+    ]
+
+
+def _estimates(comparison: Comparison, others: Others) -> dict[str, Estimate]:
+    """The mean of each arm over all seeds that have it."""
+    found = {}
+    for arm in comparison.arms:
+        values = [comparison.value(others, seed, arm) for seed in comparison.seeds]
+        there = [value for value in values if value is not None]
+        mean = mean_std(there)[0]
+        if mean is not None:
+            found[arm] = Estimate(mean, half_width(there))
+    return found
+
+
+def _limits(comparison: Comparison, estimates: Sequence[Estimate]) -> tuple[float, float]:
+    low = min(each.mean - (each.half or 0) for each in estimates)
+    high = max(each.mean + (each.half or 0) for each in estimates)
+    if comparison.metric.name.endswith("accuracy"):  # a band may reach past what a share can be
+        low, high = max(low, 0.0), min(high, 1.0)
+    margin = 0.06 * (high - low) or 0.01
+    return low - margin, high + margin
+
+
+def _axis_label(key: str) -> str:
+    return "labels that stage 2 may use" if key == LABELS else key
+
+
+def _number(value: str) -> float | None:
+    try:
+        return float(value)
+    except ValueError:
+        return None
