@@ -27,6 +27,7 @@ class Job:
         value: The objective of the checkpoint that counts; None if there is none, or if it is not a number.
         checkpoint: The file that the value belongs to, relative to the folder; None if there is none.
         seconds: Wall time of the whole job.
+        signs: That little was learned, as ``dae/few_steps``; ``runs/signs.py`` has words for them.
         error: What went wrong, on one line; empty if nothing did.
     """
 
@@ -38,6 +39,7 @@ class Job:
     metrics: dict[str, float] = field(default_factory=dict)
     checkpoint: str | None = None
     seconds: float | None = None
+    signs: tuple[str, ...] = ()
     error: str = ""
 
     @property
@@ -144,6 +146,7 @@ def _fields(result: dict[str, Any]) -> dict[str, Any]:
         # The checkpoint of the stage that measured the objective.
         "checkpoint": checkpoints.get(str(name).partition("/")[0], last),
         "seconds": _number(result["seconds"].get("total")),
+        "signs": tuple(f"{sign['stage']}/{sign['name']}" for sign in result.get("signs", ())),
         "error": error,
     }
 
