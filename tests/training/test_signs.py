@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from dae.data.targets import mean_image, pixel_accuracy_ceiling
 from dae.training.evidence import Predictions, Reconstructions, few_steps, still_improving
-from helpers import QUIET
+from dae.training.signs import LearningSigns
+from helpers import QUIET, SMOKE
 from outcome import Train
 
 torch.manual_seed(0)
@@ -151,7 +153,7 @@ def test_the_mean_image_and_the_ceiling_of_pixel_accuracy():
     assert pixel_accuracy_ceiling(images) == 5 / 8
 
 
-QUICK = ("data=digits", "data.limit=100", "dae.epochs=2", "classifier.epochs=2", *QUIET)
+QUICK = ("data=digits", "data.limit=100", "data.least_steps=1", "dae.epochs=2", "classifier.epochs=2", *QUIET)
 
 
 def signs(folder: Path) -> dict[str, dict]:
@@ -202,9 +204,9 @@ def test_jobs_that_share_a_stage_1_all_have_its_signs(train: Train):
     assert not any(name.startswith("dae/") for name in by_head["random"]), "its stage 1 was skipped"
 
 
-@pytest.mark.parametrize("reason", ["dae.epochs=0", "trainer.limit_test_batches=1"])
-def test_where_nothing_was_to_be_learned_or_the_test_is_cut_there_are_no_signs(train: Train, reason):
-    assert not signs(train(*QUICK, "stage=dae", reason).folder)
+def test_where_nothing_was_to_be_learned_or_the_test_is_cut_there_are_no_signs(train: Train, finished: Train):
+    assert not signs(train(*QUICK, "stage=dae", "dae.epochs=0").folder)
+    assert not signs(finished(*SMOKE).folder), "two batches of the test set"
 
 
 def test_a_run_without_noise_is_held_to_the_clean_images(train: Train):
@@ -213,8 +215,23 @@ def test_a_run_without_noise_is_held_to_the_clean_images(train: Train):
     assert "dae/worse_than_input" not in found
 
 
-def test_a_network_that_large_steps_have_killed_is_to_take_smaller_ones(train: Train):
-    dead = ("stage=dae", "data.batch_size=2", "dae.epochs=6", "dae.optimizer.lr=5")
-    found = signs(train(*QUICK, *dead).folder)
-    assert {"dae/input_ignored", "dae/mean_image", "dae/worse_than_input"} == set(found)
-    assert found["dae/worse_than_input"]["text"].endswith("; try dae.optimizer.lr=0.5")
+@pytest.mark.parametrize(
+    ("steps", "losses", "advice"),
+    [
+        (1000, [0.5, 0.5], "try dae.optimizer.lr=0.5"),
+        (1000, [0.6, 0.5], "try dae.epochs=20"),
+        (20, [0.5, 0.5], "try dae.epochs=150 or data.least_steps=60"),
+    ],
+)
+def test_a_network_that_is_dead_takes_smaller_steps_and_a_young_one_more(steps, losses, advice):
+    data = SimpleNamespace(test=SimpleNamespace(labels=IMAGES), classes=())
+    watch = LearningSigns(data)  # type: ignore[arg-type]
+    watch.losses = losses
+    watch.evidence = Reconstructions(MEAN, under_noise=True)
+    watch.evidence.update(IMAGES, torch.ones_like(IMAGES), NOISY)
+    trainer = SimpleNamespace(current_epoch=10, global_step=steps, accumulate_grad_batches=2)
+    module = SimpleNamespace(stage="dae", hparams={"optimizer": {"lr": 5.0}})
+    found = watch.found(trainer, module)  # type: ignore[arg-type]
+    assert [sign.name for sign in found][:3] == ["input_ignored", "mean_image", "worse_than_input"]
+    assert found[-1].text.endswith(f"; {advice}")
+    assert sum("try" in sign.text for sign in found) == 1
