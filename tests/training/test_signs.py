@@ -173,6 +173,13 @@ def test_a_run_that_has_learned_little_says_so_and_has_completed(finished: Train
         f"try classifier.epochs={math.ceil(600 / steps)} or data.least_steps=150"
         in found[[name for name in found if name.startswith("classifier/")][-1]]["text"]
     )
+    for sign in found.values():
+        assert f"    {sign['stage']}: {sign['text']}\n" in done.out
+    assert f"  Completed, but with {len(found)} signs that little was learned:\n" in done.out
+    assert done.out.count("pixel accuracy is left out") == 1, "digits are grey"
+    assert "pixel_accuracy 0" not in done.out, "in no line of an epoch"
+    assert "dae/test/pixel_accuracy" not in done.out
+    assert done.result["metrics"]["dae/test/pixel_accuracy"] > 0
     kept = {
         stage: json.loads((done.folder / stage / "stage.json").read_text()) for stage in ("dae", "classifier")
     }
@@ -202,6 +209,9 @@ def test_jobs_that_share_a_stage_1_all_have_its_signs(train: Train):
         name for name in by_head["notebook"] if "dae/" in name
     }
     assert not any(name.startswith("dae/") for name in by_head["random"]), "its stage 1 was skipped"
+    lines = [line for line in done.out.splitlines() if line.startswith("  completed: ")]
+    assert len(lines) == 3
+    assert all(line.endswith(" s, with signs that little was learned") for line in lines)
 
 
 def test_where_nothing_was_to_be_learned_or_the_test_is_cut_there_are_no_signs(train: Train, finished: Train):

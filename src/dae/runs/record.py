@@ -117,6 +117,7 @@ def write_run_json(folder: Path, command: str, data: ImageDataModule) -> None:
         "classes": list(data.classes),
         "absent_classes": data.absent(),
         "labels": len(data.train_labelled.labels),
+        "pixel_accuracy_ceiling": round(data.pixel_accuracy_ceiling, 6),
         "data_checksum": data_checksum,
     }
     file = folder / "run.json"

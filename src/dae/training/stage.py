@@ -16,7 +16,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer, loggers
 from dae.data.images import ImageDataModule
 from dae.errors import ConfigError, Problem
 from dae.files import write_json
-from dae.metrics import Metric
+from dae.metrics import Metric, is_telling, metrics_of
 from dae.models.classifier import EncoderClassifier
 from dae.runs.checkpoint import read
 from dae.runs.stage_result import StageResult
@@ -74,7 +74,8 @@ def run_stage(
     seconds = time.perf_counter() - started
     checkpoint = StageCheckpoint(folder, monitor, seconds)
     signs = LearningSigns(data)
-    own = [EpochSeed(seed, str(module.stage)), StopOnDivergence(), signs, checkpoint, *progress_callbacks()]
+    own = [EpochSeed(seed, str(module.stage)), StopOnDivergence(), signs, checkpoint]
+    own += progress_callbacks(_left_out(str(module.stage), data, monitor))
     own += [FrozenGuard()] if isinstance(module, EncoderClassifier) else []
     all_loggers = [make(save_dir=folder) for make in make_loggers]
     trainer = make_trainer(max_epochs=epochs, callbacks=[*callbacks, *own], logger=all_loggers, folder=folder)
@@ -139,6 +140,12 @@ def run_stage(
     if not pruned and trainer.is_global_zero:
         result.save()
     return result
+
+
+def _left_out(stage: str, data: ImageDataModule, monitor: Metric | None) -> set[str]:
+    """The metrics that say nothing on these images; not the one that was asked for."""
+    names = {name for name in metrics_of([stage]) if not is_telling(name, data.pixel_accuracy_ceiling)}
+    return names - {monitor.name} if monitor else names
 
 
 def _blank_images(data: ImageDataModule) -> torch.Tensor:
