@@ -110,9 +110,10 @@ def add_job(
     objective: tuple[str | None, str | None] = ACCURACY,
     status: str = "completed",
     error: str | None = None,
+    signs: Sequence[str] = (),
     **metrics: float,
 ) -> Path:
-    """A job's folder; ``metrics`` are named with ``__`` for ``/``."""
+    """A job's folder; ``metrics`` are named with ``__`` for ``/``, ``signs`` as ``dae/few_steps``."""
     folder = begin_job(sweep, *overrides)
     name, mode = objective
     measured: dict[str | None, float] = {key.replace("__", "/"): number for key, number in metrics.items()}
@@ -125,6 +126,10 @@ def add_job(
         "checkpoints": {"dae": "dae/best.ckpt", "classifier": "classifier/best.ckpt"} if value else {},
         "shared_from": None,
         "seconds": {"total": 1.5},
+        "signs": [
+            {"stage": stage, "name": name, "text": f"{name}: 20, fewer than 300", "value": 20, "limit": 300}
+            for stage, name in (sign.split("/") for sign in signs)
+        ],
         "error": error,
     }
     (folder / "result.json").write_text(json.dumps(result))

@@ -68,6 +68,7 @@ def test_a_run_leaves_what_it_promises(train: Train):
         "checkpoints",
         "shared_from",
         "seconds",
+        "signs",
         "error",
     ]
     assert result["status"] == "completed"

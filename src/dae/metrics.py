@@ -25,6 +25,9 @@ MEANING = {
 # an epoch of 22.4 dB was chosen before one of 24.6.
 MONITORS = {"dae": "dae/val/noisy_loss", "classifier": "classifier/val/accuracy"}
 MONITOR_WITHOUT_NOISE = "dae/val/loss"
+# Pixel accuracy is left out of tables and plots where fewer of the target values are exactly black or white:
+# then most of them can never be right, and it says little more than how much black ground there is.
+LEAST_CEILING = 0.5
 
 
 @dataclass(frozen=True)
@@ -74,3 +77,21 @@ def meaning(metric: str) -> str:
     """What ``stage/split/name`` measures; empty if it is none of ours."""
     stage, _, rest = metric.partition("/")
     return MEANING.get(f"{stage}/{rest.rpartition('/')[2]}", "")
+
+
+def is_telling(metric: str, ceiling: float | None) -> bool:
+    """Whether ``stage/split/name`` belongs in tables and plots.
+
+    Args:
+        metric: The metric's name.
+        ceiling: The highest pixel accuracy that the targets allow; None if that is not known.
+    """
+    return not metric.endswith("/pixel_accuracy") or ceiling is None or ceiling >= LEAST_CEILING
+
+
+def left_out_words(ceiling: float) -> str:
+    """Why pixel accuracy is left out, for the place where it would stand."""
+    return (
+        f"pixel accuracy is left out: it cannot exceed {ceiling:.4f} here, the share of the target values "
+        "that are exactly black or white (it is in result.json)"
+    )

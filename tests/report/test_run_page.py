@@ -19,7 +19,7 @@ from dae.report.run_folder import RunFolder
 from dae.report.run_page import run_notes
 from dae.report.write import write_run_report
 from dae.words import format_figure
-from helpers import SMOKE, Page, add_job
+from helpers import LOSS, SMOKE, Page, add_job
 from outcome import Train
 
 
@@ -36,8 +36,8 @@ def test_the_page_of_a_run(train: Train):
     run = read(done.folder / "run.json")
     for told in (run["data"], run["data_checksum"], run["device"], run["started"], run["versions"]["torch"]):
         assert told in page.text
-    # Numbers: those of result.json, all of them, and no others.
-    metrics = done.result["metrics"]
+    # Numbers: those of result.json, all of them that say something of grey images, and no others.
+    metrics = {name: value for name, value in done.result["metrics"].items() if "pixel_" not in name}
     assert sorted(page.figures) == sorted(metrics.values())
     assert all(name in page.text and format_figure(value) in page.text for name, value in metrics.items())
     # How sure one can be: an interval for each test figure, and its mean is the figure.
@@ -123,11 +123,59 @@ def test_colour_images_nothing_trained_nothing_logged(train: Train):
         "There are no curves",
     ):
         assert words in page.text
-    assert sorted(page.figures) == sorted(done.result["metrics"].values())
+    metrics = {name: value for name, value in done.result["metrics"].items() if "pixel_" not in name}
+    assert sorted(page.figures) == sorted(metrics.values())
     # With a logger, an untrained stage is a point.
     folder = train("dae.epochs=0", "stage=dae", *SMOKE, "logger=csv", place="b").folder
     assert "dae/psnr" in Page(folder).text
     assert not any("no curves" in note for note in run_notes(RunFolder(folder)))
+
+
+def with_signs(folder: Path, *signs: str) -> Path:
+    return add_job(folder, "data=digits", value=0.5, signs=signs)
+
+
+def test_a_page_with_signs_is_not_simply_green(tmp_path):
+    page = Page(write_run_report(with_signs(tmp_path, "dae/few_steps", "classifier/one_class")).parent)
+    page.assert_well_formed()
+    assert "completed, but with signs that little was learned" in page.text
+    assert "dae: few_steps: 20, fewer than 300." in page.text
+    assert "classifier: one_class: 20, fewer than 300." in page.text
+    assert page.text.index("one_class") < page.text.rindex("What was run")
+    (state,) = (each["class"] for each in page.all("span") if "status" in str(each.get("class")))
+    assert state == "status doubtful"
+
+
+def test_a_page_without_signs_is(tmp_path):
+    page = Page(write_run_report(with_signs(tmp_path)).parent)
+    (state,) = (each["class"] for each in page.all("span") if "status" in str(each.get("class")))
+    assert state == "status completed"
+    assert "little was learned" not in page.text
+    assert "#signs" not in page.references
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "objective", "shown"),
+    [
+        (0.81, LOSS, True),
+        (0.49, LOSS, False),
+        (0.49, ("dae/test/pixel_accuracy", "max"), True),
+        (None, LOSS, True),
+    ],
+)
+def test_pixel_accuracy_is_left_out_where_grey_targets_make_it_say_nothing(
+    tmp_path, ceiling, objective, shown
+):
+    folder = add_job(tmp_path, value=0.5, objective=objective, dae__test__pixel_accuracy=0.5)
+    (folder / "run.json").write_text(json.dumps({"pixel_accuracy_ceiling": ceiling}))
+    (folder / "dae").mkdir()
+    (folder / "dae" / "metrics.csv").write_text("step,dae/val/pixel_accuracy,dae/val/psnr\n1,0.4,20\n")
+    page = Page(write_run_report(folder).parent)
+    assert ("dae/test/pixel_accuracy" in page.text) == shown
+    assert ("dae/pixel_accuracy" in page.text) == (ceiling != 0.49), "the curve"
+    assert "dae/psnr" in page.text
+    words = "Pixel accuracy is left out: it cannot exceed 0.4900 here"
+    assert page.text.count(words) == (ceiling == 0.49)
 
 
 def test_a_class_that_a_split_lacks(train: Train, tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -147,6 +148,41 @@ def test_failed_running_and_broken_jobs(tmp_path):
     assert not page.all("b")
     assert "3 jobs: 1 completed, 1 failed, 1 running" in page.text
     assert rows(page)[1] == ["–", "0.3", "–", "–", "0", "0"]  # noqa: RUF001
+
+
+def test_jobs_with_signs_are_marked_and_counted_and_the_reasons_named_once(tmp_path):
+    for seed, signs in enumerate((["dae/few_steps", "classifier/one_class"], ["dae/few_steps"], [])):
+        add_job(tmp_path, f"seed={seed}", value=0.8, signs=signs)
+    page = page_of(tmp_path)
+    page.assert_well_formed()
+    told = (
+        "Caution: 2 of 3 jobs show signs that little was learned, with figures on their own pages: "
+        "dae: few optimizer steps (2); classifier: one class is said for nearly all images (1)."
+    )
+    assert page.text.count(told) == page.text.count("few optimizer steps") == 1
+    marked = [each for each in page.all("td") if each.get("class") == "doubtful"]
+    assert len(marked) == 2
+    assert "completed, 2 signs" in page.text
+    assert "completed, 1 sign " in page.text
+
+
+@pytest.mark.parametrize(("ceilings", "shown"), [((0.3, 0.4), False), ((0.3, 0.8), True), ((), True)])
+def test_pixel_accuracy_is_a_column_where_it_says_something_of_any_job(tmp_path, ceilings, shown):
+    for number, ceiling in enumerate(ceilings or (None, None)):
+        folder = add_job(
+            tmp_path,
+            f"data={number}",
+            value=0.2,
+            objective=LOSS,
+            dae__test__pixel_accuracy=0.2,
+            dae__test__psnr=20,
+        )
+        if ceiling:
+            (folder / "run.json").write_text(json.dumps({"pixel_accuracy_ceiling": ceiling}))
+    page = page_of(tmp_path)
+    assert ("dae/test/pixel_accuracy" in page.text) == shown
+    assert ("Pixel accuracy is left out: it cannot exceed 0.4000 here" in page.text) != shown
+    assert "dae/test/psnr" in page.text
 
 
 @pytest.mark.parametrize("jobs", [0, 1])

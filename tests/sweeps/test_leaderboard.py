@@ -225,6 +225,26 @@ def test_cautions(tmp_path, keys, objective, words):
         assert words in page
 
 
+def test_signs_that_little_was_learned_are_a_caution(tmp_path):
+    for seed in range(3):
+        add_job(tmp_path, f"seed={seed}", value=0.5, signs=["dae/few_steps"] if seed == 1 else ())
+    board = rebuild_leaderboard(tmp_path)
+    assert [job.signs for job in board.jobs] == [(), ("dae/few_steps",), ()]
+    words = "1 of 3 jobs shows signs that little was learned, with figures on their own pages: dae: few opt"
+    assert words in console_text(board)
+    assert words in (tmp_path / "leaderboard.md").read_text()
+    assert column(table(tmp_path / "jobs.csv"), "signs") == ["", "dae/few_steps", ""]
+
+
+def test_a_result_of_an_older_version_shows_no_signs(tmp_path):
+    file = add_job(tmp_path, "seed=0", value=0.5) / "result.json"
+    content = json.loads(file.read_text())
+    del content["signs"]
+    file.write_text(json.dumps(content))
+    (job,) = rebuild_leaderboard(tmp_path).jobs
+    assert (job.status, job.signs) == ("completed", ())
+
+
 def test_one_seed_each_is_a_caution_of_its_own(tmp_path):
     for p in (0.1, 0.2):
         add_job(tmp_path, f"dae.noise.p={p}", "seed=0", value=p)

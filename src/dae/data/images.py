@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +17,7 @@ from dae.data.batches import Batches
 from dae.data.draws import class_balanced, class_shares, from_each_class
 from dae.data.shelf import shelved
 from dae.data.sources import FOLDER_KEYS, FOLDERS, SOURCES, ImageSet, Split, files_state, known_source
+from dae.data.targets import pixel_accuracy_ceiling
 from dae.errors import ConfigError, Problem
 from dae.seeds import derive_seed
 
@@ -201,6 +202,11 @@ class ImageDataModule(LightningDataModule):
             present = set(split.labels.unique().tolist())
             found[name] = [str(word) for label, word in enumerate(self.classes) if label not in present]
         return {name: words for name, words in found.items() if words}
+
+    @cached_property
+    def pixel_accuracy_ceiling(self) -> float:
+        """The highest pixel accuracy that any reconstruction of the test images can have."""
+        return pixel_accuracy_ceiling(self.test.images)
 
     def checksum(self) -> str:
         """SHA-256 of all images and labels, before any split."""

@@ -88,7 +88,12 @@ class DenoisingAutoencoder(LightningModule):
         )
 
     def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
-        """Measure one batch; callbacks get its ``noisy`` images and their reconstruction's ``logits``."""
+        """Measure one batch.
+
+        Returns:
+            For callbacks: the ``noisy`` images, the ``logits`` of their reconstruction, and the
+            ``clean_logits`` of that of the clean images.
+        """
         images, _ = batch
         logits = self(images)
         noisy = self.reference_noise.corrupt(images, self.generator)
@@ -102,7 +107,7 @@ class DenoisingAutoencoder(LightningModule):
         self.evaluated["noisy_loss"].update(image_losses(noisy_logits, images))
         self.evaluated["psnr"].update(-10 * squared_errors.log10())
         self.evaluated["ssim"].update(structural_similarity(reconstruction, images))
-        return {"noisy": noisy, "logits": noisy_logits}
+        return {"noisy": noisy, "logits": noisy_logits, "clean_logits": logits}
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of the validation."""

@@ -34,8 +34,8 @@ class Section:
     """What the page says and shows of a comparison.
 
     Attributes:
-        tone: The verdict as a class of the page: ``helps``, ``hurts``, ``none``, ``open``; ``doubtful`` where an
-            arm of the answer has learned little.
+        tone: The verdict as a class of the page: ``helps``, ``hurts``, ``none``, ``open``; ``doubtful``
+            where an arm of the answer has learned little.
         doubts: The signs of that.
         legend: Each arm with its style in the figure, and its signs that little was learned.
         axis: The other key that the figure is against; None for one without.

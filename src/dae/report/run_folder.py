@@ -55,6 +55,11 @@ class RunFolder:
         """``run.json``; empty if the run ended before it was written."""
         return read_json(self.folder / "run.json")
 
+    @property
+    def ceiling(self) -> float | None:
+        """The highest pixel accuracy that the targets allow; None if that was not noted."""
+        return self.run.get("pixel_accuracy_ceiling")
+
     @cached_property
     def config(self) -> dict[str, Any]:
         """``config.yaml``, or Hydra's composed config if the run ended before that was written."""

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from dae.config.arms import is_denoising
 from dae.config.commands import same_data_words
-from dae.metrics import METRICS, Metric, meaning, monitor
+from dae.metrics import METRICS, Metric, is_telling, left_out_words, meaning, monitor
 from dae.report import configuration
 from dae.report.charts import Line, line_chart
 from dae.report.embedded_pictures import embedded_pictures
@@ -59,6 +59,7 @@ def run_page(folder: Path) -> dict[str, Any]:
         "home": "../report.html" if run.in_sweep and sweep.is_file() else None,
         "shows_data": run.config.get("stage") == "data",
         "reason": run.result.get("error"),
+        "signs": run.result.get("signs", []),
         "notes": list(run_notes(run)),
         "tests": list(metric_figures(run, "test")),
         "validations": list(metric_figures(run, "val")),
@@ -75,11 +76,11 @@ def run_page(folder: Path) -> dict[str, Any]:
 
 
 def metric_figures(run: RunFolder, split: str) -> Iterator[Figure]:
-    """The metrics of ``result.json`` on a split, in its order."""
+    """The telling metrics of ``result.json`` on a split, in its order, and the objective."""
     objective = run.result.get("objective", {}).get("name")
     for name, value in run.metrics.items():
         stage, part, metric = name.split("/")
-        if part == split:
+        if part == split and (name == objective or is_telling(name, run.ceiling)):
             interval, how = _interval(metric, value, run.tested(stage)) if split == "test" else (None, "")
             yield Figure(name, value, meaning(name), interval, how, name == objective)
 
@@ -104,14 +105,14 @@ def _interval(
 
 
 def stage_charts(run: RunFolder, stage: str) -> Iterator[tuple[str, list[str], Markup]]:
-    """A title, the names of the lines and the chart, for each metric of a stage that was logged."""
+    """A title, the names of the lines and the chart, for each telling metric of a stage that was logged."""
     series = run.series[stage]
     counts = _counted_epoch(series, stage)
     for metric in METRICS[stage]:
         found = {split: series.get(f"{stage}/{split}/{metric}") for split in ("train", "val")}
         lines = [Line(split, points) for split, points in found.items() if points]
-        if lines:
-            title = f"{stage}/{metric}"
+        title = f"{stage}/{metric}"
+        if lines and is_telling(title, run.ceiling):
             chart = line_chart(title, lines, "epochs done", counts)
             yield title, [line.name for line in lines], chart
     for name, title in (("step_loss", "loss of single batches"), ("learning_rate", "learning rate")):
@@ -162,6 +163,9 @@ def run_notes(run: RunFolder) -> Iterator[str]:
             yield f"{stage}: {', '.join(missing)} on the test set is not a number."
     if config.get("stage") == "both" and stages == ["classifier"]:
         yield "Stage 1 was skipped: this classifier does not use it."
+    if run.ceiling is not None and not all(is_telling(name, run.ceiling) for name in run.metrics):
+        words = left_out_words(run.ceiling)
+        yield f"{words[0].upper()}{words[1:]}."
     data, trainer = config.get("data", {}), config.get("trainer", {})
     if data.get("channels") == 3:
         yield "Colour images: PSNR, SSIM and losses are over all three channels."
@@ -231,7 +235,7 @@ def _apply_diff(folder: Path) -> str:
 
 def _longer(run: RunFolder) -> list[str]:
     """Overrides that double the epochs of stages whose last epoch is the best, if the schedule allows it."""
-    if run.config.get("data", {}).get("validation") == "test":
+    if not run.config or run.config.get("data", {}).get("validation") == "test":
         return []
     objective = run.result.get("objective", {})
     longer = []

@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from dae.files import read_json
+from dae.metrics import is_telling, left_out_words
 from dae.report.charts import Dots, bars, dot_chart, parallel_coordinates, scatter
 from dae.report.comparison_section import comparison_section
 from dae.sweeps.cautions import cautions
@@ -44,6 +46,9 @@ def sweep_page(folder: Path, compare: str | None = None) -> dict[str, Any]:
         compare: The key to compare; None takes what the sweep itself compares.
     """
     board = read_board(folder, compare)
+    measured = _tests(board)
+    ceiling = _ceiling(board) if "dae/test/pixel_accuracy" in measured else None
+    tests = [name for name in measured if is_telling(name, ceiling)]
     spread, charts = _spread(board), [*_keys(board), *_together(board)]
     if len(board.keys) == 1 and charts:  # both would show the same dots
         spread, charts = (None, charts) if charts[0].numeric else (spread, [])
@@ -53,7 +58,8 @@ def sweep_page(folder: Path, compare: str | None = None) -> dict[str, Any]:
         "title": f"Sweep {folder.name}",
         "headline": headline(board),
         "count": count_by_status(board),
-        "tests": _tests(board),
+        "tests": tests,
+        "left_out": left_out_words(ceiling) if ceiling is not None and tests != measured else None,
         "places": list(zip(board.ranks, board.groups, strict=True)),
         "cautions": list(cautions(board)),
         "spread": spread,
@@ -71,6 +77,12 @@ def _tests(board: Leaderboard) -> list[str]:
     stage = board.objective.name.partition("/")[0] if board.objective else ""
     own = board.objective.name if board.objective else None
     return [name for name in board.metrics if name.startswith(f"{stage}/test/") and name != own]
+
+
+def _ceiling(board: Leaderboard) -> float | None:
+    """The highest pixel accuracy that the targets of any job allow; None if that was not noted."""
+    noted = [read_json(job.folder / "run.json").get("pixel_accuracy_ceiling") for job in board.jobs]
+    return max((ceiling for ceiling in noted if ceiling is not None), default=None)
 
 
 def _link(job: Job) -> str | None:

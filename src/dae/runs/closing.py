@@ -1,11 +1,13 @@
-"""What a run says at its end: metrics, where things are, what to type next."""
+"""What a run says at its end: metrics, signs that little was learned, where things are, what to type next."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dae.files import read_json
+from dae.metrics import is_telling, left_out_words
 from dae.runs.record import RunRecord
-from dae.words import path_from_here, quoted_override
+from dae.words import counted, path_from_here, quoted_override
 
 
 def closing_summary(
@@ -22,10 +24,19 @@ def closing_summary(
     folder = path_from_here(record.folder)
     assert record.objective is not None
     width = max(map(len, record.metrics))
-    lines = ["Result of the checkpoint that counts"]
+    ceiling = read_json(record.folder / "run.json")["pixel_accuracy_ceiling"]
+    lines, left_out = ["Result of the checkpoint that counts"], False
     for name, value in record.metrics.items():
-        mark = "  <- objective" if name == record.objective.name else ""
-        lines.append(f"  {name:<{width}}  {value:.4f}{mark}")
+        is_objective = name == record.objective.name
+        if is_objective or is_telling(name, ceiling):
+            lines.append(f"  {name:<{width}}  {value:.4f}{'  <- objective' if is_objective else ''}")
+        else:
+            left_out = True
+    if left_out:
+        lines.append(f"  {left_out_words(ceiling)}")
+    if record.signs:
+        lines.append(f"  Completed, but with {counted(len(record.signs), 'sign')} that little was learned:")
+        lines += [f"    {sign.stage}: {sign.text}" for sign in record.signs]
     times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in record.seconds.items())
     checkpoints = ", ".join(record.checkpoints.values())
     lines += [f"  took         {times}", f"  run folder   {folder}  ({checkpoints})"]

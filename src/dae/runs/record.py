@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from datetime import datetime, timezone
 from functools import cache
 from importlib.metadata import version
@@ -21,6 +22,7 @@ from dae.errors import TimeUp, UserError
 from dae.files import read_json, write_json
 from dae.metrics import Metric
 from dae.runs.format import FORMAT
+from dae.runs.signs import Sign
 from dae.runs.stage_result import StageResult
 from dae.words import counted, path_from_here
 
@@ -41,6 +43,7 @@ class RunRecord:
         self.checkpoints: dict[str, str] = {}
         self.seconds: dict[str, float] = {}
         self.shared_from: str | None = None
+        self.signs: list[Sign] = []
         self.pruned = False
 
     def __enter__(self) -> RunRecord:
@@ -55,6 +58,7 @@ class RunRecord:
         self.checkpoints[stage] = result.checkpoint.relative_to(self.folder).as_posix()
         self.seconds[stage] = result.seconds
         self.pruned |= result.pruned
+        self.signs += result.signs
         self.shared_from = result.shared_from or self.shared_from
 
     @property
@@ -81,6 +85,7 @@ class RunRecord:
             "checkpoints": self.checkpoints,
             "shared_from": self.shared_from,
             "seconds": {key: round(value, 3) for key, value in {**self.seconds, "total": total}.items()},
+            "signs": [asdict(sign) for sign in self.signs],
             "error": _text(error) if error is not None else None,
         }
         write_json(self.folder / "result.json", result)
@@ -112,6 +117,7 @@ def write_run_json(folder: Path, command: str, data: ImageDataModule) -> None:
         "classes": list(data.classes),
         "absent_classes": data.absent(),
         "labels": len(data.train_labelled.labels),
+        "pixel_accuracy_ceiling": round(data.pixel_accuracy_ceiling, 6),
         "data_checksum": data_checksum,
     }
     file = folder / "run.json"

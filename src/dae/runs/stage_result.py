@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dae.files import read_json, write_json
+from dae.runs.signs import Sign
 from dae.words import path_from_here
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ class StageResult:
         taken: Whether it had ended before, in this folder, and was not trained now.
         pruned: Whether a search has given it up: then there is no test.
         shared_from: Where it was trained, as seen from the run folder; None if that was here.
+        signs: That little was learned; none where all is well.
     """
 
     metrics: dict[str, float]
@@ -33,11 +35,14 @@ class StageResult:
     taken: bool = False
     pruned: bool = False
     shared_from: str | None = None
+    signs: tuple[Sign, ...] = ()
 
     def save(self) -> None:
         """Write ``stage.json``, by which a run that goes on knows that this stage is through."""
         names = ("metrics", "seconds", "epochs", "shared_from")
-        write_json(self.checkpoint.with_name("stage.json"), {name: getattr(self, name) for name in names})
+        content = {name: getattr(self, name) for name in names}
+        signs = [asdict(sign) for sign in self.signs]
+        write_json(self.checkpoint.with_name("stage.json"), {**content, "signs": signs})
 
 
 def finished_stage(folder: Path, epochs: int) -> StageResult | None:
@@ -47,7 +52,8 @@ def finished_stage(folder: Path, epochs: int) -> StageResult | None:
         return None
     best = folder / "best.ckpt"
     log.info("%s is taken as it is: %s", folder.name, path_from_here(best))
-    return StageResult(**content, checkpoint=best, taken=True)
+    signs = tuple(Sign(**sign) for sign in content.pop("signs", ()))
+    return StageResult(**content, checkpoint=best, taken=True, signs=signs)
 
 
 def discard_stage(folder: Path) -> None:

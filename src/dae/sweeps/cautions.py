@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from dae.runs.signs import sign_words
 from dae.sweeps.ranking import Group, Leaderboard
 from dae.words import counted, format_figure
 
@@ -19,6 +21,7 @@ UNDER_REFERENCE_NOISE = ("noisy_loss", "psnr", "ssim")
 
 def cautions(board: Leaderboard) -> Iterator[str]:
     """For each reason to be careful with the ranking of a sweep, what it is and what would help."""
+    yield from _signs(board)
     if board.objective is None:
         return
     yield from _other_objectives(board)
@@ -66,6 +69,16 @@ def _overlap(groups: Sequence[Group]) -> Iterator[str]:
             f"over their seeds the best two overlap ({ranges}), so which is better may be luck; "
             f"add seed={more}"
         )
+
+
+def _signs(board: Leaderboard) -> Iterator[str]:
+    """A sentence if jobs show signs that little was learned: how many jobs, and which signs how often."""
+    showing = sum(bool(job.signs) for job in board.jobs)
+    if showing:
+        counts = Counter(sign for job in board.jobs for sign in job.signs)
+        reasons = "; ".join(f"{sign_words(sign)} ({count})" for sign, count in counts.most_common())
+        jobs = f"{showing} of {counted(len(board.jobs), 'job')} {'shows' if showing == 1 else 'show'}"
+        yield f"{jobs} signs that little was learned, with figures on their own pages: {reasons}"
 
 
 def _other_objectives(board: Leaderboard) -> Iterator[str]:

@@ -100,4 +100,5 @@ class JobLines:
             return f"{job.status} after {took}{f': {job.error}' if job.error else ''}"
         if not self._is_new(job):
             return f"was {job.status} before: {job.objective.name} {format_figure(job.value)}"
-        return f"{job.status}: {job.objective.name} {format_figure(job.value)}, {took}"
+        signs = ", with signs that little was learned" if job.signs else ""
+        return f"{job.status}: {job.objective.name} {format_figure(job.value)}, {took}{signs}"

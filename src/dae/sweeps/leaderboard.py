@@ -66,12 +66,14 @@ def rebuild_or_warn(sweep_folder: Path) -> Leaderboard | None:
 def jobs_table(board: Leaderboard) -> list[list[Any]]:
     """The rows of ``jobs.csv``, the header first: one row a job."""
     figures = ["objective", "value", *board.metrics]
-    rows: list[list[Any]] = [["folder", *board.swept, "status", *figures, "seconds", "checkpoint", "error"]]
+    rows: list[list[Any]] = [
+        ["folder", *board.swept, "status", *figures, "seconds", "checkpoint", "signs", "error"]
+    ]
     for job in board.jobs:
         values, name = job.values, job.objective.name if job.objective else None
         measured = [name, job.value, *(job.metrics.get(metric) for metric in board.metrics)]
         swept = [values.get(key) for key in board.swept]
-        ends = [job.seconds, board.checkpoint(job), job.error]
+        ends = [job.seconds, board.checkpoint(job), " ".join(job.signs), job.error]
         rows.append([job.folder.name, *swept, job.status, *measured, *ends])
     return rows
 

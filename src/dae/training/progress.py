@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -16,9 +17,14 @@ log = logging.getLogger(__name__)
 
 
 class EpochLines(Callback):
-    """One line an epoch: training loss, the validation metrics if there are new ones, the time it took."""
+    """One line an epoch: training loss, the validation metrics if there are new ones, the time it took.
 
-    def __init__(self) -> None:
+    Args:
+        left_out: Metrics that it does not name.
+    """
+
+    def __init__(self, left_out: Collection[str] = ()) -> None:
+        self.left_out = left_out
         self.pending = False
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -48,7 +54,9 @@ class EpochLines(Callback):
         texts = []
         for prefix in prefixes:
             metrics = {
-                n.removeprefix(prefix): v for n, v in trainer.callback_metrics.items() if n.startswith(prefix)
+                name.removeprefix(prefix): value
+                for name, value in trainer.callback_metrics.items()
+                if name.startswith(prefix) and name not in self.left_out
             }
             values = " ".join(f"{name} {float(value):.4f}" for name, value in metrics.items())
             texts.append(f"{prefix.split('/')[1]}: {values}")
@@ -80,8 +88,8 @@ class StageBar(RichProgressBar):
         return shown
 
 
-def progress_callbacks() -> list[Callback]:
-    """The line an epoch, and on a terminal the progress bar too."""
-    lines: list[Callback] = [EpochLines()]
+def progress_callbacks(left_out: Collection[str] = ()) -> list[Callback]:
+    """The line an epoch, without some metrics, and on a terminal the progress bar too."""
+    lines: list[Callback] = [EpochLines(left_out)]
     # Every step would cost 2 ms on a terminal.
     return [*lines, StageBar(refresh_rate=20)] if shows_progress() else lines

@@ -16,7 +16,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer, loggers
 from dae.data.images import ImageDataModule
 from dae.errors import ConfigError, Problem
 from dae.files import write_json
-from dae.metrics import Metric
+from dae.metrics import Metric, is_telling, metrics_of
 from dae.models.classifier import EncoderClassifier
 from dae.runs.checkpoint import read
 from dae.runs.stage_result import StageResult
@@ -27,6 +27,7 @@ from dae.training.loggers import TensorBoardLogger, result_scalars
 from dae.training.progress import progress_callbacks
 from dae.training.pruning import Pruning
 from dae.training.seeding import EpochSeed
+from dae.training.signs import LearningSigns
 from dae.training.steps import steps_in_words
 from dae.training.summary import model_table
 
@@ -72,7 +73,9 @@ def run_stage(
 
     seconds = time.perf_counter() - started
     checkpoint = StageCheckpoint(folder, monitor, seconds)
-    own = [EpochSeed(seed, str(module.stage)), StopOnDivergence(), checkpoint, *progress_callbacks()]
+    signs = LearningSigns(data)
+    own = [EpochSeed(seed, str(module.stage)), StopOnDivergence(), signs, checkpoint]
+    own += progress_callbacks(_left_out(str(module.stage), data, monitor))
     own += [FrozenGuard()] if isinstance(module, EncoderClassifier) else []
     all_loggers = [make(save_dir=folder) for make in make_loggers]
     trainer = make_trainer(max_epochs=epochs, callbacks=[*callbacks, *own], logger=all_loggers, folder=folder)
@@ -126,10 +129,23 @@ def run_stage(
                 logger.close(status)
     why = f"best {monitor.name}" if monitor else "the last: nothing is chosen"
     log.info("%s: epoch %d counts (%s)", module.stage, counted.epochs, why)
-    result = StageResult(metrics, best, time.perf_counter() - started, epochs, pruned=pruned)
+    result = StageResult(
+        metrics,
+        best,
+        time.perf_counter() - started,
+        epochs,
+        pruned=pruned,
+        signs=signs.found(trainer, module),
+    )
     if not pruned and trainer.is_global_zero:
         result.save()
     return result
+
+
+def _left_out(stage: str, data: ImageDataModule, monitor: Metric | None) -> set[str]:
+    """The metrics that say nothing on these images; not the one that was asked for."""
+    names = {name for name in metrics_of([stage]) if not is_telling(name, data.pixel_accuracy_ceiling)}
+    return names - {monitor.name} if monitor else names
 
 
 def _blank_images(data: ImageDataModule) -> torch.Tensor:
