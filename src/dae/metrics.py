@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,12 +12,30 @@ METRICS: dict[str, dict[str, Mode]] = {
     "dae": {"loss": "min", "pixel_accuracy": "max", "noisy_loss": "min", "psnr": "max", "ssim": "max"},
     "classifier": {"accuracy": "max", "balanced_accuracy": "max", "loss": "min"},
 }
+# Key and default level of each kind of noise, by the name of its file in conf/dae/noise.
+NOISE_LEVELS: dict[str, tuple[str, float]] = {
+    "dropout": ("p", 0.2),
+    "gaussian": ("std", 0.3),
+    "salt_pepper": ("p", 0.2),
+    "mask": ("p", 0.2),
+    "block": ("size", 8),
+}
+# What a callback measures besides, by its name in ``callbacks``.
+OF_CALLBACKS: dict[str, dict[str, Mode]] = {
+    "probe": {"dae/val/probe_accuracy": "max", "dae/test/probe_accuracy": "max"},
+    "robustness": {f"dae/test/psnr_{kind}": "max" for kind in NOISE_LEVELS},
+}
 MEANING = {
     "dae/loss": "cross-entropy per pixel in nats, of the clean input",
     "dae/pixel_accuracy": "share of pixels with round(reconstruction) = target, of the clean input",
     "dae/noisy_loss": "cross-entropy per pixel in nats, under the reference noise",
     "dae/psnr": "peak signal-to-noise ratio in dB under the reference noise, mean over images",
     "dae/ssim": "structural similarity under the reference noise, mean over images",
+    "dae/probe_accuracy": "share of the images that a ridge regression on the latents classifies right",
+    **{
+        f"dae/psnr_{kind}": f"PSNR in dB under {kind} noise of {key} {level}, mean over robustness.images"
+        for kind, (key, level) in NOISE_LEVELS.items()
+    },
     "classifier/accuracy": "share of the images that are classified right",
     "classifier/balanced_accuracy": "the share that is classified right of each class, mean over the classes",
     "classifier/loss": "cross-entropy in nats",
@@ -38,29 +57,40 @@ class Metric:
     mode: Mode
 
 
-def metrics_of(stages: list[str]) -> dict[str, Metric]:
-    """All metrics that these stages measure on validation and test."""
+def metrics_of(stages: list[str], callbacks: Iterable[str] = ()) -> dict[str, Metric]:
+    """All metrics that these stages, with these callbacks, measure on validation and test."""
     names = {
         f"{stage}/{split}/{name}": mode
         for stage in stages
         for split in ("val", "test")
         for name, mode in METRICS[stage].items()
     }
+    for callback in callbacks:
+        brought = OF_CALLBACKS.get(callback, {})
+        names |= {name: mode for name, mode in brought.items() if name.partition("/")[0] in stages}
     return {name: Metric(name, mode) for name, mode in names.items()}
 
 
-def objective(name: str, stages: list[str], denoising: bool) -> Metric:
+def curves_of(stage: str) -> list[str]:
+    """The names of all that is, or with a callback may be, measured at each validation of a stage."""
+    prefix = f"{stage}/val/"
+    brought = [name for each in OF_CALLBACKS.values() for name in each if name.startswith(prefix)]
+    return [*METRICS[stage], *(name.removeprefix(prefix) for name in brought)]
+
+
+def objective(name: str, stages: list[str], denoising: bool, callbacks: Iterable[str] = ()) -> Metric:
     """What the run is judged by; ``auto`` is the monitor of the last stage that runs.
 
     Args:
         name: A metric, or ``auto``.
         stages: That run.
         denoising: Whether stage 1 is trained with noise.
+        callbacks: Their names in the config.
 
     Raises:
-        KeyError: No stage that runs measures it.
+        KeyError: No stage that runs, and no callback, measures it.
     """
-    return metrics_of(stages)[_monitor(stages[-1], denoising) if name == "auto" else name]
+    return metrics_of(stages, callbacks)[_monitor(stages[-1], denoising) if name == "auto" else name]
 
 
 def monitor(stage: str, judged_by: Metric, denoising: bool) -> Metric:

@@ -269,7 +269,8 @@ def fit(
 
 def judged_by(cfg: DictConfig) -> metrics.Metric:
     """The metric that the run is judged by."""
-    return metrics.objective(cfg.objective, arms.stages_to_run(cfg), arms.is_denoising(cfg))
+    stages, denoising = arms.stages_to_run(cfg), arms.is_denoising(cfg)
+    return metrics.objective(cfg.objective, stages, denoising, cfg.callbacks)
 
 
 def decides(plan: Plan, stage: str) -> metrics.Metric | None:

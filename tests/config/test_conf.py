@@ -7,8 +7,9 @@ import re
 import pytest
 import torch
 
-from dae.config.groups import conf_folder, group_choices, group_names
+from dae.config.groups import choice_node, conf_folder, group_choices, group_names
 from dae.config.settings import check_config
+from dae.metrics import NOISE_LEVELS
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.networks import ConvEncoder
 from dae.run import build
@@ -77,6 +78,12 @@ def test_the_reference_noise_does_not_follow_the_trained_one():
     assert cfg.dae.noise._target_.endswith("Gaussian")
     assert cfg.dae.reference_noise._target_.endswith("Dropout")
     assert cfg.dae.reference_noise.p == 0.2
+
+
+def test_the_levels_that_metrics_are_measured_at_are_the_default_ones():
+    of_conf = {kind: choice_node("dae/noise", kind) for kind in group_choices("dae/noise") if kind != "none"}
+    keys = {kind: {key: node[key] for key in node.keys() - {"_target_"}} for kind, node in of_conf.items()}
+    assert keys == {kind: {key: level} for kind, (key, level) in NOISE_LEVELS.items()}
 
 
 def test_every_key_has_a_comment():

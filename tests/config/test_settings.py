@@ -139,6 +139,16 @@ def test_nothing_is_proposed_that_is_far_or_would_be_refused(override, words):
         (("stage=classifier", "classifier=random", "dae.warm_start=x"), "stage 1 does not run"),
         (("objective=classifier/val/acc",), "try objective=classifier/val/accuracy"),
         (("stage=dae", "objective=classifier/val/accuracy"), "expected auto or one of dae/val/loss"),
+        (
+            ("callbacks=[pictures,curves]", "objective=dae/val/probe_accuracy"),
+            "only the callback probe measures, and it is not among these\n"
+            "      try 'callbacks=[pictures,curves,probe]'",
+        ),
+        (("callbacks=none", "objective=dae/test/psnr_mask"), "try 'callbacks=[robustness]'"),
+        (
+            ("classifier=mlp", "callbacks=probe", "objective=dae/val/probe_accuracy"),
+            "expected auto or one of",
+        ),
         (("callbacks=early_stopping", "data.validation=test"), "would choose on the test set"),
         (("dae/noise=block", "dae.noise.size=40"), "found 40, expected at most data.image_size=28"),
         (("trainer.check_val_every_n_epoch=11",), "dae.epochs=10: no epoch would be validated"),

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
 
+from dae.metrics import NOISE_LEVELS
+from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.noise import Block, Dropout, Gaussian, Mask, Noise, NoNoise, SaltPepper
 from dae.pictures import robustness
 from dae.pictures.robustness import Curve, Kind, measure, noise_kinds, noisy_images, psnr_and_ssim
-from helpers import events
+from dae.run import build
+from dae.runs.checkpoint import load_encoder, read
+from helpers import composed, events
 from outcome import Train
 
 QUICK = (
@@ -102,6 +108,33 @@ def test_measured_on_the_same_noise_in_every_run(train: Train, measured):
         assert torch.equal(curve.noisy, other.noisy)
         assert not torch.equal(curve.reconstruction, other.reconstruction)
     assert np.asarray(Image.open(folder / "dae" / "robustness.png")).std() > 0
+
+
+def test_psnr_at_the_default_level_of_each_kind_is_a_metric_of_each_image(train: Train):
+    done = train(*QUICK, "callbacks.robustness.images=20", "logger=none", "dae/noise=none")
+    tested = json.loads((done.folder / "dae" / "test.json").read_text())
+    measured = {name: value for name, value in done.result["metrics"].items() if "/test/psnr_" in name}
+    assert measured.keys() == {f"dae/test/psnr_{kind}" for kind in NOISE_LEVELS}
+    for name, value in measured.items():
+        each = tested[name.rpartition("/")[2]]
+        assert len(each) == 20
+        assert value == pytest.approx(sum(each) / len(each), rel=1e-5)
+
+    data = build(composed(*QUICK).data)
+    data.setup()
+    clean = data.test.images[:20].float() / 255
+    network = DenoisingAutoencoder(
+        encoder=load_encoder(done.folder, [])[0],
+        **{name: build(composed().dae[name]) for name in ("decoder", "noise", "reference_noise")},
+        noise_seed=0,
+        optimizer=None,  # type: ignore[arg-type]
+        scheduler=None,  # type: ignore[arg-type]
+    )
+    network.load_state_dict(read(done.folder / "dae" / "best.ckpt").tensors)
+    with torch.no_grad():
+        noisy = noisy_images(Kind(Gaussian, "std", (0.3,)), 0.3, clean, 0)
+        errors = (network.eval()(noisy).sigmoid() - clean).square().flatten(1).mean(1)
+    assert measured["dae/test/psnr_gaussian"] == pytest.approx(float(-10 * errors.log10().mean()), rel=1e-4)
 
 
 def test_curves_in_tensorboard(train: Train, measured):

@@ -89,8 +89,10 @@ def test_in_a_sweep_and_resumed(train: Train):
     assert not list(swept.place.glob("outputs/*"))
 
     # Its first job goes on, and comes to what it would have without a stop.
-    whole = train("stage=dae", *SMOKE, *TWO, "dae.epochs=2", place="whole")
+    measuring = "callbacks=[probe,robustness]"
+    whole = train("stage=dae", *SMOKE, *TWO, "dae.epochs=2", measuring, place="whole")
     assert whole.exit_code == 0, whole.text
+    assert whole.result["metrics"].keys() >= {"dae/val/probe_accuracy", "dae/test/psnr_block"}
     resumed = train(f"resume={swept.folders[0]}", "dae.epochs=2", place="sweep")
     assert resumed.exit_code == 0, resumed.text
     folders = (whole.folder, swept.folders[0])

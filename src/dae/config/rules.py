@@ -145,12 +145,19 @@ def _advice(key: str, config: Config) -> str:
 
 
 def _objective(config: Config) -> Iterator[Problem]:
-    name = config["objective"]
-    measured = metrics.metrics_of(stages_to_run(config))
-    if name != "auto" and name not in measured:
-        meant = closest_name(name, measured)
-        what = f"found {name!r}, expected auto or one of {', '.join(measured)}"
-        yield Problem("objective", what, f"try objective={meant}" if meant else "")
+    name, stages, present = config["objective"], stages_to_run(config), list(config["callbacks"])
+    measured = metrics.metrics_of(stages, present)
+    if name == "auto" or name in measured:
+        return
+    for callback in metrics.OF_CALLBACKS:
+        if name in metrics.metrics_of(stages, [callback]):
+            what = f"found {name!r}, which only the callback {callback} measures, and it is not among these"
+            advice = quoted_override("callbacks", f"[{','.join([*present, callback])}]")
+            yield Problem("objective", what, f"try {advice}")
+            return
+    meant = closest_name(name, measured)
+    what = f"found {name!r}, expected auto or one of {', '.join(measured)}"
+    yield Problem("objective", what, f"try objective={meant}" if meant else "")
 
 
 def _chosen_all_the_same(config: Config) -> Iterator[Problem]:
@@ -279,7 +286,7 @@ RULES: list[tuple[tuple[str, ...], Callable[[Config], Iterator[Problem]]]] = [
     (("data", "dae.noise", *_STAGES), _encoder_checkpoint),
     (("stage", "pretraining"), _untrained),
     (("data", "dae.warm_start", *_STAGES), _warm_start),
-    (("objective", *_STAGES), _objective),
+    (("objective", "callbacks", *_STAGES), _objective),
     (("callbacks", "data.validation", "classifier.choose", *_STAGES), _chosen_all_the_same),
     (("trainer", "data.validation", "dae.epochs", "classifier.epochs", *_STAGES), _never_validated),
     (("data.image_size", "dae.noise", "dae.reference_noise"), _block_size),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pytorch_lightning import LightningModule, Trainer
 
-from dae.metrics import METRICS
+from dae.metrics import curves_of
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.pictures.publishing import tensorboard_writers
 from dae.pictures.robustness import Kind, noise_kinds
@@ -31,7 +31,7 @@ class Layout(Watcher):
 
 def custom_scalars(stage: str) -> Charts:
     """Title to kind and tags of each chart; a tag is a regular expression."""
-    found = {name: f"^{stage}/(train|val)/{name}$" for name in METRICS[stage] if name != "noisy_loss"}
+    found = {name: f"^{stage}/(train|val)/{name}$" for name in curves_of(stage) if name != "noisy_loss"}
     found["loss"] = f"^{stage}/(train|val)/(noisy_)?loss$"
     found["loss within epochs"] = f"^{stage}/train/step_loss$"
     found["learning rate"] = f"^{stage}/train/learning_rate$"

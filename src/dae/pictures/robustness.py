@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from dae.data.images import EVALUATION_BATCH_SIZE
+from dae.metrics import NOISE_LEVELS
 from dae.models import noise as noises
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.noise import Noise
@@ -84,15 +85,19 @@ def own_level(noise: Noise) -> tuple[str, float] | None:
     return (keys[0], value) if isinstance(value, int | float) else None
 
 
+def peak_signal_to_noise(images: Tensor, clean: Tensor) -> Tensor:
+    """PSNR in dB of images (N, C, S, S), at most 60: (N,)."""
+    return -10 * (images - clean).square().flatten(1).mean(1).clamp(min=LEAST_ERROR).log10()
+
+
 def psnr_and_ssim(images: Tensor, clean: Tensor) -> Tensor:
     """Mean PSNR in dB, one figure an image, at most 60, and mean SSIM of images (N, C, S, S): (2,)."""
     total = torch.zeros(2)
     # In batches, which stay in the processor's cache: a quarter of the time.
     size = EVALUATION_BATCH_SIZE
     for piece, target in zip(images.split(size), clean.split(size), strict=True):
-        errors = (piece - target).square().flatten(1).mean(1).clamp(min=LEAST_ERROR)
-        psnr, ssim = (-10 * errors.log10()).mean(), structural_similarity(piece, target).mean()
-        total += len(piece) * torch.stack([psnr, ssim])
+        psnr, ssim = peak_signal_to_noise(piece, target), structural_similarity(piece, target)
+        total += torch.stack([psnr.sum(), ssim.sum()])
     return total / len(images)
 
 
@@ -110,7 +115,8 @@ class Robustness(Watcher):
 
     Beside them those of the noisy input, which is what doing nothing gives. Measured once, on the checkpoint
     that counts. The noise depends on ``data.split_seed``, kind and level. TensorBoard's curves have 100 times
-    the level as x-axis (of blocks the side in pixels).
+    the level as x-axis (of blocks the side in pixels). At the default level of each kind PSNR is a metric of
+    the run too: ``dae/test/psnr_<kind>``.
 
     Args:
         images: How many test images.
@@ -118,12 +124,17 @@ class Robustness(Watcher):
 
     def __init__(self, images: PositiveInt = 300) -> None:
         self.images = images
+        self.tested: dict[str, list[float]] = {}
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure, draw, log, and write ``robustness.png``."""
         if not isinstance(pl_module, DenoisingAutoencoder):
             return
         clean = bytes_to_floats(evaluated_split(trainer)[1].images[: self.images])
+        for kind in noise_kinds(noises.NoNoise(), clean.shape[-1]):
+            values = psnr_at_default_level(pl_module, kind, clean)
+            self.tested[f"psnr_{kind.name}"] = [round(value, 6) for value in values.tolist()]
+            pl_module.log(f"dae/test/psnr_{kind.name}", values.mean())
         curves = [measure(pl_module, kind, clean) for kind in noise_kinds(pl_module.noise, clean.shape[-1])]
         for writer in tensorboard_writers(trainer):
             for curve in curves:
@@ -132,6 +143,11 @@ class Robustness(Watcher):
         title = f"{len(clean)} {images_and_epoch(trainer)}"
         publish(trainer, pl_module, "robustness", draw_curves(curves, trained[1] if trained else None, title))
 
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Add the value of each image to those that the module keeps."""
+        if isinstance(pl_module, DenoisingAutoencoder):
+            pl_module.tested |= self.tested
+
 
 def noisy_images(kind: Kind, level: float, clean: Tensor, seed: int) -> Tensor:
     """The same noise in every run, drawn where the images are: on the CPU."""
@@ -139,13 +155,24 @@ def noisy_images(kind: Kind, level: float, clean: Tensor, seed: int) -> Tensor:
     return kind.noise(level).corrupt(clean, generator)
 
 
+def reconstruct(module: DenoisingAutoencoder, noisy: Tensor) -> Tensor:
+    """The reconstructions in [0, 1]."""
+    return apply_in_batches(lambda images: module(images).sigmoid(), noisy, module.device)
+
+
+def psnr_at_default_level(module: DenoisingAutoencoder, kind: Kind, clean: Tensor) -> Tensor:
+    """PSNR in dB of the reconstruction of each image, (N,)."""
+    _, level = NOISE_LEVELS[kind.name]
+    noisy = noisy_images(kind, level, clean, module.noise_seed)
+    return peak_signal_to_noise(reconstruct(module, noisy), clean)
+
+
 def measure(module: DenoisingAutoencoder, kind: Kind, clean: Tensor) -> Curve:
     """Measure one kind of noise at all its levels."""
     reconstructed, untouched = [], []
     for level in kind.levels:
         noisy = noisy_images(kind, level, clean, module.noise_seed)
-        output = apply_in_batches(lambda images: module(images).sigmoid(), noisy, module.device)
-        reconstructed.append(psnr_and_ssim(output, clean))
+        reconstructed.append(psnr_and_ssim(reconstruct(module, noisy), clean))
         # Dropout scales pixels past 1, which no image shows.
         untouched.append(psnr_and_ssim(noisy.clamp(0, 1), clean))
     return Curve(kind, torch.stack(reconstructed), torch.stack(untouched))

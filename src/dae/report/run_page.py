@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from dae.config.arms import is_denoising
 from dae.config.commands import same_data_words
-from dae.metrics import METRICS, Metric, is_telling, left_out_words, meaning, monitor
+from dae.metrics import METRICS, Metric, curves_of, is_telling, left_out_words, meaning, monitor
 from dae.report import configuration
 from dae.report.charts import Line, line_chart
 from dae.report.embedded_pictures import embedded_pictures
@@ -93,7 +93,7 @@ def _interval(
         return None, "the value is not a number"
     if not images:
         return None, "the number of test images is not known"
-    if metric == "accuracy":
+    if metric in ("accuracy", "probe_accuracy"):
         return wilson_interval(round(value * images), images), f"Wilson, {counted(images, 'image')}"
     if metric == "balanced_accuracy" and metric in tested:
         right, of_class = tested[metric]["right"], tested[metric]["images"]
@@ -108,7 +108,7 @@ def stage_charts(run: RunFolder, stage: str) -> Iterator[tuple[str, list[str], M
     """A title, the names of the lines and the chart, for each telling metric of a stage that was logged."""
     series = run.series[stage]
     counts = _counted_epoch(series, stage)
-    for metric in METRICS[stage]:
+    for metric in curves_of(stage):
         found = {split: series.get(f"{stage}/{split}/{metric}") for split in ("train", "val")}
         lines = [Line(split, points) for split, points in found.items() if points]
         title = f"{stage}/{metric}"

@@ -97,7 +97,8 @@ def find_objective(space: Space) -> metrics.Metric:
     if config.stage == "data":
         what = "a search judges what was trained, and stage=data trains nothing"
         raise ConfigError([Problem("stage", what, "try stage=both")])
-    objective = metrics.objective(config.objective, arms.stages_to_run(config), arms.is_denoising(config))
+    stages, denoising = arms.stages_to_run(config), arms.is_denoising(config)
+    objective = metrics.objective(config.objective, stages, denoising, config.callbacks)
     what = "a search would choose on the test set"
     if "/test/" in objective.name:
         advice = f"try objective={objective.name.replace('/test/', '/val/')}"

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from dae.data.images import ImageDataModule
+from dae.errors import ConfigError
+from dae.models.autoencoder import DenoisingAutoencoder
+from dae.run import build
+from dae.runs.checkpoint import content_hash, load_encoder, read
+from dae.training import probe
+from dae.training.probe import Probe, ridge_regression
+from helpers import composed, events
+from outcome import Train
+
+QUICK = (
+    "data=digits",
+    "data.limit=300",
+    "data.least_steps=1",
+    "dae.epochs=3",
+    "classifier.epochs=1",
+    "callbacks=probe",
+)
+BY_PROBE = "objective=dae/val/probe_accuracy"
+
+
+def by_least_squares(inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Another way to the same readout: a ridge is so many images more, each with a target of zero."""
+    mean, targets = inputs.mean(0), torch.nn.functional.one_hot(labels).double()
+    ridge = probe.RIDGE * (inputs - mean).square().sum(0).mean()
+    units, classes = inputs.shape[1], targets.shape[1]
+    images = torch.cat([inputs - mean, ridge.sqrt() * torch.eye(units, dtype=torch.float64)])
+    wanted = torch.cat([targets - targets.mean(0), torch.zeros(units, classes, dtype=torch.float64)])
+    weights = torch.linalg.lstsq(images, wanted).solution
+    return weights, targets.mean(0) - mean @ weights
+
+
+def test_the_readout_is_ridge_regression_in_whatever_unit():
+    torch.manual_seed(0)
+    inputs, labels = torch.rand(40, 60, dtype=torch.float64), torch.arange(40) % 3
+    weights, biases = ridge_regression(inputs, labels, 3)
+    expected_weights, expected_biases = by_least_squares(inputs, labels)
+    assert torch.allclose(weights, expected_weights)
+    assert torch.allclose(biases, expected_biases)
+    larger, same_biases = ridge_regression(1000 * inputs, labels, 3)
+    assert torch.allclose(1000 * larger, weights)
+    assert torch.allclose(same_biases, biases)
+
+
+def test_latents_that_say_nothing_give_the_most_frequent_class_and_no_numbers_none():
+    labels = torch.tensor([0, 1, 1, 2])
+    weights, biases = ridge_regression(torch.ones(4, 5, dtype=torch.float64), labels, 3)
+    assert (torch.rand(6, 5, dtype=torch.float64) @ weights + biases).argmax(1).tolist() == [1] * 6
+    weights, biases = ridge_regression(torch.full((4, 5), torch.nan, dtype=torch.float64), labels, 3)
+    assert biases.isnan().all()
+
+
+def test_a_curve_beside_the_loss_that_decides_the_best_epoch_and_is_tested(train: Train):
+    done = train(*QUICK, BY_PROBE, "data.labels=120", "dae.optimizer.lr=0.01")
+    assert done.exit_code == 0, done.text
+    metrics, folder = done.result["metrics"], done.folder / "dae"
+    logged = events(folder)
+    curve, loss = (logged.Scalars(f"dae/val/{name}") for name in ("probe_accuracy", "loss"))
+    assert [point.step for point in curve] == [point.step for point in loss] == [1, 2, 3]
+
+    best = read(folder / "best.ckpt")
+    reached = max(point.value for point in curve)
+    assert best.metrics["dae/val/probe_accuracy"] == pytest.approx(reached)
+    assert done.result["objective"] == {
+        "name": "dae/val/probe_accuracy",
+        "mode": "max",
+        "value": best.metrics["dae/val/probe_accuracy"],
+    }
+    assert read(folder / "last.ckpt").metrics["dae/val/probe_accuracy"] == pytest.approx(curve[-1].value)
+
+    # By hand: of the labels that stage 2 may use, and no others.
+    data: ImageDataModule = build(composed(*QUICK, "data.labels=120").data)
+    data.setup()
+    encoder = load_encoder(folder / "best.ckpt", [])[0].eval()
+
+    def latents(split: Any) -> torch.Tensor:
+        with torch.no_grad():
+            return encoder(split.images.float() / 255).flatten(1).double()
+
+    labelled = data.labelled().train
+    assert len(labelled.labels) == 120
+    weights, biases = by_least_squares(latents(labelled), labelled.labels)
+    for name, split in (("val", data.val), ("test", data.test)):
+        said = (latents(split) @ weights + biases).argmax(1)
+        right = float((said == split.labels).double().mean())
+        assert metrics[f"dae/{name}/probe_accuracy"] == pytest.approx(right, abs=0.004)
+    assert not [name for name in metrics if name.startswith("classifier/") and "probe" in name]
+
+
+def test_it_changes_nothing_even_within_an_epoch(train: Train):
+    """Between two validations of one epoch a number that it draws would be another noise for the training."""
+    steps = ("data.limit=48", "dae.epochs=1", "trainer.val_check_interval=1")
+    often = (*QUICK, *steps, "stage=dae", "logger=none")
+    ends = []
+    for callbacks in ("callbacks=probe", "callbacks=none"):
+        done = train(*often, callbacks, place=callbacks)
+        assert done.exit_code == 0, done.text
+        ends.append(content_hash(read(done.folder / "dae" / "last.ckpt").tensors))
+    assert ends[0] == ends[1]
+
+
+def test_so_many_images_the_same_for_every_seed_and_the_mode_stays(train: Train, monkeypatch):
+    fitted: list[torch.Tensor] = []
+    modes: list[bool] = []
+
+    def spy(inputs: torch.Tensor, labels: torch.Tensor, classes: int) -> Any:
+        fitted.append(labels)
+        return ridge_regression(inputs, labels, classes)
+
+    step = DenoisingAutoencoder.training_step
+
+    def watch(self: DenoisingAutoencoder, *arguments: Any) -> Any:
+        modes.append(self.encoder.training)
+        return step(self, *arguments)
+
+    monkeypatch.setattr(probe, "ridge_regression", spy)
+    monkeypatch.setattr(DenoisingAutoencoder, "training_step", watch)
+    few = (*QUICK, "stage=dae", "logger=none", "data.limit=60", "dae.epochs=2", "callbacks.probe.images=50")
+    for seed in (0, 1):
+        assert train(*few, f"seed={seed}", place=str(seed)).exit_code == 0
+    assert len(fitted) == 2 * (2 + 1), "each validation, and the test"
+    assert all(len(labels) == 50 and torch.equal(labels, fitted[0]) for labels in fitted)
+    assert all(modes)
+
+
+def test_images_without_classes_are_refused_in_words():
+    cfg = composed("data=digits")
+    module = DenoisingAutoencoder(
+        **{name: build(cfg.dae[name]) for name in ("encoder", "decoder", "noise", "reference_noise")},
+        noise_seed=0,
+        optimizer=build(cfg.dae.optimizer),
+        scheduler=build(cfg.dae.scheduler),
+    )
+    trainer: Any = SimpleNamespace(datamodule=SimpleNamespace(classes=(), root="scans"))
+    with pytest.raises(ConfigError, match=r"the images in scans have no classes(.|\n)*try ~callbacks.probe"):
+        Probe().setup(trainer, module, "fit")
