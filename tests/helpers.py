@@ -24,6 +24,8 @@ from dae.data.features import FeatureDataModule
 from dae.launch import register_resolvers
 from dae.sweeps.job_names import job_folder
 
+# An epoch of few images: once over them, some steps.
+ONE_PASS = ("data.batch_size=16", "data.least_steps=1")
 # Both stages, in a second.
 QUIET = ("logger=none", "callbacks=none")
 SMOKE = ("data=digits", "debug=smoke", *QUIET)

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from dae.runs.checkpoint import content_hash, read
-from helpers import QUIET, SMOKE
+from helpers import ONE_PASS, QUIET, SMOKE
 from outcome import Train
 
 QUICK = (
     "data=digits",
     "data.limit=200",
-    "data.least_steps=1",
+    *ONE_PASS,
     "dae.epochs=2",
     "classifier.epochs=2",
     "callbacks=none",
@@ -290,7 +290,7 @@ def test_stage_data_shows_the_data_and_trains_nothing(finished: Train):
         "all     1,293           100         144   360",
         "images: 28 x 28 pixels, grey",
         "images: resized from 8 x 8 to 28 x 28 pixels",
-        "classifier: 105 optimizer steps: 1 epoch of 105 (15 passes over 100 images in batches of 16)",
+        "classifier: 100 optimizer steps: 1 epoch of 100 (25 passes over 100 images in batches of 32)",
         "Train: python train.py data=digits data.labels=10/class",
     ):
         assert words in done.out
@@ -339,7 +339,7 @@ def test_early_stopping_stops_on_what_decides(train: Train):
 
 
 def test_a_profile_is_shown(train: Train):
-    done = train("data=digits", "data.limit=64", "data.least_steps=1", "stage=dae", "debug=profile", *QUIET)
+    done = train("data=digits", "data.limit=64", *ONE_PASS, "stage=dae", "debug=profile", *QUIET)
     assert "run_training_batch" in done.out
 
 

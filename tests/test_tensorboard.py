@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from dae.launch import launch
+from helpers import ONE_PASS
 
 SECONDS = 60
 
@@ -47,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     quick = [
         "data=digits",
         "data.limit=320",
-        "data.least_steps=1",
+        *ONE_PASS,
         "dae.epochs=2",
         "classifier.epochs=2",
         "trainer.log_every_n_steps=5",
@@ -56,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small = [
         "data=digits",
         "data.limit=64",
-        "data.least_steps=1",
+        *ONE_PASS,
         "dae.epochs=1",
         "classifier.epochs=1",
         "callbacks=none",

@@ -8,7 +8,7 @@ import torch
 
 from dae.config.arms import is_denoising, pretraining_word, stages_to_run
 from dae.runs.checkpoint import read
-from helpers import composed
+from helpers import ONE_PASS, composed
 from outcome import Train
 
 QUICK = ("data=digits", "debug=smoke", "callbacks=none", "logger=none")
@@ -114,7 +114,7 @@ def test_what_makes_no_sense_is_refused(train: Train, overrides, words):
 
 
 def test_the_last_epoch_counts_where_nothing_is_chosen(train: Train):
-    quick = ("data=digits", "data.limit=100", "data.least_steps=1", "callbacks=none", "logger=none")
+    quick = ("data=digits", "data.limit=100", *ONE_PASS, "callbacks=none", "logger=none")
     # Learning is undone: an epoch before the last is the best.
     worse = ("stage=classifier", "classifier=mlp", "classifier.optimizer.lr=0.3", "classifier.epochs=4")
     done = train(*quick, *worse, "classifier.choose=last")

@@ -5,7 +5,7 @@ import torch
 
 from dae.data.augment import shift_at_random
 from dae.runs.checkpoint import read
-from helpers import QUIET, watch_frozen_blocks
+from helpers import ONE_PASS, QUIET, watch_frozen_blocks
 from outcome import Train
 
 
@@ -49,7 +49,7 @@ QUICK = (
     "data=digits",
     *QUIET,
     "data.limit=200",
-    "data.least_steps=1",
+    *ONE_PASS,
     "dae.epochs=1",
     "trainer.precision=32-true",
 )

@@ -8,14 +8,14 @@ from dae.data import features
 from dae.data.features import FeatureDataModule, Layout
 from dae.models.networks import ConvEncoder
 from dae.runs.checkpoint import content_hash, read
-from helpers import SMOKE, watch_frozen_blocks
+from helpers import ONE_PASS, SMOKE, watch_frozen_blocks
 from outcome import Train
 
 STAGE_2 = (
     "stage=classifier",
     "classifier.encoder=random",
     "data=digits",
-    "data.least_steps=1",
+    *ONE_PASS,
     "classifier.epochs=2",
     "callbacks=none",
     "logger=none",

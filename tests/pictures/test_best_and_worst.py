@@ -8,6 +8,7 @@ from dae.models.cross_entropy import image_losses
 from dae.pictures import best_and_worst
 from dae.pictures.best_and_worst import most_extreme
 from dae.pictures.figures import draw_image_rows
+from helpers import ONE_PASS
 from outcome import Train
 
 
@@ -41,7 +42,7 @@ def test_picked_from_all_images_and_at_the_end_with_the_weights_that_count(
         "stage=dae",
         "data=digits",
         "data.limit=64",
-        "data.least_steps=1",
+        *ONE_PASS,
         "callbacks=best_and_worst",
         "dae.epochs=2",
     )

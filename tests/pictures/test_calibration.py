@@ -5,7 +5,7 @@ import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from dae.pictures.calibration import draw_reliability, reliability
-from helpers import events
+from helpers import ONE_PASS, events
 from outcome import Train
 
 
@@ -40,7 +40,7 @@ def test_in_tensorboard_and_as_a_file(train: Train):
         "classifier=mlp",
         "data=digits",
         "data.limit=64",
-        "data.least_steps=1",
+        *ONE_PASS,
         "classifier.epochs=1",
     )
     folder = train(*quick, "callbacks=calibration").folder / "classifier"

@@ -8,7 +8,7 @@ import torch
 from dae.data.images import ImageDataModule
 from dae.pictures import confusion
 from dae.pictures.confusion import class_accuracy, confusion_matrix, draw_confusion
-from helpers import events
+from helpers import ONE_PASS, events
 from outcome import Train
 
 QUICK = (
@@ -16,7 +16,7 @@ QUICK = (
     "classifier=mlp",
     "data=digits",
     "data.limit=300",
-    "data.least_steps=1",
+    *ONE_PASS,
     "classifier.epochs=2",
 )
 

@@ -7,7 +7,7 @@ import pytest
 
 from dae.launch import Terminated
 from dae.models.autoencoder import DenoisingAutoencoder
-from helpers import events
+from helpers import ONE_PASS, events
 from outcome import Train
 
 # An epoch has 7 steps of 16 images, the last one of 4.
@@ -15,7 +15,7 @@ QUICK = (
     "stage=dae",
     "data=digits",
     "data.limit=100",
-    "data.least_steps=1",
+    *ONE_PASS,
     "callbacks=curves",
     "trainer.precision=32-true",
 )

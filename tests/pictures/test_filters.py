@@ -7,7 +7,7 @@ from torch import nn
 
 from dae.models.networks import ConvDecoder, ConvEncoder
 from dae.pictures.filters import COLUMNS, activations, channels, draw_filters, filter_tiles
-from helpers import events
+from helpers import ONE_PASS, events
 from outcome import Train
 
 
@@ -77,7 +77,7 @@ def test_pictures(train: Train):
         "stage=dae",
         "data=digits",
         "data.limit=64",
-        "data.least_steps=1",
+        *ONE_PASS,
         "dae.epochs=3",
         "callbacks=filters",
         "callbacks.filters.every_n_epochs=2",

@@ -20,14 +20,14 @@ from dae.pictures.latent import (
     unit_names,
 )
 from dae.run import build
-from helpers import composed, events
+from helpers import ONE_PASS, composed, events
 from outcome import Train
 
 QUICK = (
     "stage=dae",
     "data=digits",
     "data.limit=64",
-    "data.least_steps=1",
+    *ONE_PASS,
     "dae.epochs=1",
     "callbacks=latent",
 )

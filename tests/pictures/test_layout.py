@@ -5,7 +5,7 @@ import re
 from tensorboard.plugins.custom_scalar import layout_pb2
 
 from dae.pictures.layout import custom_scalars
-from helpers import events
+from helpers import ONE_PASS, events
 from outcome import Train
 
 
@@ -13,7 +13,7 @@ def test_each_chart_has_something_to_show(train: Train):
     quick = (
         "data=digits",
         "data.limit=160",
-        "data.least_steps=1",
+        *ONE_PASS,
         "dae.epochs=1",
         "classifier.epochs=1",
         "trainer.log_every_n_steps=5",

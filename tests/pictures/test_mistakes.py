@@ -11,12 +11,13 @@ from dae.models.classifier import EncoderClassifier
 from dae.pictures import mistakes
 from dae.pictures.figures import draw_image_rows
 from dae.pictures.mistakes import Mistakes, most_confident
+from helpers import ONE_PASS
 from outcome import Train
 
 QUICK = (
     "data=digits",
     "data.limit=64",
-    "data.least_steps=1",
+    *ONE_PASS,
     "dae.epochs=1",
     "classifier.epochs=1",
     "callbacks=mistakes",

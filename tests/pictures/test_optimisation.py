@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from dae.pictures.optimisation import parameter_norms
-from helpers import events
+from helpers import ONE_PASS, events
 from outcome import Train
 
 QUICK = (
     "data=digits",
     "data.limit=160",
-    "data.least_steps=1",
+    *ONE_PASS,
     "dae.epochs=2",
     "trainer.log_every_n_steps=5",
     "callbacks=optimisation",

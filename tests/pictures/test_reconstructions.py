@@ -9,14 +9,14 @@ from dae.launch import Terminated
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.pictures import reconstructions
 from dae.pictures.figures import draw_image_rows
-from helpers import events
+from helpers import ONE_PASS, events
 from outcome import Train
 
 QUICK = (
     "stage=dae",
     "data=digits",
     "data.limit=64",
-    "data.least_steps=1",
+    *ONE_PASS,
     "callbacks=pictures",
     "logger=none",
 )

@@ -15,14 +15,14 @@ from dae.pictures import robustness
 from dae.pictures.robustness import Curve, Kind, measure, noise_kinds, noisy_images, psnr_and_ssim
 from dae.run import build
 from dae.runs.checkpoint import load_encoder, read
-from helpers import composed, events
+from helpers import ONE_PASS, composed, events
 from outcome import Train
 
 QUICK = (
     "stage=dae",
     "data=digits",
     "data.limit=64",
-    "data.least_steps=1",
+    *ONE_PASS,
     "dae.epochs=1",
     "callbacks=robustness",
 )

@@ -7,14 +7,14 @@ import torch
 
 from dae.data.images import Batches
 from dae.pictures.throughput import peak_memory
-from helpers import events
+from helpers import ONE_PASS, events
 from outcome import Train
 
 QUICK = (
     "stage=dae",
     "data=digits",
     "data.limit=160",
-    "data.least_steps=1",
+    *ONE_PASS,
     "dae.epochs=2",
     "callbacks=throughput",
 )

@@ -8,12 +8,13 @@ import pytest
 from PIL import Image
 
 from dae.runs.checkpoint import content_hash, read
+from helpers import ONE_PASS
 from outcome import Train
 
 QUICK = (
     "data=digits",
     "data.limit=96",
-    "data.least_steps=1",
+    *ONE_PASS,
     "dae.epochs=2",
     "classifier.epochs=2",
     "callbacks=all",
@@ -79,7 +80,7 @@ def test_images_that_stay_in_their_files(train: Train, tmp_path: Path):
         f"data.root={tmp_path / 'images'}",
         "data.in_memory=false",
         "data.limit=20",
-        "data.least_steps=1",
+        *ONE_PASS,
     )
     done = train(*QUICK, *folder, "data.channels=3", "data.image_size=32")
     assert done.exit_code == 0, done.text
@@ -90,7 +91,7 @@ def test_weights_that_are_no_numbers(train: Train):
     """The loss of the last step is one, but what it leads to is not."""
     one_step = (
         "data.limit=10",
-        "data.least_steps=1",
+        *ONE_PASS,
         "data.batch_size=10",
         "dae.epochs=1",
         "classifier.epochs=1",

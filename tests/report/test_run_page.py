@@ -19,7 +19,7 @@ from dae.report.run_folder import RunFolder
 from dae.report.run_page import run_notes
 from dae.report.write import write_run_report
 from dae.words import format_figure
-from helpers import LOSS, SMOKE, Page, add_job
+from helpers import LOSS, ONE_PASS, SMOKE, Page, add_job
 from outcome import Train
 
 
@@ -305,8 +305,6 @@ def test_a_page_that_cannot_be_written_is_a_warning(train: Train, monkeypatch):
 
 
 def test_the_best_epoch_being_the_last_there_is_more_to_come(train: Train):
-    done = train(
-        "data=digits", "data.limit=300", "data.least_steps=1", "dae.epochs=2", "stage=dae", "callbacks=none"
-    )
+    done = train("data=digits", "data.limit=300", *ONE_PASS, "dae.epochs=2", "stage=dae", "callbacks=none")
     page = Page(done.folder)
     assert f"resume={done.folder.relative_to(done.place)} dae.epochs=4" in page.text

@@ -20,13 +20,13 @@ from dae.runs.checkpoint import content_hash, read
 from dae.runs.resume import finished_objective, reopen_run
 from dae.training.seeding import EpochSeed
 from dae.training.time_limit import TimeLimit
-from helpers import SMOKE
+from helpers import ONE_PASS, SMOKE
 from outcome import Train
 
 QUICK = (
     "data=digits",
     "data.limit=200",
-    "data.least_steps=1",
+    *ONE_PASS,
     "dae.epochs=4",
     "classifier.epochs=3",
     "callbacks=none",

@@ -12,13 +12,13 @@ from omegaconf import OmegaConf
 from dae.runs.checkpoint import content_hash, read
 from dae.runs.stage_result import StageResult, finished_stage
 from dae.sweeps.shared import shared_stage, stage1_digest
-from helpers import composed
+from helpers import ONE_PASS, composed
 from outcome import Outcome, Train
 
 QUICK = (
     "data=digits",
     "data.limit=100",
-    "data.least_steps=1",
+    *ONE_PASS,
     "dae.epochs=1",
     "classifier.epochs=1",
     "callbacks=none",

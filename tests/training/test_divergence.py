@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import json
 
-from helpers import SMOKE
+from helpers import ONE_PASS, SMOKE
 from outcome import Train
 
 WILD = (
     "data=digits",
     "data.limit=200",
-    "data.least_steps=1",
+    *ONE_PASS,
     "dae.epochs=3",
     "logger=none",
     "callbacks=none",

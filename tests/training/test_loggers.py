@@ -9,13 +9,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata
 
 from dae.training.loggers import hyperparameters
-from helpers import events
+from helpers import ONE_PASS, events
 from outcome import Train
 
 QUICK = (
     "data=digits",
     "data.limit=320",
-    "data.least_steps=1",
+    *ONE_PASS,
     "dae.epochs=2",
     "classifier.epochs=3",
     "trainer.log_every_n_steps=10",

@@ -13,13 +13,13 @@ from dae.run import build
 from dae.runs.checkpoint import content_hash, load_encoder, read
 from dae.training import probe
 from dae.training.probe import Probe, ridge_regression
-from helpers import composed, events
+from helpers import ONE_PASS, composed, events
 from outcome import Train
 
 QUICK = (
     "data=digits",
     "data.limit=300",
-    "data.least_steps=1",
+    *ONE_PASS,
     "dae.epochs=3",
     "classifier.epochs=1",
     "callbacks=probe",

@@ -11,7 +11,7 @@ import torch
 from dae.data.batches import Batches
 from dae.data.sources import Split
 from dae.runs.checkpoint import content_hash, read
-from helpers import SMOKE
+from helpers import ONE_PASS, SMOKE
 from outcome import Train
 
 # Without noise both come to the same, but for the order of sums.
@@ -61,7 +61,7 @@ def test_two_processes_come_to_what_one_does(train: Train):
     # An even number of images: else one is left out.
     short = (
         "data.limit=640",
-        "data.least_steps=1",
+        *ONE_PASS,
         "dae.epochs=1",
         "classifier.epochs=2",
         "+callbacks.count._target_=helpers.CountsImages",

@@ -13,7 +13,7 @@ import torch
 from dae.data.targets import mean_image, pixel_accuracy_ceiling
 from dae.training.evidence import Predictions, Reconstructions, few_steps, still_improving
 from dae.training.signs import LearningSigns
-from helpers import QUIET, SMOKE
+from helpers import ONE_PASS, QUIET, SMOKE
 from outcome import Train
 
 torch.manual_seed(0)
@@ -153,7 +153,7 @@ def test_the_mean_image_and_the_ceiling_of_pixel_accuracy():
     assert pixel_accuracy_ceiling(images) == 5 / 8
 
 
-QUICK = ("data=digits", "data.limit=100", "data.least_steps=1", "dae.epochs=2", "classifier.epochs=2", *QUIET)
+QUICK = ("data=digits", "data.limit=100", *ONE_PASS, "dae.epochs=2", "classifier.epochs=2", *QUIET)
 
 
 def signs(folder: Path) -> dict[str, dict]:

@@ -16,7 +16,7 @@ from dae.errors import ConfigError
 from dae.runs.checkpoint import content_hash, read
 from dae.training.checkpointing import StageCheckpoint
 from dae.training.trainer import best_precision, build_trainer, device_type
-from helpers import SMOKE, composed
+from helpers import ONE_PASS, SMOKE, composed
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
@@ -98,7 +98,7 @@ def test_the_best_validation_may_lie_within_an_epoch(train, monkeypatch):
         "objective=dae/val/pixel_accuracy",
         "dae.optimizer.lr=0.1",
         "data.limit=200",
-        "data.least_steps=1",
+        *ONE_PASS,
         "trainer.limit_train_batches=4",
     )
     done = train(*SMOKE, "stage=dae", *worse, "trainer.val_check_interval=0.5")
