@@ -44,7 +44,7 @@ def test_the_page_of_a_run(train: Train):
     images = {stage: read(done.folder / stage / "test.json") for stage in ("dae", "classifier")}
     for name, value in metrics.items():
         stage, split, metric = name.split("/")
-        if split == "test":
+        if split == "test" and metric != "balanced_accuracy":  # of which the counts by class are kept
             each = images[stage][metric]
             if metric == "balanced_accuracy":
                 right, of_class = each["right"], each["images"]

@@ -225,6 +225,19 @@ def test_a_run_without_noise_is_held_to_the_clean_images(train: Train):
     assert "dae/worse_than_input" not in found
 
 
+def test_a_network_that_learns_by_heart_sees_its_images_moved():
+    data = SimpleNamespace(test=SimpleNamespace(labels=IMAGES), classes=("cat", "dog", "cow"))
+    watch = LearningSigns(data)  # type: ignore[arg-type]
+    watch.losses = [0.9, 0.8, 0.9, 1.0, 1.1]
+    watch.evidence = Predictions(data.classes)
+    watch.evidence.update(torch.eye(3)[torch.arange(40) % 3], (torch.arange(40) + 1) % 3)
+    trainer = SimpleNamespace(current_epoch=5, global_step=1000)
+    module = SimpleNamespace(stage="classifier", hparams={"optimizer": {"lr": 0.001}})
+    (sign,) = watch.found(trainer, module)  # type: ignore[arg-type]
+    assert sign.name == "majority_class"
+    assert sign.text.endswith("; its validation loss has long risen again: try data.augment=2")
+
+
 @pytest.mark.parametrize(
     ("steps", "losses", "advice"),
     [

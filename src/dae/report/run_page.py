@@ -63,6 +63,7 @@ def run_page(folder: Path) -> dict[str, Any]:
         "notes": list(run_notes(run)),
         "tests": list(metric_figures(run, "test")),
         "validations": list(metric_figures(run, "val")),
+        "left_out": _left_out(run),
         "charts": {STAGES[stage]: list(stage_charts(run, stage)) for stage in run.series},
         "pictures": list(embedded_pictures(run)),
         "config": config,
@@ -83,6 +84,13 @@ def metric_figures(run: RunFolder, split: str) -> Iterator[Figure]:
         if part == split and (name == objective or is_telling(name, run.ceiling)):
             interval, how = _interval(metric, value, run.tested(stage)) if split == "test" else (None, "")
             yield Figure(name, value, meaning(name), interval, how, name == objective)
+
+
+def _left_out(run: RunFolder) -> str | None:
+    """Why pixel accuracy is left out; None if it is not."""
+    if run.ceiling is None or all(is_telling(name, run.ceiling) for name in run.metrics):
+        return None
+    return left_out_words(run.ceiling)
 
 
 def _interval(
@@ -163,9 +171,6 @@ def run_notes(run: RunFolder) -> Iterator[str]:
             yield f"{stage}: {', '.join(missing)} on the test set is not a number."
     if config.get("stage") == "both" and stages == ["classifier"]:
         yield "Stage 1 was skipped: this classifier does not use it."
-    if run.ceiling is not None and not all(is_telling(name, run.ceiling) for name in run.metrics):
-        words = left_out_words(run.ceiling)
-        yield f"{words[0].upper()}{words[1:]}."
     data, trainer = config.get("data", {}), config.get("trainer", {})
     if data.get("channels") == 3:
         yield "Colour images: PSNR, SSIM and losses are over all three channels."

@@ -86,10 +86,18 @@ class LearningSigns(Callback):
         dead = not short and any(sign.name in ("input_ignored", "one_class") for sign in signs)
         if signs:
             rate = module.hparams["optimizer"].get("lr") if dead else None
-            # A network that has died of large steps may come back with smaller ones.
-            advice = f"try {stage}.optimizer.lr={rate / 10:g}" if rate else _longer(trainer, stage)
+            if rate:  # a network that has died of large steps may come back with smaller ones
+                advice = f"try {stage}.optimizer.lr={rate / 10:g}"
+            elif not short and self._learned_by_heart():
+                advice = "its validation loss has long risen again: try data.augment=2"
+            else:
+                advice = _longer(trainer, stage)
             signs[-1] = replace(signs[-1], text=f"{signs[-1].text}; {advice}")
         return tuple(signs)
+
+    def _learned_by_heart(self) -> bool:
+        """Whether the best validation lies in the first half of the fit."""
+        return bool(self.losses) and self.losses.index(min(self.losses)) < len(self.losses) // 2
 
 
 def _has_noise(module: LightningModule) -> bool:
