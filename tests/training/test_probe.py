@@ -1,18 +1,18 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from dae.data.images import ImageDataModule
-from dae.errors import ConfigError
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.run import build
 from dae.runs.checkpoint import content_hash, load_encoder, read
 from dae.training import probe
-from dae.training.probe import Probe, ridge_regression
+from dae.training.probe import ridge_regression
 from helpers import composed, events
 from outcome import Train
 
@@ -131,14 +131,19 @@ def test_so_many_images_the_same_for_every_seed_and_the_mode_stays(train: Train,
     assert all(modes)
 
 
-def test_images_without_classes_are_refused_in_words():
-    cfg = composed("data=digits")
-    module = DenoisingAutoencoder(
-        **{name: build(cfg.dae[name]) for name in ("encoder", "decoder", "noise", "reference_noise")},
-        noise_seed=0,
-        optimizer=build(cfg.dae.optimizer),
-        scheduler=build(cfg.dae.scheduler),
+def test_images_without_classes_are_refused_in_words(train: Train, tmp_path: Path):
+    (tmp_path / "scans").mkdir()
+    for number in range(20):
+        Image.new("L", (32, 32), 10 * number).save(tmp_path / "scans" / f"{number}.png")
+    scans = (
+        "stage=dae",
+        "data=image_folder",
+        f"data.root={tmp_path / 'scans'}",
+        "debug=smoke",
+        "logger=none",
     )
-    trainer: Any = SimpleNamespace(datamodule=SimpleNamespace(classes=(), root="scans"))
-    with pytest.raises(ConfigError, match=r"the images in scans have no classes(.|\n)*try ~callbacks.probe"):
-        Probe().setup(trainer, module, "fit")
+    done = train(*scans, "callbacks=[curves,probe]")
+    assert done.exit_code == 2
+    assert "have no classes, which the probe is to tell apart" in done.out
+    assert "try '~callbacks.probe'" in done.out
+    assert train(*scans, "callbacks=[curves,probe]", "~callbacks.probe", place="without").exit_code == 0
