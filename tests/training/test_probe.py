@@ -9,11 +9,13 @@ from PIL import Image
 
 from dae.data.images import ImageDataModule
 from dae.models.autoencoder import DenoisingAutoencoder
+from dae.report.intervals import wilson_interval
 from dae.run import build
 from dae.runs.checkpoint import content_hash, load_encoder, read
 from dae.training import probe
 from dae.training.probe import ridge_regression
-from helpers import composed, events
+from dae.words import format_figure
+from helpers import Page, composed, events
 from outcome import Train
 
 QUICK = (
@@ -93,6 +95,11 @@ def test_a_curve_beside_the_loss_that_decides_the_best_epoch_and_is_tested(train
         right = float((said == split.labels).double().mean())
         assert metrics[f"dae/{name}/probe_accuracy"] == pytest.approx(right, abs=0.004)
     assert not [name for name in metrics if name.startswith("classifier/") and "probe" in name]
+
+    page = Page(done.folder)
+    assert any("dae/probe_accuracy. val " in str(svg.get("aria-label")) for svg in page.all("svg"))
+    low, high = wilson_interval(round(360 * metrics["dae/test/probe_accuracy"]), 360)
+    assert f"{format_figure(low)} to {format_figure(high)} Wilson, 360 images" in page.text
 
 
 def test_it_changes_nothing_even_within_an_epoch(train: Train):
