@@ -215,6 +215,15 @@ def test_only_the_stage_of_the_objective_is_watched(train):
     assert trial.value == max(trial.intermediate_values.values())
 
 
+def test_by_the_probe_without_a_stage_2(train):
+    probe = ["callbacks=probe", "objective=dae/val/probe_accuracy", "dae.epochs=2"]
+    done = train(*SEARCH, "hydra.sweeper.n_trials=1", "hydra.sweeper.pruner=asha", RATE, *DAE, *probe)
+    assert done.exit_code == 0, done.text
+    (trial,) = study_of(done).trials
+    assert list(trial.intermediate_values) == [1, 2]
+    assert trial.value == max(trial.intermediate_values.values())
+
+
 def test_a_failing_trial_does_not_end_the_search(train):
     grid = ["hydra.sweeper.sampler=grid", "dae.noise.p=7,0.1", "dae.epochs=1"]
     done = train(*SEARCH, *grid, *DAE)

@@ -61,6 +61,12 @@ def test_a_plain_autoencoder_is_the_same_whatever_noise_it_is_not_trained_with()
     assert digests == {stage1_digest(plain("dae/noise=none"), "code")}
 
 
+def test_with_a_probe_stage_1_depends_on_the_labels():
+    """Its accuracy is a result of stage 1, and may decide which epoch counts."""
+    few, more = (plain("callbacks=probe", f"data.labels={labels}") for labels in (10, 20))
+    assert stage1_digest(few, "code") != stage1_digest(more, "code")
+
+
 def test_another_version_of_the_code_is_another_stage_1():
     assert stage1_digest(plain(), {"commit": "a"}) != stage1_digest(plain(), {"commit": "b"})
 

@@ -1,19 +1,21 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from dae.data.images import ImageDataModule
-from dae.errors import ConfigError
 from dae.models.autoencoder import DenoisingAutoencoder
+from dae.report.intervals import wilson_interval
 from dae.run import build
 from dae.runs.checkpoint import content_hash, load_encoder, read
 from dae.training import probe
 from dae.training.probe import Probe, ridge_regression
-from helpers import ONE_PASS, composed, events
+from dae.words import format_figure
+from helpers import ONE_PASS, Page, composed, events
 from outcome import Train
 
 QUICK = (
@@ -94,6 +96,11 @@ def test_a_curve_beside_the_loss_that_decides_the_best_epoch_and_is_tested(train
         assert metrics[f"dae/{name}/probe_accuracy"] == pytest.approx(right, abs=0.004)
     assert not [name for name in metrics if name.startswith("classifier/") and "probe" in name]
 
+    page = Page(done.folder)
+    assert any("dae/probe_accuracy. val " in str(svg.get("aria-label")) for svg in page.all("svg"))
+    low, high = wilson_interval(round(360 * metrics["dae/test/probe_accuracy"]), 360)
+    assert f"{format_figure(low)} to {format_figure(high)} Wilson, 360 images" in page.text
+
 
 def test_it_changes_nothing_even_within_an_epoch(train: Train):
     """Between two validations of one epoch a number that it draws would be another noise for the training."""
@@ -131,14 +138,19 @@ def test_so_many_images_the_same_for_every_seed_and_the_mode_stays(train: Train,
     assert all(modes)
 
 
-def test_images_without_classes_are_refused_in_words():
-    cfg = composed("data=digits")
-    module = DenoisingAutoencoder(
-        **{name: build(cfg.dae[name]) for name in ("encoder", "decoder", "noise", "reference_noise")},
-        noise_seed=0,
-        optimizer=build(cfg.dae.optimizer),
-        scheduler=build(cfg.dae.scheduler),
+def test_images_without_classes_are_refused_in_words(train: Train, tmp_path: Path):
+    (tmp_path / "scans").mkdir()
+    for number in range(20):
+        Image.new("L", (32, 32), 10 * number).save(tmp_path / "scans" / f"{number}.png")
+    scans = (
+        "stage=dae",
+        "data=image_folder",
+        f"data.root={tmp_path / 'scans'}",
+        "debug=smoke",
+        "logger=none",
     )
-    trainer: Any = SimpleNamespace(datamodule=SimpleNamespace(classes=(), root="scans"))
-    with pytest.raises(ConfigError, match=r"the images in scans have no classes(.|\n)*try ~callbacks.probe"):
-        Probe().setup(trainer, module, "fit")
+    done = train(*scans, "callbacks=[curves,probe]")
+    assert done.exit_code == 2
+    assert "have no classes, which the probe is to tell apart" in done.out
+    assert "try '~callbacks.probe'" in done.out
+    assert train(*scans, "callbacks=[curves,probe]", "~callbacks.probe", place="without").exit_code == 0

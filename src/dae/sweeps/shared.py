@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 # Of the config: all that stage 1 depends on.
 STAGE1_NODES = ("data", "dae", "pretraining", "seed", "trainer", "callbacks", "objective")
-# Of its data: which labels stage 2 may use.
+# Of its data: which labels stage 2 may use; stage 1 has no use for them without the callback probe.
 STAGE2_DATA = ("labels", "labels_seed")
 # In the folder of a shared stage 1, whose name has only some digits of it.
 DIGEST = "digest"
@@ -42,7 +42,8 @@ def stage1_digest(config: dict[str, Any], version: object) -> str:
         version: The version of the code, as plain values.
     """
     parts = {key: config[key] for key in STAGE1_NODES}
-    parts["data"] = {key: value for key, value in parts["data"].items() if key not in STAGE2_DATA}
+    if not any(node["_target_"].endswith(".Probe") for node in config["callbacks"].values()):
+        parts["data"] = {key: value for key, value in parts["data"].items() if key not in STAGE2_DATA}
     # A plain autoencoder is the same, whatever noise it is not trained with.
     parts["dae"] = {**parts["dae"], "noise": training_noise(config)}
     parts["pretraining"] = pretraining_word(config)

@@ -23,8 +23,8 @@ class Probe(Callback):
     """Accuracy of a ridge regression from the latents to the classes; at each validation, and of the test.
 
     It is fitted in closed form to the latents of training images whose labels ``data.labels`` keeps, so that
-    stage 1 can be judged by what it is good for without a stage 2. Which images these are depends on
-    ``data.split_seed`` alone. No random number is drawn from torch's own state.
+    stage 1 can be judged by what it is good for without a stage 2. Which of these images, where there are
+    too many, depends on ``data.split_seed``. No random number is drawn from torch's own state.
 
     Args:
         images: How many training images, at most.
@@ -45,7 +45,7 @@ class Probe(Callback):
             return
         if not data.classes:
             what = f"the images in {data.root} have no classes, which the probe is to tell apart"
-            raise ConfigError([Problem("callbacks.probe", what, "try ~callbacks.probe")])
+            raise ConfigError([Problem("callbacks.probe", what, "try '~callbacks.probe'")])
         labelled = data.labelled().train
         generator = Generator().manual_seed(derive_seed("probe", data.split_seed))
         order = torch.randperm(len(labelled.labels), generator=generator)
