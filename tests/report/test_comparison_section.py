@@ -12,7 +12,7 @@ import pytest
 from dae.cli import main
 from dae.report.comparison_section import comparison_section, key_ticks
 from dae.report.write import write_sweep_report
-from dae.sweeps.comparison import compare_arms
+from dae.sweeps.arms import compare_arms
 from dae.sweeps.leaderboard import read_board
 from helpers import SMOKE, Page, add_job, drawn, markers, write_multirun
 
@@ -109,20 +109,20 @@ def test_signs_stand_beside_their_arm(tmp_path):
         sign = {"stage": "dae", "name": "few_steps", "text": "few", "value": 2, "limit": 300}
         file.write_text(json.dumps({**json.loads(file.read_text()), "signs": [sign]}))
     page = page_of(tmp_path)
-    assert "plain 3 of 3 jobs show signs that little was learned: few_steps" in page.text
+    assert "plain 3 of 3 jobs show signs that little was learned: dae: few optimizer steps" in page.text
     assert '"answer helps"' in page.source, "the answer is about the others"
 
 
 def test_an_answer_about_arms_that_learned_little_is_not_simply_green(tmp_path):
     add_study(tmp_path, "")
     file = next(tmp_path.glob("*none*/result.json"))
-    sign = {"stage": "classifier", "name": "majority", "text": "majority", "value": 2, "limit": 300}
+    sign = {"stage": "classifier", "name": "one_class", "text": "one", "value": 2, "limit": 300}
     file.write_text(json.dumps({**json.loads(file.read_text()), "signs": [sign]}))
     write_multirun(tmp_path, [f"pretraining={','.join(ARMS)}", "seed=0,1,2"])
     page = page_of(tmp_path)
     assert '"answer doubtful"' in page.source
     head = page.text[: page.text.index("Leaderboard by")]
-    assert "none: 1 of 3 jobs shows signs that little was learned: majority." in head
+    assert "none: 1 of 3 jobs shows signs that little was learned: classifier: one class is said" in head
 
 
 def test_a_picture_that_cannot_be_drawn_costs_only_itself(tmp_path):

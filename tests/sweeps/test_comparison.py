@@ -12,8 +12,10 @@ from zlib import crc32
 import pytest
 from scipy import stats
 
-from dae.sweeps.comparison import Comparison, compare_arms
-from dae.sweeps.comparison_text import cautions, notes, sentence, verdict
+from dae.sweeps.arms import compare_arms
+from dae.sweeps.comparison import Comparison
+from dae.sweeps.comparison_answer import sentence
+from dae.sweeps.comparison_text import cautions, notes, verdict
 from dae.sweeps.leaderboard import read_board, rebuild_leaderboard
 from dae.sweeps.leaderboard_text import console_text
 from helpers import add_job, write_multirun
@@ -291,7 +293,7 @@ def test_signs_that_little_was_learned_are_told_of_their_arm(tmp_path):
     result = json.loads((folder / "result.json").read_text())
     sign = {"stage": "dae", "name": "few_steps", "text": "few", "value": 2, "limit": 300}
     (folder / "result.json").write_text(json.dumps({**result, "signs": [sign]}))
-    words = "denoising: 1 of 3 jobs shows signs that little was learned: few_steps"
+    words = "denoising: 1 of 3 jobs shows signs that little was learned: dae: few optimizer steps"
     assert words in list(notes(compared(tmp_path)))
 
 

@@ -10,8 +10,9 @@ from markupsafe import Markup
 from dae.files import read_json
 from dae.report.comparison_charts import Estimate, Ticks, arm_dots, arm_lines, arm_styles, legend_style
 from dae.report.reconstructions import Reconstructions, reconstructions
-from dae.sweeps import comparison_text as text
-from dae.sweeps.comparison import Comparison, Others, compare_arms
+from dae.sweeps import comparison_answer, comparison_text
+from dae.sweeps.arms import compare_arms
+from dae.sweeps.comparison import Comparison, Others
 from dae.sweeps.paired import half_width
 from dae.sweeps.ranking import Leaderboard, mean_std
 
@@ -63,8 +64,8 @@ def comparison_section(board: Leaderboard) -> Section | None:
     comparison = compare_arms(board)
     if comparison is None:
         return None
-    answer = text.answer(comparison)
-    signs = text.signs_by_arm(comparison)
+    answer = comparison_answer.answer(comparison)
+    signs = comparison_text.signs_by_arm(comparison)
     doubts = [f"{arm}: {signs[arm]}" for arm in (comparison.baseline, comparison.arms[-1]) if arm in signs]
     styles = arm_styles(comparison.arms)
     axis = numeric_key(comparison)
@@ -72,19 +73,19 @@ def comparison_section(board: Leaderboard) -> Section | None:
     most = MOST_PANELS if axis else len(panels)
     return Section(
         comparison=comparison,
-        question=text.question(comparison),
+        question=comparison_answer.question(comparison),
         answer=f"{answer[0].upper()}{answer[1:]}",
-        evidence=text.evidence(comparison),
-        plain=text.in_plain_words(comparison),
+        evidence=comparison_answer.evidence(comparison),
+        plain=comparison_answer.in_plain_words(comparison),
         tone="doubtful" if doubts else comparison.primary.verdict,
         doubts=doubts,
         legend=[(arm, legend_style(styles[arm]), signs.get(arm, "")) for arm in comparison.arms],
         axis=axis,
         panels=panels[:most],
         left_out=max(0, len(panels) - most),
-        table=text.table(comparison),
-        notes=list(text.notes(comparison)),
-        cautions=list(text.cautions(comparison)),
+        table=comparison_text.table(comparison),
+        notes=list(comparison_text.notes(comparison)),
+        cautions=list(comparison_text.cautions(comparison)),
         picture=reconstructions(comparison),
     )
 
@@ -146,7 +147,7 @@ def _lines(comparison: Comparison, key: str) -> list[Panel]:
 
 def _dots(comparison: Comparison) -> list[Panel]:
     rows = {
-        text.place(comparison, others): estimates
+        comparison_text.place(comparison, others): estimates
         for others in comparison.combinations
         if (estimates := _estimates(comparison, others))
     }

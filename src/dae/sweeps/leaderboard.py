@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from dae.files import write_text_atomically
+from dae.sweeps.arms import compare_arms
 from dae.sweeps.compared import BASELINE, COMPARISON, saved_comparison
-from dae.sweeps.comparison import Comparison, compare_arms
+from dae.sweeps.comparison import Comparison
 from dae.sweeps.comparison_text import verdict
 from dae.sweeps.jobs import read_jobs
 from dae.sweeps.leaderboard_text import markdown_text

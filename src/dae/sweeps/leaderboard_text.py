@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 from dae.sweeps import comparison_text
+from dae.sweeps.arms import compare_arms
 from dae.sweeps.cautions import cautions
 from dae.sweeps.commands import next_commands
 from dae.sweeps.compared import COMPARISON
-from dae.sweeps.comparison import Comparison, compare_arms
-from dae.sweeps.comparison_text import sentence
+from dae.sweeps.comparison import Comparison
+from dae.sweeps.comparison_answer import sentence
 from dae.sweeps.ranking import Leaderboard
 from dae.words import counted, path_from_here
 
