@@ -13,7 +13,7 @@ from dae.report.intervals import wilson_interval
 from dae.run import build
 from dae.runs.checkpoint import content_hash, load_encoder, read
 from dae.training import probe
-from dae.training.probe import Probe, ridge_regression
+from dae.training.probe import ridge_regression
 from dae.words import format_figure
 from helpers import ONE_PASS, Page, composed, events
 from outcome import Train
