@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from dae.sweeps.commands import next_commands
-from dae.sweeps.compared import asked_comparison, comparison_problems, given_values
+from dae.sweeps.compared import asked_comparison, comparison_problems, given_values, single_run_problems
 from dae.sweeps.leaderboard import read_board
 from helpers import SMOKE, add_job, write_job, write_multirun
 
@@ -39,6 +39,7 @@ def test_it_may_be_typed_or_stand_in_an_experiment(asked, key):
     ("asked", "words"),
     [
         (config(compare="pretraining"), "there is one job, and nothing to compare it with"),
+        (config("compare=pretraining", "pretraining=none"), "there is one job"),
         (config("compare=seed", ARMS, "seed=0,1"), "expected one of the swept keys pretraining\n"),
         (config("compare=seed", "seed=0,1"), "expected a key with several values\n"),
         (config("compare=pretrain", ARMS), "try compare=pretraining"),
@@ -50,6 +51,22 @@ def test_it_may_be_typed_or_stand_in_an_experiment(asked, key):
 def test_what_cannot_be_compared(asked, words):
     (problem,) = comparison_problems(asked)
     assert words in str(problem)
+
+
+def test_what_an_experiment_compares_is_no_hindrance_to_one_job_of_it():
+    assert not list(single_run_problems(config("experiment=study", compare="pretraining")))
+    assert not list(single_run_problems(config("compare=null")))
+    (problem,) = single_run_problems(config("compare=pretraining", compare="pretraining"))
+    assert "there is one job" in str(problem)
+
+
+def test_the_seeds_of_a_winner_are_run_without_the_comparison_of_their_experiment(tmp_path):
+    write_multirun(tmp_path, ["experiment=study", "compare=dae/noise", "dae/noise=none,mask"])
+    for noise in ("none", "mask"):
+        for seed in range(2):
+            add_job(tmp_path, "experiment=study", f"dae/noise={noise}", f"seed={seed}", value=0.5)
+    words = shlex.split(next_commands(read_board(tmp_path))["with all its seeds"])
+    assert words[-2:] == ["seed=0,1", "compare=null"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from dae.config.commands import config_flags
 from dae.files import read_json
 from dae.metrics import METRICS
 from dae.report.scalars import Series, read_series
-from dae.sweeps.commands import TRAIN, read_hydra_config, rerun_command
+from dae.sweeps.commands import TRAIN, read_hydra_config, rerun_command, without_comparison
 from dae.sweeps.jobs import Job, read_job, read_yaml
 from dae.words import path_from_here, quoted_override
 
@@ -130,7 +130,9 @@ class RunFolder:
         kept = [text for text in self.job.overrides if text.lstrip("+").partition("=")[0] not in replaced]
         alone = ["hydra.mode=RUN"] if any(text.startswith("experiment=") for text in kept) else []
         flags = ["-m"] if sweep else (alone if self.in_sweep else [])
-        return shlex.join([*TRAIN, *config_flags(self.hydra), *flags, *kept, *words])
+        compared = any(word.startswith("compare=") for word in words)
+        no_key = without_comparison(kept, self.config.get("compare")) if sweep and not compared else []
+        return shlex.join([*TRAIN, *config_flags(self.hydra), *flags, *kept, *words, *no_key])
 
     def resume(self, *words: str) -> str:
         """The command that resumes it."""

@@ -25,7 +25,7 @@ def next_commands(board: Leaderboard) -> dict[str, str]:
     if board.winner:
         found["the winner again"] = rerun_command(board.winner.scored[0], hydra)
         if len(board.winner.jobs) > 1:
-            found["with all its seeds"] = all_seeds_command(board.winner.jobs, hydra)
+            found["with all its seeds"] = all_seeds_command(board.winner.jobs, hydra, board.compare)
     if hydra:
         found["continue or extend"] = continue_command(board.folder, hydra)
     asked = next((key for key in QUESTIONS if key in board.keys), None)
@@ -51,12 +51,32 @@ def rerun_command(job: Job, hydra: dict[str, Any]) -> str:
     return shlex.join([*TRAIN, *config_flags(hydra), *alone, *job.overrides])
 
 
-def all_seeds_command(jobs: Sequence[Job], hydra: dict[str, Any]) -> str:
-    """The command that runs jobs which differ in ``seed`` alone."""
+def all_seeds_command(jobs: Sequence[Job], hydra: dict[str, Any], compare: str | None = None) -> str:
+    """The command that runs jobs which differ in ``seed`` alone, so that there is nothing to compare.
+
+    Args:
+        jobs: Of a sweep.
+        hydra: Hydra's own config of that sweep.
+        compare: The key that the sweep compares.
+    """
     shared = [text for text in jobs[0].overrides if text.lstrip("+").partition("=")[0] != "seed"]
     # A job without the override has the default, 0.
     seeds = sorted({job.values.get("seed", "0") for job in jobs}, key=lambda seed: (len(seed), seed))
-    return shlex.join([*TRAIN, *config_flags(hydra), "-m", *shared, f"seed={','.join(seeds)}"])
+    return shlex.join(
+        [
+            *TRAIN,
+            *config_flags(hydra),
+            "-m",
+            *shared,
+            f"seed={','.join(seeds)}",
+            *without_comparison(shared, compare),
+        ]
+    )
+
+
+def without_comparison(overrides: Sequence[str], compare: str | None) -> list[str]:
+    """What keeps a command from comparing a key that an experiment may name, where that is not swept."""
+    return ["compare=null"] if compare and any(text.startswith("experiment=") for text in overrides) else []
 
 
 def continue_command(folder: Path, hydra: dict[str, Any]) -> str:

@@ -51,13 +51,25 @@ def comparison_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
     """Why jobs that are about to begin cannot be compared as they ask.
 
     Args:
-        config: Of the sweep, or of a single run, with Hydra's own.
+        config: Of the sweep, with Hydra's own.
     """
     key = asked_comparison(config)
     if key is not None:
         overrides = sweep_overrides(config["hydra"]).items()
         swept = [name.lstrip("+") for name, override in overrides if override.is_sweep_override()]
         yield from key_problems(f"compare={key}", key, swept, "sampler" in config["hydra"]["sweeper"])
+
+
+def single_run_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Why a single run cannot be compared as was typed; what an experiment compares is its sweep's alone.
+
+    Args:
+        config: Of the run, with Hydra's own.
+    """
+    for text in config["hydra"]["overrides"]["task"]:
+        key, _, value = text.lstrip("+").partition("=")
+        if key == "compare" and config.get("compare") is not None:
+            yield from key_problems(text, value, (), is_search=False)
 
 
 def key_problems(where: str, key: str, swept: Sequence[str], is_search: bool) -> Iterator[Problem]:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, read_write
 from dae.errors import ConfigError, raise_problems
 from dae.runs.format import refuse_sweep_of_other_format
 from dae.sweeps.commands import SWEPT
-from dae.sweeps.compared import comparison_problems, sweep_overrides
+from dae.sweeps.compared import comparison_problems, single_run_problems, sweep_overrides
 from dae.sweeps.job_lines import JobLines
 
 
@@ -43,7 +43,7 @@ class SweepFolder(Callback):
             SystemExit: Because of a ``ConfigError``.
         """
         with _errors_as_exit():
-            raise_problems(comparison_problems(config))
+            raise_problems(single_run_problems(config))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Note the folder and the swept keys.
