@@ -294,7 +294,8 @@ def test_signs_that_little_was_learned_are_told_of_their_arm(tmp_path):
     sign = {"stage": "dae", "name": "few_steps", "text": "few", "value": 2, "limit": 300}
     (folder / "result.json").write_text(json.dumps({**result, "signs": [sign]}))
     words = "denoising: 1 of 3 jobs shows signs that little was learned: dae: few optimizer steps"
-    assert words in list(notes(compared(tmp_path)))
+    assert f"Note: {words}" in console_text(rebuild_leaderboard(tmp_path))
+    assert words in (tmp_path / "leaderboard.md").read_text()
 
 
 def test_the_answer_stands_above_the_leaderboard_and_names_the_test_set(tmp_path):

@@ -59,7 +59,7 @@ def _images(config: Any) -> list[Any]:
 
 
 def _test_images(config: Any, job: Path) -> Tensor:
-    """The first test images; nothing is downloaded for a picture."""
+    """Images from all over the test set, which may be sorted by class; none are downloaded for a picture."""
     # Relative to where the sweep was launched, wherever its page is written.
     origin = (read_hydra_config(job / ".hydra" / "hydra.yaml").get("runtime") or {}).get("cwd", ".")
     root = Path(origin) / config.root
@@ -68,7 +68,8 @@ def _test_images(config: Any, job: Path) -> Tensor:
     needed = {"root": str(root), "unlabelled": None, "labels": None}
     data: ImageDataModule = build(OmegaConf.merge(config, needed))  # type: ignore[arg-type]
     data.setup()
-    return bytes_to_floats(data.test.images[:COUNT])
+    spread = torch.linspace(0, len(data.test.labels) - 1, COUNT).long()
+    return bytes_to_floats(data.test.chosen(spread).images[:])
 
 
 def _as_source(picture: Tensor) -> str:

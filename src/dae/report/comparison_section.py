@@ -66,7 +66,8 @@ def comparison_section(board: Leaderboard) -> Section | None:
         return None
     answer = comparison_answer.answer(comparison)
     signs = comparison_text.signs_by_arm(comparison)
-    doubts = [f"{arm}: {signs[arm]}" for arm in (comparison.baseline, comparison.arms[-1]) if arm in signs]
+    answering = (comparison.baseline, comparison.arms[-1])
+    doubts = [f"{arm}: {signs[arm].partition(':')[0]}" for arm in answering if arm in signs]
     styles = arm_styles(comparison.arms)
     axis = numeric_key(comparison)
     panels = _lines(comparison, axis) if axis else _dots(comparison)

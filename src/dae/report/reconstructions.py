@@ -51,7 +51,7 @@ def reconstructions(comparison: Comparison) -> Reconstructions | None:
     absent = [arm for arm in comparison.arms if arm not in by_others[others]]
     without = f"; without a decoder: {', '.join(absent)}" if absent else ""
     caption = (
-        "The first test images, the same under the reference noise, and as each arm reconstructs those "
+        "Test images, the same under the reference noise, and as each arm reconstructs those "
         f"(seed {seed}{where}){without}"
     )
     return Reconstructions(source, caption)

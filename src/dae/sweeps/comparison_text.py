@@ -44,7 +44,7 @@ def table(comparison: Comparison) -> list[list[str]]:
 
 
 def notes(comparison: Comparison) -> Iterator[str]:
-    """What does not count in the comparison, and why; what says that an arm has learned little."""
+    """What does not count in the comparison, and why."""
     same: dict[str, list[str]] = {}
     for (others, arm), (earlier, other) in comparison.same_runs.items():
         with_those = f" with {place(comparison, earlier)}" if earlier != others else ""
@@ -75,8 +75,6 @@ def notes(comparison: Comparison) -> Iterator[str]:
     if comparison.without_key:
         jobs = counted(comparison.without_key, "job")
         yield f"{jobs} without a value of {comparison.key} left out"
-    for arm, words in signs_by_arm(comparison).items():
-        yield f"{arm}: {words}"
 
 
 def signs_by_arm(comparison: Comparison) -> Mapping[str, str]:

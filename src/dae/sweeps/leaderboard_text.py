@@ -41,12 +41,17 @@ def markdown_text(board: Leaderboard) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _notes(comparison: Comparison) -> list[str]:
+    signs = comparison_text.signs_by_arm(comparison)
+    return [*comparison_text.notes(comparison), *(f"{arm}: {words}" for arm, words in signs.items())]
+
+
 def _comparison_section(comparison: Comparison) -> list[str]:
     question, rest = sentence(comparison).split("? ", 1)
     head, *rows = comparison_text.table(comparison)
     lines = [f"## {question}?", "", f"**{rest[0].upper()}{rest[1:]}.**", ""]
     lines += [_row(head), _row(["---"] * len(head)), *map(_row, rows), ""]
-    lines += [f"* {words}." for words in comparison_text.notes(comparison)]
+    lines += [f"* {words}." for words in _notes(comparison)]
     lines += [f"* Caution: {words}." for words in comparison_text.cautions(comparison)]
     return [*lines, "", "## Leaderboard", ""]
 
@@ -56,7 +61,7 @@ def console_text(board: Leaderboard) -> str:
     lines = []
     if comparison := compare_arms(board):
         lines += [f"{sentence(comparison)}.", *_aligned(comparison_text.table(comparison))]
-        lines += [f"  Note: {words}" for words in comparison_text.notes(comparison)]
+        lines += [f"  Note: {words}" for words in _notes(comparison)]
         lines += [f"  Caution: {words}" for words in comparison_text.cautions(comparison)]
     lines += [f"{headline(board)}. {count_by_status(board)}.", *_aligned(_table(board))]
     lines += [f"  Caution: {sentence}" for sentence in cautions(board)]
