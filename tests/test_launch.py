@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from dae.data.features import FeatureDataModule
-from dae.data.sources import Split
+from dae.data.image_set import Split
 from dae.models.autoencoder import DenoisingAutoencoder
 from helpers import SMOKE
 from outcome import REPOSITORY

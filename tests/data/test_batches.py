@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dae.data.batches import Batches
-from dae.data.sources import Split
+from dae.data.image_set import Split
 
 
 def numbered(count: int) -> Split:

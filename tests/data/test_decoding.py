@@ -12,7 +12,8 @@ from PIL import Image
 
 from dae.data import decoding
 from dae.data.decoding import Decoding, decode
-from dae.data.sources import SOURCES, ImageSet
+from dae.data.image_set import ImageSet
+from dae.data.sources import SOURCES
 from dae.data.stored import StoredImages
 from dae.errors import UserError
 from helpers import draw_images

@@ -18,8 +18,9 @@ from PIL import Image
 from dae.data import decoding
 from dae.data.decoding import Decoding, read_images
 from dae.data.folder import list_images
+from dae.data.image_set import ImageSet, Split
 from dae.data.images import ImageDataModule
-from dae.data.sources import SOURCES, ImageSet, Split
+from dae.data.sources import SOURCES
 from dae.data.stored import StoredImages
 from dae.errors import UserError
 from dae.runs.checkpoint import content_hash, read
@@ -224,16 +225,17 @@ EPOCHS = """
 import sys
 from pathlib import Path
 import numpy as np
-from dae.data import decoding, folder, sources
+from dae.data import decoding, folder, image_folder, sources
 from dae.data.headers import Header, Headers
 from dae.data.images import ImageDataModule
 
 decoding._decode = lambda _, files, *__: np.full((len(files), 1, 28, 28), 7, np.uint8)
-sources.read_headers = lambda _: Headers([Header((28, 28), True, False)], 1)
+image_folder.read_headers = lambda _: Headers([Header((28, 28), True, False)], 1)
 for count in (10_000, 200_000):
     files = [f"{number % 10}/image_{number}.png" for number in range(count)]
     labels = [number % 10 for number in range(count)]
-    sources.list_images = lambda root: folder.Listing(root, files, labels, tuple("0123456789"), str(count))
+    listing = folder.Listing(Path(sys.argv[1]), files, labels, tuple("0123456789"), str(count))
+    sources.list_images = image_folder.list_images = lambda _: listing
     data = ImageDataModule("image_folder", Path(sys.argv[1]), 128, 5000, 0, 28, 1, in_memory=False)
     data.setup()
     data.checksum()

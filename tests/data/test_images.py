@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from dae.data.image_set import ImageSet, Split
 from dae.data.images import ImageDataModule
-from dae.data.sources import ImageSet, Split
 from dae.errors import ConfigError
 
 

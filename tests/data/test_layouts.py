@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from dae.data.folder import UNLABELLED, is_without_classes, list_images
+from dae.data.image_set import ImageSet
 from dae.data.images import ImageDataModule
-from dae.data.sources import SOURCES, ImageSet
+from dae.data.sources import SOURCES
 from dae.errors import UserError
 from helpers import draw_images
 

@@ -9,8 +9,9 @@ from PIL import Image
 
 from dae.data import shelf
 from dae.data.features import FeatureDataModule
+from dae.data.image_set import ImageSet, Split
 from dae.data.images import ImageDataModule
-from dae.data.sources import SOURCES, ImageSet, Split
+from dae.data.sources import SOURCES
 from dae.runs.checkpoint import read
 from outcome import Outcome, Train
 

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from torchvision import datasets
 
-from dae.data.sources import SOURCES, Split, known_source
+from dae.data.image_set import Split
+from dae.data.sources import SOURCES, known_source
 from dae.errors import UserError
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from dae.data.sources import Split
+from dae.data.image_set import Split
 from dae.models.classifier import EncoderClassifier
 from dae.pictures import mistakes
 from dae.pictures.figures import draw_image_rows

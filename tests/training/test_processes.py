@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dae.data.batches import Batches
-from dae.data.sources import Split
+from dae.data.image_set import Split
 from dae.runs.checkpoint import content_hash, read
 from helpers import ONE_PASS, SMOKE
 from outcome import Train

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dae.data.batches import Batches
-from dae.data.sources import Split
+from dae.data.image_set import Split
 from dae.models.optimization import cosine
 from dae.training.steps import steps_in_words
 from helpers import SMOKE

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from dae.data.sources import Split
+from dae.data.image_set import Split
 from dae.seeds import derive_seed
 
 

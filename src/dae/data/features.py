@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dae.data.image_set import Split
 from dae.data.images import EVALUATION_BATCH_SIZE, ImageDataModule
 from dae.data.shelf import shelved
-from dae.data.sources import Split
 
 log = logging.getLogger(__name__)
 

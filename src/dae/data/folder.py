@@ -94,8 +94,10 @@ def list_unlabelled(folder: Path) -> Listing:
     """Look at all images below a folder, whatever the folders between.
 
     Raises:
-        UserError: There is no image.
+        UserError: There is no such folder, or no image in it.
     """
+    if not folder.is_dir():
+        raise UserError(f"data.unlabelled={folder} is not a folder; expected one that holds images")
     files, digest = [], hashlib.sha256()
     for path, state in _images(folder):
         files.append(os.path.relpath(path, folder))

@@ -15,8 +15,9 @@ from pytorch_lightning import LightningDataModule
 from dae.data.augment import shift_at_random
 from dae.data.batches import Batches
 from dae.data.draws import class_balanced, class_shares, from_each_class
+from dae.data.image_set import ImageSet, Split
 from dae.data.shelf import shelved
-from dae.data.sources import FOLDER_KEYS, FOLDERS, SOURCES, ImageSet, Split, files_state, known_source
+from dae.data.sources import FOLDER_KEYS, FOLDERS, SOURCES, files_state, known_source
 from dae.data.targets import pixel_accuracy_ceiling
 from dae.errors import ConfigError, Problem
 from dae.seeds import derive_seed

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from dae.data.batches import Batches
+from dae.data.image_set import Split
 from dae.data.images import EVALUATION_BATCH_SIZE
-from dae.data.sources import Split
 from dae.pictures.figures import write_png
 from dae.pictures.style import short_names
 
