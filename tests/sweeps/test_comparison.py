@@ -78,7 +78,7 @@ def simple(
 @pytest.mark.parametrize(
     ("differences", "objective", "word", "words"),
     [
-        (CLEAR, ("classifier/val/accuracy", "max"), "helps", "denoising against none: yes, +3.0 points of"),
+        (CLEAR, ("classifier/val/accuracy", "max"), "helps", "denoising against none: yes, it helps: +3.0 points of"),
         (
             [-each for each in CLEAR],
             ("classifier/val/accuracy", "max"),
@@ -92,7 +92,7 @@ def simple(
             "no difference that 3 seeds can show: +0.7 points of classifier/test/accuracy",
         ),
         (CLEAR, LOSS, "hurts", "no, it hurts: +0.0300 of classifier/test/loss (95 % interval"),
-        ([-each for each in CLEAR], LOSS, "helps", "yes, -0.0300 of classifier/test/loss"),
+        ([-each for each in CLEAR], LOSS, "helps", "yes, it helps: -0.0300 of classifier/test/loss"),
         (CLEAR[:1], ("classifier/val/accuracy", "max"), "open", "1 seed is too few, a verdict needs 3"),
         (
             CLEAR[:2],
@@ -305,11 +305,11 @@ def test_the_answer_stands_above_the_leaderboard_and_names_the_test_set(tmp_path
     (stage / "test.json").write_text('{"images": 360}')
     board = rebuild_leaderboard(tmp_path)
     first, *lines = console_text(board).splitlines()
-    assert first.startswith("Does pretraining help? denoising against none: yes, +3.0 points")
+    assert first.startswith("Does pretraining help? denoising against none: yes, it helps: +3.0 points")
     assert first.endswith("3 seeds, one test set of 360 images).")
     assert any(line.startswith("Leaderboard by") for line in lines)
     page = (tmp_path / "leaderboard.md").read_text()
-    assert page.index("**Denoising against none: yes, +3.0 points") < page.index("Leaderboard by")
+    assert page.index("**Denoising against none: yes, it helps: +3.0 points") < page.index("Leaderboard by")
 
 
 def test_what_was_compared_once_stays_compared(tmp_path):

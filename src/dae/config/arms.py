@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dae.models.noise import NoNoise
-
-NO_NOISE = {"_target_": f"{NoNoise.__module__}.{NoNoise.__qualname__}"}
+# Named and not imported: pages are made without torch.
+NO_NOISE = {"_target_": "dae.models.noise.NoNoise"}
 
 
 def stages_to_run(config: Any) -> list[str]:

@@ -56,7 +56,7 @@ def answer(comparison: Comparison) -> str:
     of_metric = " ".join(filter(None, [measure.word, "of", comparison.metric.name]))
     amount = f"{difference} {of_metric}"
     return {
-        "helps": f"yes, {amount}",
+        "helps": f"yes, it helps: {amount}",
         "hurts": f"no, it hurts: {amount}",
         "none": f"no difference that {counted(test.n, 'seed')} can show: {amount}",
         "open": f"{amount}, but no verdict",
