@@ -78,7 +78,12 @@ def simple(
 @pytest.mark.parametrize(
     ("differences", "objective", "word", "words"),
     [
-        (CLEAR, ("classifier/val/accuracy", "max"), "helps", "denoising against none: yes, it helps: +3.0 points of"),
+        (
+            CLEAR,
+            ("classifier/val/accuracy", "max"),
+            "helps",
+            "denoising against none: yes, it helps: +3.0 points of",
+        ),
         (
             [-each for each in CLEAR],
             ("classifier/val/accuracy", "max"),

@@ -132,13 +132,17 @@ def test_few_steps():
     ],
 )
 def test_still_improving_at_the_end(losses, shown):
-    signs = list(still_improving("dae", losses, math.log(2)))
+    signs = list(still_improving("dae", losses, losses, math.log(2)))
     assert bool(signs) == shown
+    assert not list(still_improving("dae", losses, [0.1, 0.01, 0.01], math.log(2))), "nothing left to learn"
     assert all(sign.value > sign.limit == 0.05 for sign in signs)
 
 
+COURSE = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.4, 0.4, 0.35, 0.3]
+
+
 def test_how_late_an_improvement_came():
-    (sign,) = still_improving("dae", [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.4, 0.4, 0.35, 0.3], 1.0)
+    (sign,) = still_improving("dae", COURSE, COURSE, 1.0)
     assert sign.value == pytest.approx(0.1 / 0.7)
     words = (
         "14.3% of all that its validation loss fell by came with the last 2 of 10 validations, more than 5%"
@@ -249,7 +253,7 @@ def test_a_network_that_learns_by_heart_sees_its_images_moved():
 def test_a_network_that_is_dead_takes_smaller_steps_and_a_young_one_more(steps, losses, advice):
     data = SimpleNamespace(test=SimpleNamespace(labels=IMAGES), classes=())
     watch = LearningSigns(data)  # type: ignore[arg-type]
-    watch.losses = losses
+    watch.losses = watch.trained = losses
     watch.evidence = Reconstructions(MEAN, under_noise=True)
     watch.evidence.update(IMAGES, torch.ones_like(IMAGES), NOISY)
     trainer = SimpleNamespace(current_epoch=10, global_step=steps, accumulate_grad_batches=2)

@@ -109,19 +109,23 @@ def few_steps(stage: str, steps: int) -> Iterator[Sign]:
         yield _sign(stage, "few_steps", f"{steps}, fewer than {FEW_STEPS}", steps, FEW_STEPS)
 
 
-def still_improving(stage: str, losses: Sequence[float], untrained: float) -> Iterator[Sign]:
+def still_improving(
+    stage: str, losses: Sequence[float], trained: Sequence[float], untrained: float
+) -> Iterator[Sign]:
     """A sign if the last validation of a fit is the best and much of its progress came late.
+
+    So must much of what was learned of the training images: the loss of a few validation images wavers.
 
     Args:
         stage: Of the fit.
         losses: One a validation.
+        trained: Training losses, one an epoch.
         untrained: The loss of a network that knows nothing.
     """
     late = max(1, len(losses) // 5)
-    if len(losses) < 2 or not losses[-1] <= min(losses) < untrained:
-        return
-    share = (min(losses[:-late]) - losses[-1]) / (untrained - losses[-1])
-    if share > LATE_SHARE:
+    share = late_share(losses, untrained)
+    # The mean over the first epoch may be worse than knowing nothing.
+    if share > LATE_SHARE < late_share(trained, max([untrained, *trained[:1]])):
         came = (
             f"with the last {late} of {len(losses)} validations" if late > 1 else "with the last validation"
         )
@@ -129,6 +133,17 @@ def still_improving(stage: str, losses: Sequence[float], untrained: float) -> It
             f"{share:.1%} of all that its validation loss fell by came {came}, more than {LATE_SHARE:.0%}"
         )
         yield _sign(stage, "still_improving", figures, share, LATE_SHARE)
+
+
+def late_share(losses: Sequence[float], untrained: float) -> float:
+    """How much of all that a loss has fallen by since ``untrained`` came in the last fifth of a fit.
+
+    0 if its last value is not the least, or if that says nothing.
+    """
+    late = max(1, len(losses) // 5)
+    if len(losses) < 2 or not losses[-1] <= min(losses) < untrained:
+        return 0.0
+    return (min(losses[:-late]) - losses[-1]) / (untrained - losses[-1])
 
 
 def _sign(stage: str, name: str, figures: str, value: float, limit: float) -> Sign:

@@ -30,21 +30,26 @@ class LearningSigns(Callback):
     def __init__(self, data: ImageDataModule) -> None:
         self.data = data
         self.losses: list[float] = []
+        self.trained: list[float] = []
         self.evidence: Reconstructions | Predictions | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """The losses so far: a resumed fit knows its whole course."""
-        return {"losses": self.losses}
+        return {"losses": self.losses, "trained": self.trained}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the losses over."""
-        self.losses = list(state_dict["losses"])
+        self.losses, self.trained = list(state_dict["losses"]), list(state_dict["trained"])
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the loss of a validation within a fit."""
         if trainer.state.fn == TrainerFn.FITTING:
             name = "noisy_loss" if _has_noise(pl_module) else "loss"
             self.losses.append(float(trainer.callback_metrics[f"{pl_module.stage}/val/{name}"]))
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the training loss of an epoch, which the module logs and forgets next."""
+        self.trained.append(float(pl_module.trained["loss"].compute()))  # type: ignore[index,union-attr]
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the sums."""
@@ -81,7 +86,7 @@ class LearningSigns(Callback):
             return ()
         stage = str(module.stage)
         untrained = math.log(len(self.data.classes) if stage == "classifier" else 2)
-        short = [*few_steps(stage, steps), *still_improving(stage, self.losses, untrained)]
+        short = [*few_steps(stage, steps), *still_improving(stage, self.losses, self.trained, untrained)]
         signs = [*evidence.signs(), *short]
         dead = not short and any(sign.name in ("input_ignored", "one_class") for sign in signs)
         if signs:
