@@ -15,7 +15,8 @@ from outcome import REPOSITORY, Train
 
 README = (REPOSITORY / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
-SHELL = [line for language, block in BLOCKS if language == "bash" for line in block.splitlines()]
+LINES = [line for language, block in BLOCKS if language == "bash" for line in block.splitlines()]
+SHELL = [part.strip() for line in LINES for part in line.split("&&")]
 COMMANDS = [shlex.split(line, comments=True)[2:] for line in SHELL if line.startswith("python train.py")]
 # Starts processes, which takes its time: test_processes runs this one.
 TWO_PROCESSES = ["data=digits", "trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
@@ -23,11 +24,18 @@ TWO_PROCESSES = ["data=digits", "trainer=ddp", "trainer.devices=2", "trainer.acc
 OTHERS = ("pip install", "pytest", "tensorboard", "git clone", "cd ", "eval", "#")
 
 
-def make_images(root: Path) -> None:
-    for name in ("cat", "dog"):
-        (root / name).mkdir(parents=True)
-        for number in range(40):
-            Image.new("RGB", (40, 32), (5 * number, 90, 0)).save(root / name / f"{number}.jpg")
+# A few jobs of each study; all of them have tests of their own.
+STUDIES = {
+    "experiment=does_it_help": ["seed=0", "classifier=notebook", "data.labels=null"],
+    "experiment=which_noise": ["seed=0", "dae/noise=none,dropout"],
+    "experiment=baselines": ["seed=0", "classifier=random,notebook"],
+}
+
+
+def make_images(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for number in range(40):
+        Image.new("RGB", (40, 32), (5 * number, 90, 0)).save(folder / f"{number}.jpg")
 
 
 def test_every_line_of_a_shell_block_is_known():
@@ -46,8 +54,11 @@ def test_commands(train: Train, tmp_path: Path, arguments: list[str]):
     extra = ["debug=smoke"]
     # Once with all that a run does by default; whatever else a command is about, it does the same.
     if arguments != ["data=digits"]:
-        extra += ["logger=none"] if "callbacks=" in words else QUIET
-    if "seed=0,1,2" in arguments:
+        own = "callbacks=" in words or "which_noise" in words
+        extra += ["logger=none"] if own else QUIET
+    study = next((few for name, few in STUDIES.items() if name in arguments), [])
+    extra += study
+    if "seed=0,1,2" in arguments and not study:
         extra.append("seed=0")
     if "hydra/launcher=joblib" in arguments:
         extra.append("hydra.launcher.n_jobs=1")  # in this process; test_launchers starts others
@@ -56,9 +67,11 @@ def test_commands(train: Train, tmp_path: Path, arguments: list[str]):
     if "RUN_FOLDER" in words:
         first = train("stage=dae", *extra, place="first").folder
         arguments = [word.replace("RUN_FOLDER", str(first)) for word in arguments]
-    if "IMAGES" in words:
-        make_images(tmp_path / "images")
-        arguments = [word.replace("IMAGES", str(tmp_path / "images")) for word in arguments]
+    for folder, names in (("IMAGES", ("cat", "dog")), ("UNLABELLED", (".",))):
+        if f"={folder}" in words:
+            for name in names:
+                make_images(tmp_path / folder / name)
+            arguments = [word.replace(f"={folder}", f"={tmp_path / folder}") for word in arguments]
     if "resume=auto" in arguments:
         result = train("stage=dae", *extra, place="place").folder / "result.json"
         result.write_text(result.read_text().replace('"completed"', '"interrupted"'))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from dae.config.groups import choice_node
@@ -44,6 +45,12 @@ def same_data_words(config: Mapping[str, Any], hydra: Mapping[str, Any], labelle
     if config["allow_targets"]:
         words.append(quoted_override("allow_targets", f"[{','.join(config['allow_targets'])}]"))
     return [*words, *map(shlex.quote, config_flags(hydra))]
+
+
+def same_data_as_composed(config: Mapping[str, Any]) -> list[str]:
+    """``same_data_words`` of the run that Hydra has composed in this process."""
+    hydra: Any = HydraConfig.get() if HydraConfig.initialized() else {}
+    return same_data_words(config, hydra)
 
 
 def config_folders(hydra: Mapping[str, Any]) -> list[Path]:

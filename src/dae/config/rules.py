@@ -6,16 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-
 from dae import metrics
-from dae.config.arms import pretraining_word, stages_to_run, uses_pretrained
-from dae.config.commands import same_data_words
+from dae.config import given_checkpoints
+from dae.config.arms import stages_to_run
+from dae.config.commands import same_data_as_composed
 from dae.data.folder import is_without_classes
 from dae.data.sources import FOLDER_KEYS, FOLDERS
 from dae.errors import Problem, UserError
 from dae.keys import overlap
-from dae.runs import checkpoint
 from dae.training.processes import device_count
 from dae.training.trainer import device_type
 from dae.words import closest_name, quoted_override
@@ -45,103 +43,10 @@ def _blocks(config: Config) -> Iterator[Problem]:
         yield Problem("classifier.trainable_blocks", what, "try classifier.trainable_blocks=0")
 
 
-def _encoder_checkpoint(config: Config) -> Iterator[Problem]:
-    chosen, key = config["classifier"], "classifier.encoder_checkpoint"
-    place = chosen["encoder_checkpoint"]
-    if place is not None and chosen["encoder"] != "pretrained":
-        what = f"found {place!r}, but classifier.encoder={chosen['encoder']} reads no checkpoint"
-        yield Problem(key, what, f"try classifier.encoder=pretrained, or {key}=null")
-    elif place is not None and config["stage"] == "dae":
-        what = f"found {place!r}, but stage=dae trains no classifier"
-        yield Problem(key, what, "try stage=classifier")
-    elif place is not None and uses_pretrained(config):
-        yield from _unfit(key, place, config)
-    elif config["stage"] == "classifier" and uses_pretrained(config):
-        yield _no_checkpoint(key, config)
-
-
 def _untrained(config: Config) -> Iterator[Problem]:
     if config["pretraining"] == "none" and config["stage"] == "dae":
         what = "found 'none', which leaves stage 1 out, but stage=dae is stage 1"
         yield Problem("pretraining", what, "try pretraining=denoising or pretraining=plain")
-
-
-def _warm_start(config: Config) -> Iterator[Problem]:
-    place = config["dae"]["warm_start"]
-    if place is None:
-        return
-    if "dae" not in stages_to_run(config):
-        yield Problem(
-            "dae.warm_start", f"found {place!r}, but stage 1 does not run", "try dae.warm_start=null"
-        )
-    else:
-        yield from _unfit("dae.warm_start", place, config)
-
-
-def _unfit(key: str, place: str, config: Config) -> Iterator[Problem]:
-    """Why a checkpoint cannot serve these images, or this arm."""
-    try:
-        found = checkpoint.read(place)
-    except UserError as error:
-        yield Problem(key, str(error), _advice(key, config))
-        return
-    reason = _mismatch(found, config)
-    if reason:
-        yield Problem(key, f"{found.path}: {reason}", _advice(key, config))
-    elif _of_other_arm(key, found, config):
-        asked = pretraining_word(config)
-        what = f"{place} was pretrained with {found.pretraining}; {asked} needs one of its own"
-        yield Problem(key, what, f"try pretraining={found.pretraining}, or {key}=null")
-
-
-def _of_other_arm(key: str, found: checkpoint.Checkpoint, config: Config) -> bool:
-    """Whether stage 2 would be told of another pretraining than it gets; stage 1 may start from any."""
-    reads = key == "classifier.encoder_checkpoint"
-    return reads and found.pretraining not in (None, pretraining_word(config))
-
-
-def _mismatch(found: checkpoint.Checkpoint, config: Config) -> str:
-    encoder = found.hyper_parameters.get("encoder")
-    if not isinstance(encoder, dict):
-        return "it holds no encoder"
-    for argument, key in (("image_size", "image_size"), ("in_channels", "channels")):
-        if encoder.get(argument, config["data"][key]) != config["data"][key]:
-            found_here = f"the data has data.{key}={config['data'][key]}"
-            return f"its encoder has {argument}={encoder[argument]}, {found_here}"
-    return ""
-
-
-def _no_checkpoint(key: str, config: Config) -> Problem:
-    what = "stage=classifier needs an encoder, and none was given"
-    first = " ".join(["train one first: python train.py stage=dae", *_same_data(config)])
-    return Problem(key, what, _advice(key, config) or first)
-
-
-def _same_data(config: Config) -> list[str]:
-    hydra: Any = HydraConfig.get() if HydraConfig.initialized() else {}
-    return same_data_words(config, hydra)
-
-
-def _advice(key: str, config: Config) -> str:
-    """The newest run folders whose encoder would fit."""
-    files = [*Path("outputs").glob("*/dae/best.ckpt"), *Path("multirun").glob("*/*/dae/best.ckpt")]
-    fitting = []
-    for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
-        try:
-            found = checkpoint.read(file)
-            fits = not _mismatch(found, config) and not _of_other_arm(key, found, config)
-        except UserError:
-            continue  # half written, or of another project: not worth proposing
-        if fits:
-            fitting.append(file.parent.parent)
-        if len(fitting) == 3:
-            break
-    if not fitting:
-        return ""
-    head = "python train.py stage=classifier" if key.startswith("classifier") else "python train.py"
-    end = " ".join(_same_data(config))
-    commands = "".join(f"\n        {head} {quoted_override(key, folder)} {end}" for folder in fitting)
-    return f"newest runs that would fit:{commands}"
 
 
 def _objective(config: Config) -> Iterator[Problem]:
@@ -227,7 +132,7 @@ def _without_classes(config: Config) -> Iterator[Problem]:
     if "classifier" in stages_to_run(config) and _lacks_classes(config):
         found, root = config["stage"], config["data"]["root"]
         what = f"found {found!r}, but stage 2 needs classes and {root} holds no class folders"
-        command = " ".join(["python train.py stage=dae", *_same_data(config)])
+        command = " ".join(["python train.py stage=dae", *same_data_as_composed(config)])
         yield Problem("stage", what, f"stage 1 does without: {command}")
 
 
@@ -283,9 +188,9 @@ _STAGES = ("stage", "pretraining", "classifier.encoder", "classifier.encoder_che
 # Each rule with the keys that it reads.
 RULES: list[tuple[tuple[str, ...], Callable[[Config], Iterator[Problem]]]] = [
     (("classifier.encoder", "classifier.trainable_blocks"), _blocks),
-    (("data", "dae.noise", *_STAGES), _encoder_checkpoint),
+    (("data", "dae.noise", *_STAGES), given_checkpoints.encoder_checkpoint),
     (("stage", "pretraining"), _untrained),
-    (("data", "dae.warm_start", *_STAGES), _warm_start),
+    (("data", "dae.warm_start", *_STAGES), given_checkpoints.warm_start),
     (("objective", "callbacks", *_STAGES), _objective),
     (("callbacks", "data.validation", "classifier.choose", *_STAGES), _chosen_all_the_same),
     (("trainer", "data.validation", "dae.epochs", "classifier.epochs", *_STAGES), _never_validated),

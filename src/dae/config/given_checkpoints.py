@@ -1,0 +1,105 @@
+"""Is a checkpoint that the config names there, of these images and of this arm? If not, which ones are?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dae.config.arms import pretraining_word, stages_to_run, uses_pretrained
+from dae.config.commands import same_data_as_composed
+from dae.errors import Problem, UserError
+from dae.runs import checkpoint
+from dae.words import quoted_override
+
+Config = dict[str, Any]
+
+
+def encoder_checkpoint(config: Config) -> Iterator[Problem]:
+    """The rule for ``classifier.encoder_checkpoint``."""
+    chosen, key = config["classifier"], "classifier.encoder_checkpoint"
+    place = chosen["encoder_checkpoint"]
+    if place is not None and chosen["encoder"] != "pretrained":
+        what = f"found {place!r}, but classifier.encoder={chosen['encoder']} reads no checkpoint"
+        yield Problem(key, what, f"try classifier.encoder=pretrained, or {key}=null")
+    elif place is not None and config["stage"] == "dae":
+        what = f"found {place!r}, but stage=dae trains no classifier"
+        yield Problem(key, what, "try stage=classifier")
+    elif place is not None and uses_pretrained(config):
+        yield from _unfit(key, place, config)
+    elif config["stage"] == "classifier" and uses_pretrained(config):
+        yield _no_checkpoint(key, config)
+
+
+def warm_start(config: Config) -> Iterator[Problem]:
+    """The rule for ``dae.warm_start``."""
+    place = config["dae"]["warm_start"]
+    if place is None:
+        return
+    if "dae" not in stages_to_run(config):
+        yield Problem(
+            "dae.warm_start", f"found {place!r}, but stage 1 does not run", "try dae.warm_start=null"
+        )
+    else:
+        yield from _unfit("dae.warm_start", place, config)
+
+
+def _unfit(key: str, place: str, config: Config) -> Iterator[Problem]:
+    """Why a checkpoint cannot serve these images, or this arm."""
+    try:
+        found = checkpoint.read(place)
+    except UserError as error:
+        yield Problem(key, str(error), _advice(key, config))
+        return
+    reason = _mismatch(found, config)
+    if reason:
+        yield Problem(key, f"{found.path}: {reason}", _advice(key, config))
+    elif _of_other_arm(key, found, config):
+        asked = pretraining_word(config)
+        what = f"{place} was pretrained with {found.pretraining}; {asked} needs one of its own"
+        yield Problem(key, what, f"try pretraining={found.pretraining}, or {key}=null")
+
+
+def _of_other_arm(key: str, found: checkpoint.Checkpoint, config: Config) -> bool:
+    """Whether stage 2 would be told of another pretraining than it gets; stage 1 may start from any."""
+    reads = key == "classifier.encoder_checkpoint"
+    return reads and found.pretraining not in (None, pretraining_word(config))
+
+
+def _mismatch(found: checkpoint.Checkpoint, config: Config) -> str:
+    encoder = found.hyper_parameters.get("encoder")
+    if not isinstance(encoder, dict):
+        return "it holds no encoder"
+    for argument, key in (("image_size", "image_size"), ("in_channels", "channels")):
+        if encoder.get(argument, config["data"][key]) != config["data"][key]:
+            found_here = f"the data has data.{key}={config['data'][key]}"
+            return f"its encoder has {argument}={encoder[argument]}, {found_here}"
+    return ""
+
+
+def _no_checkpoint(key: str, config: Config) -> Problem:
+    what = "stage=classifier needs an encoder, and none was given"
+    first = " ".join(["train one first: python train.py stage=dae", *same_data_as_composed(config)])
+    return Problem(key, what, _advice(key, config) or first)
+
+
+def _advice(key: str, config: Config) -> str:
+    """The newest run folders whose encoder would fit."""
+    files = [*Path("outputs").glob("*/dae/best.ckpt"), *Path("multirun").glob("*/*/dae/best.ckpt")]
+    fitting = []
+    for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
+        try:
+            found = checkpoint.read(file)
+            fits = not _mismatch(found, config) and not _of_other_arm(key, found, config)
+        except UserError:
+            continue  # half written, or of another project: not worth proposing
+        if fits:
+            fitting.append(file.parent.parent)
+        if len(fitting) == 3:
+            break
+    if not fitting:
+        return ""
+    head = "python train.py stage=classifier" if key.startswith("classifier") else "python train.py"
+    end = " ".join(same_data_as_composed(config))
+    commands = "".join(f"\n        {head} {quoted_override(key, folder)} {end}" for folder in fitting)
+    return f"newest runs that would fit:{commands}"
