@@ -126,7 +126,12 @@ def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
 
 def test_help_is_a_page_for_a_newcomer():
     page = run("--help").stdout
-    for words in ("stage 1", "stage 2", "dae/noise: block, dropout, gaussian", "experiment: notebook"):
+    for words in (
+        "stage 1",
+        "stage 2",
+        "dae/noise: block, dropout, gaussian",
+        "experiment: baselines, does_it_help",
+    ):
         assert words in page
     assert page.count("  python train.py ") >= 10
 

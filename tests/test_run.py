@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from dae.metrics import NOISE_LEVELS
 from dae.runs.checkpoint import content_hash, read
 from helpers import ONE_PASS, QUIET, SMOKE
 from outcome import Train
@@ -82,6 +83,7 @@ def test_a_run_leaves_what_it_promises(train: Train):
     expected = {f"dae/{split}/{name}" for split in ("val", "test") for name in names}
     names_2 = ("loss", "accuracy", "balanced_accuracy")
     expected |= {f"classifier/{split}/{name}" for split in ("val", "test") for name in names_2}
+    expected |= {f"dae/test/psnr_{kind}" for kind in NOISE_LEVELS}
     assert set(result["metrics"]) == expected
     run = json.loads((folder / "run.json").read_text())
     assert run["command"] == "python train.py data=digits debug=smoke name=mine"
@@ -156,16 +158,16 @@ def test_the_frozen_blocks_are_stage_1s_and_the_rest_has_moved(finished: Train):
 def test_best_is_the_best_epoch_and_main_is_judged_by_it(train: Train):
     done = train(*QUICK, "dae.optimizer.lr=0.05", "dae.epochs=6", "stage=dae")
     losses = [
-        float(line.split("val: loss ")[1].split()[0])
+        float(line.split(" noisy_loss ")[1].split()[0])
         for line in done.out.splitlines()
         if "epoch" in line and "val:" in line
     ]
     assert len(losses) == 6
     best = read(done.folder / "dae" / "best.ckpt")
-    assert best.metrics["dae/val/loss"] == pytest.approx(min(losses), abs=1e-4)
+    assert best.metrics["dae/val/noisy_loss"] == pytest.approx(min(losses), abs=1e-4)
     assert best.epochs == losses.index(min(losses)) + 1
-    assert done.result["objective"]["value"] == best.metrics["dae/val/loss"]
-    assert done.result["objective"]["name"] == "dae/val/loss"
+    assert done.result["objective"]["value"] == best.metrics["dae/val/noisy_loss"]
+    assert done.result["objective"]["name"] == "dae/val/noisy_loss"
 
 
 def test_last_is_the_last_epoch_even_if_another_was_the_best(train: Train):

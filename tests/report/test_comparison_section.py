@@ -52,7 +52,7 @@ def test_the_answer_comes_first_and_large(tmp_path):
     assert answer["class"] == "answer helps"
     words = [
         "Does pretraining help? denoising against none",
-        "Yes, +4.40 points of classifier/test/accuracy.",
+        "Yes, it helps: +4.40 points of classifier/test/accuracy.",
         "95 % interval",
         "3 seeds, one test set.",
         "With pretraining=none 72.50 % of the test images are classified right",

@@ -76,8 +76,8 @@ def test_the_page_of_a_run(train: Train):
     # What is special, and what comes next.
     assert "Cut short, so the figures mean little: trainer.limit_train_batches=3" in page.text
     assert "dae.epochs=1: a single epoch is a point, not a curve" in page.text
-    baseline = "data=digits debug=smoke dae.noise.p=0.35 name=mine classifier.encoder=random"
-    assert f"python train.py {baseline}" in page.text
+    arms = "compare=pretraining pretraining=none,plain,denoising seed=0,1,2"
+    assert f"python train.py -m data=digits debug=smoke dae.noise.p=0.35 name=mine {arms}" in page.text
     assert "-m data=digits debug=smoke dae.noise.p=0.35 name=mine seed=0,1,2" in page.text
 
 

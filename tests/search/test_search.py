@@ -175,7 +175,7 @@ def test_trials_of_a_search_that_died(train):
         trial.set_user_attr("overrides", [*DAE, f"dae.optimizer.lr={rate}"])
         trial.set_user_attr("folder", str(folder))
     (here / "ended").mkdir()
-    ended = {"status": "completed", "metrics": {"dae/val/loss": 0.01}}
+    ended = {"status": "completed", "metrics": {"dae/val/noisy_loss": 0.01}}
     (here / "ended" / "result.json").write_text(json.dumps(ended))
     done = train(*SEARCH, "hydra.sweeper.n_trials=4", RATE, *DAE)
     assert states(done) == ["COMPLETE", "COMPLETE", "FAIL", "RUNNING", "COMPLETE"]
@@ -247,7 +247,7 @@ def test_a_diverged_trial_is_a_failure(train):
 def test_a_grid_and_keys_that_only_a_choice_has(train):
     """dropout has p, gaussian has std."""
     space = ["dae/noise=dropout,gaussian", "dae.noise.p=range(0.1,0.3,0.1)", "dae.noise.std=choice(0.5)"]
-    grid = [*SEARCH, "hydra.sweeper.sampler=grid", *space, *DAE]
+    grid = [*SEARCH, "hydra.sweeper.sampler=grid", *space, *DAE, "objective=dae/val/loss"]
     first = train(*grid, "hydra.sweeper.n_trials=1")
     assert len(first.folders) == 1
     done = train(*grid, "hydra.sweeper.n_trials=9")

@@ -42,7 +42,11 @@ def test_scalars_pictures_text_and_hyperparameters(train: Train):
             names
             | {f"result/{name}" for name in names if "/val/" in name}
             | {name.replace("/val/", "/train/") for name in names if name in (f"{stage}/val/loss",)}
-            | ({"classifier/train/accuracy"} if stage == "classifier" else set())
+            | (
+                {name.replace("/val/", "/train/") for name in names if "/val/" in name and "accuracy" in name}
+                if stage == "classifier"
+                else set()
+            )
             | {f"{stage}/train/step_loss", f"{stage}/train/learning_rate", *speeds(stage)}
         )
         # Epochs are the x-axis of what is logged once an epoch, images seen of the rest.

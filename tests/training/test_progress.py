@@ -22,7 +22,7 @@ def test_a_line_an_epoch_with_all_that_is_known(train: Train):
     for number, line in enumerate(lines[:3], 1):
         assert line.startswith(f"dae epoch {number}/3")
         assert re.search(r"train: loss \d\.\d{4}  val: loss \d\.\d{4} .*psnr", line)
-    assert re.search(r"train: accuracy [\d.]+ loss [\d.]+  val: accuracy", lines[3])
+    assert re.search(r"train: accuracy [\d.]+ balanced_accuracy [\d.]+ loss [\d.]+  val: accuracy", lines[3])
     assert lines[0].split("val:")[0] != lines[1].split("val:")[0]
 
 
@@ -58,5 +58,7 @@ def test_a_bar_on_a_terminal_below_the_lines(tmp_path):
     text = shown.decode()
     assert "━" in text
     assert "dae epoch 2/2" in text
-    assert re.search(r"dae 2/2 .*dae/val/loss: 0\.\d{4} best: 0\.\d{4}", re.sub(r"\x1b\[[\d;?]*\w", "", text))
+    assert re.search(
+        r"dae 2/2 .*dae/val/noisy_loss: 0\.\d{4} best: 0\.\d{4}", re.sub(r"\x1b\[[\d;?]*\w", "", text)
+    )
     assert "Result of the checkpoint that counts" in text

@@ -233,6 +233,8 @@ def test_a_network_that_learns_by_heart_sees_its_images_moved():
     data = SimpleNamespace(test=SimpleNamespace(labels=IMAGES), classes=("cat", "dog", "cow"))
     watch = LearningSigns(data)  # type: ignore[arg-type]
     watch.losses = [0.9, 0.8, 0.9, 1.0, 1.1]
+    watch.on_fit_end(SimpleNamespace(), SimpleNamespace())  # type: ignore[arg-type]
+    watch.load_state_dict({"losses": [0.9, 0.8], "trained": []})  # as Lightning does before the test
     watch.evidence = Predictions(data.classes)
     watch.evidence.update(torch.eye(3)[torch.arange(40) % 3], (torch.arange(40) + 1) % 3)
     trainer = SimpleNamespace(current_epoch=5, global_step=1000)
@@ -253,7 +255,7 @@ def test_a_network_that_learns_by_heart_sees_its_images_moved():
 def test_a_network_that_is_dead_takes_smaller_steps_and_a_young_one_more(steps, losses, advice):
     data = SimpleNamespace(test=SimpleNamespace(labels=IMAGES), classes=())
     watch = LearningSigns(data)  # type: ignore[arg-type]
-    watch.losses = watch.trained = losses
+    watch.course = losses, losses
     watch.evidence = Reconstructions(MEAN, under_noise=True)
     watch.evidence.update(IMAGES, torch.ones_like(IMAGES), NOISY)
     trainer = SimpleNamespace(current_epoch=10, global_step=steps, accumulate_grad_batches=2)

@@ -31,6 +31,8 @@ class LearningSigns(Callback):
         self.data = data
         self.losses: list[float] = []
         self.trained: list[float] = []
+        # Both at the end of the fit: Lightning sets callbacks back to the checkpoint that is tested.
+        self.course: tuple[list[float], list[float]] = [], []
         self.evidence: Reconstructions | Predictions | None = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -50,6 +52,10 @@ class LearningSigns(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the training loss of an epoch, which the module logs and forgets next."""
         self.trained.append(float(pl_module.trained["loss"].compute()))  # type: ignore[index,union-attr]
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the course of the whole fit."""
+        self.course = self.losses, self.trained
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the sums."""
@@ -86,7 +92,7 @@ class LearningSigns(Callback):
             return ()
         stage = str(module.stage)
         untrained = math.log(len(self.data.classes) if stage == "classifier" else 2)
-        short = [*few_steps(stage, steps), *still_improving(stage, self.losses, self.trained, untrained)]
+        short = [*few_steps(stage, steps), *still_improving(stage, *self.course, untrained)]
         signs = [*evidence.signs(), *short]
         dead = not short and any(sign.name in ("input_ignored", "one_class") for sign in signs)
         if signs:
@@ -102,7 +108,8 @@ class LearningSigns(Callback):
 
     def _learned_by_heart(self) -> bool:
         """Whether the best validation lies in the first half of the fit."""
-        return bool(self.losses) and self.losses.index(min(self.losses)) < len(self.losses) // 2
+        losses, _ = self.course
+        return bool(losses) and losses.index(min(losses)) < len(losses) // 2
 
 
 def _has_noise(module: LightningModule) -> bool:
