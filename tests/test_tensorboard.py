@@ -114,8 +114,15 @@ def result_tag(metric: str) -> str:
 
 
 def test_scalars(board: Client, folder: Path):
-    found = tags(board, "scalars")
     metrics = json.loads((folder / "result.json").read_text())["metrics"]
+
+    def all_tags() -> dict[str, set[str]] | None:
+        """Of each stage, once the last of them, of the test, are loaded."""
+        found = tags(board, "scalars")
+        loaded = all({name, f"result/{name}"} & found[name.split("/")[0]] for name in metrics)
+        return found if loaded else None
+
+    found = eventually(all_tags)
     for name, value in metrics.items():
         stage = name.split("/")[0]
         (tag,) = {name, f"result/{name}"} & found[stage] if "/test/" in name else {f"result/{name}"}
