@@ -36,25 +36,23 @@ def test_what_an_arm_runs(overrides, stages, word):
 
 def test_the_arms_differ_in_their_stage_1_alone(train: Train):
     """Plain under two noises is one autoencoder; all arms start from the same untrained encoder."""
-    done = train("-m", *QUICK, *ARMS, "dae.epochs=0,1")
+    done = train("-m", *QUICK, *ARMS)
     assert done.exit_code == 0
-    encoders: dict[tuple[str, str, str], torch.Tensor] = {}
+    encoders: dict[tuple[str, str], torch.Tensor] = {}
     for job in done.folders:
-        values = dict(pair.split("=") for pair in json.loads(json.dumps(_overrides(job))))
-        tensors = read(job / "classifier" / "best.ckpt").tensors
-        frozen = tensors["encoder.blocks.0.conv.weight"]
-        encoders[values["pretraining"], values["dae.noise.p"], values["dae.epochs"]] = frozen
-        said = read(job / "classifier" / "best.ckpt").pretraining
-        assert said == values["pretraining"]
-    untrained = encoders["none", "0.2", "1"]
-    for (arm, _, epochs), encoder in encoders.items():
-        # Stage 1 of no epochs is what it started from.
-        assert torch.equal(encoder, untrained) == (arm == "none" or epochs == "0")
-    assert torch.equal(encoders["plain", "0.2", "1"], encoders["plain", "0.4", "1"])
-    assert not torch.equal(encoders["denoising", "0.2", "1"], encoders["denoising", "0.4", "1"])
-    assert not torch.equal(encoders["denoising", "0.2", "1"], encoders["plain", "0.2", "1"])
-    # plain, and denoising under two noises, each of 0 and of 1 epoch.
-    assert len(list(done.place.glob("multirun/*/stage1/*/dae/best.ckpt"))) == 6
+        values = dict(pair.split("=") for pair in _overrides(job))
+        found = read(job / "classifier" / "best.ckpt")
+        encoders[values["pretraining"], values["dae.noise.p"]] = found.tensors["encoder.blocks.0.conv.weight"]
+        assert found.pretraining == values["pretraining"]
+    assert torch.equal(encoders["plain", "0.2"], encoders["plain", "0.4"])
+    assert not torch.equal(encoders["denoising", "0.2"], encoders["denoising", "0.4"])
+    assert not torch.equal(encoders["denoising", "0.2"], encoders["plain", "0.2"])
+    # Stage 1 of no epochs is what it starts from.
+    start = read(train(*QUICK, "stage=dae", "dae.epochs=0", place="start").folder)
+    for p in ("0.2", "0.4"):
+        assert torch.equal(encoders["none", p], start.tensors["encoder.blocks.0.conv.weight"])
+    # plain, and denoising under two noises.
+    assert len(list(done.place.glob("multirun/*/stage1/*/dae/best.ckpt"))) == 3
 
 
 def _overrides(job: Path) -> list[str]:

@@ -206,9 +206,11 @@ def test_the_same_batches_from_memory_and_from_the_file(root):
 
 
 def test_the_same_run_from_memory_and_from_the_file(root, train: Train):
-    quick = ("data=image_folder", f"data.root={root}", "dae.epochs=2", "classifier.epochs=2", *QUIET)
+    quick = ("data=image_folder", f"data.root={root}", "dae.epochs=1", "classifier.epochs=1", *QUIET)
     memory, file = (
-        train(*quick, f"data.in_memory={word}", "trainer.precision=32-true", place=word)
+        train(
+            *quick, "data.least_steps=10", f"data.in_memory={word}", "trainer.precision=32-true", place=word
+        )
         for word in ("true", "false")
     )
     assert memory.exit_code == file.exit_code == 0
