@@ -27,7 +27,7 @@ OTHERS = ("pip install", "pytest", "tensorboard", "git clone", "cd ", "eval", "#
 # A few jobs of each study; all of them have tests of their own.
 STUDIES = {
     "experiment=does_it_help": ["seed=0", "classifier=notebook", "data.labels=null"],
-    "experiment=which_noise": ["seed=0", "dae/noise=none,dropout"],
+    "experiment=which_noise": ["seed=0", "dae/noise=none,dropout", "callbacks.robustness.images=20"],
     "experiment=baselines": ["seed=0", "classifier=random,notebook"],
 }
 

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from dae.launch import launch
@@ -42,9 +43,22 @@ class Client:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a run in which everything watched; beside it lies a sweep of four jobs that share stage 1."""
-    place = tmp_path_factory.mktemp("tensorboard")
+def folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Of a run in which everything watched; beside it lies a sweep of four jobs that share stage 1.
+
+    It is made once, by the worker that comes first.
+    """
+    session = tmp_path_factory.getbasetemp()
+    place = (session if worker_id == "master" else session.parent) / "tensorboard"
+    place.mkdir(exist_ok=True)
+    with FileLock(place / ".lock"):
+        if not (place / ".made").exists():
+            make_runs(place)
+            (place / ".made").touch()
+    return place / "run"
+
+
+def make_runs(place: Path) -> None:
     quick = [
         "data=digits",
         "data.limit=320",
@@ -64,17 +78,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     swept = ["data.labels=20,40", "classifier.hidden=8,16"]
     assert launch(["-m", *small, *swept, f"hydra.sweep.dir={place}/sweep"]) == 0
-    return place / "run"
 
 
 @pytest.fixture(scope="module")
-def board(folder: Path) -> Iterator[Client]:
+def board(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder.parent)]
     options = ["--port", "0", "--load_fast", "false", "--samples_per_plugin", "images=100"]
-    with (folder.parent / "tensorboard.log").open("w+") as log:
+    said = tmp_path_factory.mktemp("board") / "tensorboard.log"
+    with said.open("w+") as log:
         process = subprocess.Popen([*command, *options], stdout=log, stderr=log)
         try:
-            yield Client(_address(folder.parent / "tensorboard.log"))
+            yield Client(_address(said))
         finally:
             process.terminate()
             process.wait(SECONDS)
