@@ -315,6 +315,9 @@ def test_the_answer_stands_above_the_leaderboard_and_names_the_test_set(tmp_path
     assert any(line.startswith("Leaderboard by") for line in lines)
     page = (tmp_path / "leaderboard.md").read_text()
     assert page.index("**Denoising against none: yes, it helps: +3.0 points") < page.index("Leaderboard by")
+    # What was measured of fewer images than there are.
+    (stage / "test.json").write_text('{"images": 360, "accuracy": [1, 0, 1]}')
+    assert "one test set of 3 images)." in console_text(rebuild_leaderboard(tmp_path))
 
 
 def test_what_was_compared_once_stays_compared(tmp_path):
