@@ -56,8 +56,10 @@ def test_what_cannot_be_compared(asked, words):
 def test_what_an_experiment_compares_is_no_hindrance_to_one_job_of_it():
     assert not list(single_run_problems(config("experiment=study", compare="pretraining")))
     assert not list(single_run_problems(config("compare=null")))
-    (problem,) = single_run_problems(config("compare=pretraining", compare="pretraining"))
+    (problem,) = single_run_problems(config("data=digits", "compare=pretraining", compare="pretraining"))
     assert "there is one job" in str(problem)
+    arms = "compare=pretraining pretraining=none,plain,denoising seed=0,1,2"
+    assert f"try python train.py -m data=digits {arms}" in str(problem)
 
 
 def test_the_seeds_of_a_winner_are_run_without_the_comparison_of_their_experiment(tmp_path):
@@ -74,7 +76,7 @@ def test_the_seeds_of_a_winner_are_run_without_the_comparison_of_their_experimen
     [
         (
             ["compare=pretraining"],
-            "python train.py -m compare=pretraining pretraining=none,plain,denoising seed=",
+            "callbacks=none compare=pretraining pretraining=none,plain,denoising seed=",
         ),
         (["-m", "compare=dae.noise.p", "seed=0,1"], "dae.noise.p has not several values in this sweep"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -57,7 +58,8 @@ def comparison_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
     if key is not None:
         overrides = sweep_overrides(config["hydra"]).items()
         swept = [name.lstrip("+") for name, override in overrides if override.is_sweep_override()]
-        yield from key_problems(f"compare={key}", key, swept, "sampler" in config["hydra"]["sweeper"])
+        is_search = "sampler" in config["hydra"]["sweeper"]
+        yield from key_problems(f"compare={key}", key, swept, is_search, config["hydra"]["overrides"]["task"])
 
 
 def single_run_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -69,10 +71,12 @@ def single_run_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
     for text in config["hydra"]["overrides"]["task"]:
         key, _, value = text.lstrip("+").partition("=")
         if key == "compare" and config.get("compare") is not None:
-            yield from key_problems(text, value, (), is_search=False)
+            yield from key_problems(text, value, (), False, config["hydra"]["overrides"]["task"])
 
 
-def key_problems(where: str, key: str, swept: Sequence[str], is_search: bool) -> Iterator[Problem]:
+def key_problems(
+    where: str, key: str, swept: Sequence[str], is_search: bool, typed: Sequence[str] = ()
+) -> Iterator[Problem]:
     """Why a key cannot be compared, if that is so.
 
     Args:
@@ -80,6 +84,7 @@ def key_problems(where: str, key: str, swept: Sequence[str], is_search: bool) ->
         key: That is to be compared.
         swept: The keys that the sweep varies.
         is_search: Whether a search has drawn their values.
+        typed: The overrides of the command.
     """
     arms = [name for name in swept if name not in ("seed", "compare")]
     offered = f"one of the swept keys {', '.join(arms)}" if arms else "a key with several values"
@@ -96,12 +101,16 @@ def key_problems(where: str, key: str, swept: Sequence[str], is_search: bool) ->
     else:
         return
     meant = closest_name(key, arms, cutoff=0.3) or next(iter(arms), None)
-    yield Problem(where, what, f"try {where.removesuffix(key)}{meant}" if meant else _example(key))
+    yield Problem(where, what, f"try {where.removesuffix(key)}{meant}" if meant else _example(key, typed))
 
 
-def _example(key: str) -> str:
+def _example(key: str, typed: Sequence[str]) -> str:
+    """The command with several arms and seeds."""
     arms = "pretraining=none,plain,denoising" if key in ("pretraining", "seed") else f"{key}=<first>,<second>"
-    return f"try python train.py -m compare={arms.partition('=')[0]} {arms} seed=0,1,2"
+    compared = arms.partition("=")[0]
+    ours = ("compare", "seed", compared)
+    kept = [text for text in typed if text.lstrip("+").partition("=")[0] not in ours]
+    return f"try {shlex.join(['python', 'train.py', '-m', *kept, f'compare={compared}', arms, 'seed=0,1,2'])}"
 
 
 def saved_comparison(sweep_folder: Path) -> str | None:
