@@ -117,7 +117,7 @@ def run(
             record.add_stage("classifier", train_classifier(plan, folder, pretrained))
 
         same_data = same_data_words(plain(cfg), hydra, labelled=bool(plan.data.classes))
-        log.info("%s", closing_summary(record, stages, same_data, arms.pretraining_word(cfg)))
+        log.info("%s", closing_summary(record, stages, [*arms.arm_words(cfg), *same_data]))
         return record.value
 
 

@@ -96,6 +96,16 @@ def test_the_command_that_goes_on_names_the_arm(train: Train, finished: Train):
     assert train(*again, *QUICK[1:]).exit_code == 0
 
 
+def test_runs_that_are_proposed_are_of_the_same_arm(train: Train):
+    train(*QUICK, "stage=dae")
+    train(*QUICK, "stage=dae", "pretraining=plain", "name=plain")
+    done = train(*QUICK, "stage=classifier", "pretraining=plain")
+    assert done.exit_code == 2
+    (command,) = (line.strip() for line in done.text.splitlines() if "encoder_checkpoint=" in line)
+    assert "-plain pretraining=plain " in command
+    assert train(*command.split()[2:], *QUICK[1:]).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [

@@ -37,6 +37,11 @@ def is_denoising(config: Any) -> bool:
     return training_noise(config)["_target_"] != NO_NOISE["_target_"]
 
 
+def arm_words(config: Any) -> list[str]:
+    """What a printed command needs to be of the same arm: another one would not read its encoder."""
+    return [] if is_denoising(config) else ["pretraining=plain"]
+
+
 def pretraining_word(config: Any) -> str:
     """What stage 1 does if it runs: ``denoising`` or ``plain``."""
     return "denoising" if is_denoising(config) else "plain"

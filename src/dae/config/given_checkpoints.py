@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dae.config.arms import pretraining_word, stages_to_run, uses_pretrained
+from dae.config.arms import arm_words, pretraining_word, stages_to_run, uses_pretrained
 from dae.config.commands import same_data_as_composed
 from dae.errors import Problem, UserError
 from dae.runs import checkpoint
@@ -79,8 +79,12 @@ def _mismatch(found: checkpoint.Checkpoint, config: Config) -> str:
 
 def _no_checkpoint(key: str, config: Config) -> Problem:
     what = "stage=classifier needs an encoder, and none was given"
-    first = " ".join(["train one first: python train.py stage=dae", *same_data_as_composed(config)])
+    first = " ".join(["train one first: python train.py stage=dae", *_same_run(config)])
     return Problem(key, what, _advice(key, config) or first)
+
+
+def _same_run(config: Config) -> list[str]:
+    return [*arm_words(config), *same_data_as_composed(config)]
 
 
 def _advice(key: str, config: Config) -> str:
@@ -100,6 +104,6 @@ def _advice(key: str, config: Config) -> str:
     if not fitting:
         return ""
     head = "python train.py stage=classifier" if key.startswith("classifier") else "python train.py"
-    end = " ".join(same_data_as_composed(config))
+    end = " ".join(_same_run(config))
     commands = "".join(f"\n        {head} {quoted_override(key, folder)} {end}" for folder in fitting)
     return f"newest runs that would fit:{commands}"

@@ -11,10 +11,12 @@ from PIL import Image
 
 from dae.data.decoding import UNREADABLE, Decoding, has_transparency
 from dae.data.folder import Listing
+from dae.data.shelf import shelved
 from dae.errors import UserError
 
 # So many files are opened at most.
 MOST = 1000
+BYTES = 200  # about what one header takes in memory
 # The sides that are chosen from without being asked for one.
 SIDES = (32, 64)
 GREY_MODES = ("1", "L", "LA", "La", "I", "F")
@@ -81,25 +83,24 @@ class Headers:
         yield f"of these {done or 'all are used as they are'}"
 
 
-_known: dict[tuple[Path, str], Headers] = {}
-
-
 def read_headers(listing: Listing) -> Headers:
-    """Look at the images of a listing; once a process while the folder stays as it is.
+    """Look at the images of a listing; once for the jobs of a sweep while the folder stays as it is.
 
     Raises:
         UserError: None of them can be read.
     """
-    key = (listing.folder.absolute(), listing.state)
-    if key not in _known:
-        total = len(listing.files)
-        count = min(total, MOST)
-        chosen = [listing.files[number * total // count] for number in range(count)]
-        found = [header for file in chosen if (header := _header(listing.folder / file)) is not None]
-        if not found:
-            raise UserError(f"{listing.folder}: looked at {count:,} files, none can be read as an image")
-        _known[key] = Headers(found, total)
-    return _known[key]
+    key = ("headers", listing.folder.absolute(), listing.state)
+    return shelved(key, lambda: _looked_at(listing), lambda headers: BYTES * len(headers.found))
+
+
+def _looked_at(listing: Listing) -> Headers:
+    total = len(listing.files)
+    count = min(total, MOST)
+    chosen = [listing.files[number * total // count] for number in range(count)]
+    found = [header for file in chosen if (header := _header(listing.folder / file)) is not None]
+    if not found:
+        raise UserError(f"{listing.folder}: looked at {count:,} files, none can be read as an image")
+    return Headers(found, total)
 
 
 def _header(path: Path) -> Header | None:

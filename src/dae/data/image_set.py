@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dae.data.stored import StoredImages
+from dae.data.targets import pixel_accuracy_ceiling
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,11 @@ class ImageSet:
         """Bytes that it takes in memory."""
         splits = (self.train, self.test, self.val, self.unlabelled)
         return sum(split.nbytes for split in splits if split is not None)
+
+    @cached_property
+    def pixel_accuracy_ceiling(self) -> float:
+        """The highest pixel accuracy that any reconstruction of the test images can have."""
+        return pixel_accuracy_ceiling(self.test.images)
 
     @cached_property
     def checksum(self) -> str:

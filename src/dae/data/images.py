@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,7 +18,6 @@ from dae.data.draws import class_balanced, class_shares, from_each_class
 from dae.data.image_set import ImageSet, Split
 from dae.data.shelf import shelved
 from dae.data.sources import FOLDER_KEYS, FOLDERS, SOURCES, files_state, known_source
-from dae.data.targets import pixel_accuracy_ceiling
 from dae.errors import ConfigError, Problem
 from dae.seeds import derive_seed
 
@@ -31,6 +30,10 @@ PER_CLASS = "/class"
 LabelsPerClass = Annotated[
     str, Field(pattern=rf"^[1-9]\d*{PER_CLASS}$", description=f"'10{PER_CLASS}' (at most so many of each)")
 ]
+
+
+def _bytes(splits: tuple[Split, Split]) -> int:
+    return sum(split.nbytes for split in splits)
 
 
 class ImageDataModule(LightningDataModule):
@@ -121,7 +124,7 @@ class ImageDataModule(LightningDataModule):
         self.classes = images.classes
         self.test = images.test
         drawn = (*key, self.validation, self.split_seed, self.limit)
-        train, self.val = shelved(drawn, partial(self._split, images), lambda splits: splits[0].nbytes)
+        train, self.val = shelved(drawn, partial(self._split, images), _bytes)
         self.train_labelled = self._with_labels(train)
         extra = self.images.unlabelled
         self.train = train if extra is None else train.joined(extra)
@@ -204,10 +207,11 @@ class ImageDataModule(LightningDataModule):
             found[name] = [str(word) for label, word in enumerate(self.classes) if label not in present]
         return {name: words for name, words in found.items() if words}
 
-    @cached_property
+    @property
     def pixel_accuracy_ceiling(self) -> float:
         """The highest pixel accuracy that any reconstruction of the test images can have."""
-        return pixel_accuracy_ceiling(self.test.images)
+        assert self.images is not None
+        return self.images.pixel_accuracy_ceiling
 
     def checksum(self) -> str:
         """SHA-256 of all images and labels, before any split."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from dae.config.arms import is_denoising
+from dae.config.arms import arm_words, is_denoising
 from dae.config.commands import same_data_words
 from dae.metrics import METRICS, Metric, curves_of, is_telling, left_out_words, meaning, monitor
 from dae.report import configuration
@@ -219,10 +219,9 @@ def next_commands(run: RunFolder) -> list[tuple[str, str]]:
         return [("Train on it", run.variant(without=("stage",)))]
     if "dae" in run.result.get("checkpoints", {}):
         place = quoted_override("classifier.encoder_checkpoint", folder)
-        probe = f"python train.py stage=classifier classifier=linear {place}"
-        arm = [] if is_denoising(config) else ["pretraining=plain"]
+        probe = ["python train.py stage=classifier classifier=linear", place, *arm_words(config)]
         same_data = same_data_words(config, run.hydra, labelled=run.run.get("classes") != [])
-        found.append(("What the frozen latent holds: a linear probe", " ".join([probe, *arm, *same_data])))
+        found.append(("What the frozen latent holds: a linear probe", " ".join([*probe, *same_data])))
     if config.get("stage") != "dae" and config.get("classifier", {}).get("encoder") == "pretrained":
         arms = ("compare=pretraining", "pretraining=none,plain,denoising", "seed=0,1,2")
         without = ("dae.warm_start", "objective", "classifier.encoder_checkpoint")

@@ -10,16 +10,13 @@ from dae.runs.record import RunRecord
 from dae.words import counted, path_from_here, quoted_override
 
 
-def closing_summary(
-    record: RunRecord, stages: list[str], same_data: Sequence[str], pretraining: str = "denoising"
-) -> str:
+def closing_summary(record: RunRecord, stages: list[str], same_run: Sequence[str]) -> str:
     """Some lines for the console and the log.
 
     Args:
         record: Of the run.
         stages: That it ran.
-        same_data: What a command needs to see the same images.
-        pretraining: What stage 1 did.
+        same_run: What a command needs to see the same images, and to be of the same arm.
     """
     folder = path_from_here(record.folder)
     assert record.objective is not None
@@ -45,8 +42,6 @@ def closing_summary(
     )
     if "dae" in stages:
         place = quoted_override("classifier.encoder_checkpoint", folder)
-        # Another arm would not read it.
-        arm = [] if pretraining == "denoising" else [f"pretraining={pretraining}"]
-        words = ["python train.py stage=classifier classifier=linear", place, *arm, *same_data]
+        words = ["python train.py stage=classifier classifier=linear", place, *same_run]
         lines.append(f"  go on        {' '.join(words)}")
     return "\n".join(lines)
