@@ -19,6 +19,8 @@ from dae.config.composition import remembered_compositions
 from dae.launch import launch
 from outcome import HAS_MNIST, MNIST, Outcome, Train
 
+pytest_plugins = ["tally"]
+
 
 def pytest_report_header() -> str:
     if HAS_MNIST:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections.abc
 import inspect
-import json
 import re
 import types
 from collections.abc import Iterator, Mapping
@@ -14,19 +13,14 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import torch
 from hydra.utils import get_object
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.errors import PydanticInvalidForJsonSchema
 from pytorch_lightning import Callback, LightningDataModule
 from torch import nn
 
-from dae.config.expectation import expected_value
 from dae.config.groups import choice_node, group_choices
 from dae.errors import Problem
 from dae.keys import leaves, overlap, select
+from dae.signatures import admits, argument_hints, wrong_value
 from dae.words import closest_name, quoted_override
-
-# Strict for scalars: neither "1" nor 1.0 is an integer. Lenient for containers: a list serves as a tuple.
-_STRICT = ConfigDict(arbitrary_types_allowed=True, strict=True, allow_inf_nan=False)
 
 
 class Binding:
@@ -113,7 +107,7 @@ class Binding:
             return
         if partial != bool(node.get("_partial_", False)):
             yield _wrong_partial(path, node, partial)
-        hints = _annotations(target, signature)
+        hints = argument_hints(target, signature)
         arguments = {key: value for key, value in node.items() if not _is_hydra_key(key)}
         required = {
             key
@@ -130,18 +124,17 @@ class Binding:
 
     def scalar(self, path: str, value: Any, hint: Any) -> Iterator[Problem]:
         """Check a plain value against its annotation: scalars strictly, containers leniently."""
-        adapter = TypeAdapter(hint, config=_STRICT)
-        try:
-            adapter.validate_json(json.dumps(value), strict=True)
-        except ValidationError as error:
-            advice = ""
-            if isinstance(value, str):
-                near = (closest_name(value, _words(hint)), re.sub(r"[^\w.-]+", "_", value))
-                meant = next((word for word in near if word is not None and _admits(adapter, word)), None)
-                advice = f"try {quoted_override(path, meant)}" if meant else ""
-            elif isinstance(value, list) and value and all(_admits(adapter, member) for member in value):
-                advice = f"to sweep over the values: -m {path}={','.join(map(str, value))}"
-            yield Problem(path, f"found {value!r}, expected {_expected(adapter, error)}", advice)
+        expected = wrong_value(hint, value)
+        if expected is None:
+            return
+        advice = ""
+        if isinstance(value, str):
+            near = (closest_name(value, _words(hint)), re.sub(r"[^\w.-]+", "_", value))
+            meant = next((word for word in near if word is not None and admits(hint, word)), None)
+            advice = f"try {quoted_override(path, meant)}" if meant else ""
+        elif isinstance(value, list) and value and all(admits(hint, member) for member in value):
+            advice = f"to sweep over the values: -m {path}={','.join(map(str, value))}"
+        yield Problem(path, f"found {value!r}, expected {expected}", advice)
 
     def unknown(self, path: str, value: Any, names: list[str]) -> Problem:
         """Describe a key that nothing reads, and propose what was meant if the config would accept it.
@@ -203,14 +196,6 @@ def _merged(there: Any, value: Any) -> Any:
     return {**there, **{key: _merged(there.get(key), member) for key, member in value.items()}}
 
 
-def _admits(adapter: TypeAdapter[Any], value: Any) -> bool:
-    try:
-        adapter.validate_json(json.dumps(value), strict=True)
-    except ValidationError:
-        return False
-    return True
-
-
 def _wrong_partial(path: str, node: dict[str, Any], partial: bool) -> Problem:
     """``_partial_`` says whether the code adds arguments of its own, like a logger's folder."""
     key = f"{path}._partial_"
@@ -241,47 +226,12 @@ def _wanted(hint: Any) -> tuple[type, bool]:
     return hint, False
 
 
-def _annotations(target: Any, signature: inspect.Signature) -> dict[str, Any]:
-    """Annotation of each argument that can be named.
-
-    ``**kwargs`` admits nothing, unless its annotation names the class whose arguments they are:
-    ``Annotated[Any, Trainer]``.
-    """
-    function = inspect.getattr_static(target, "__init__") if isinstance(target, type) else target
-    try:
-        hints = get_type_hints(function, include_extras=True)
-    except NameError:  # an annotation that is only imported for type checkers
-        hints = {}
-    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    found = {}
-    for name, parameter in signature.parameters.items():
-        hint = hints.get(name, Any)
-        if parameter.kind in kinds and name != "self":
-            found[name] = hint
-        elif parameter.kind is inspect.Parameter.VAR_KEYWORD and get_origin(hint) is Annotated:
-            further = get_args(hint)[1]
-            found = {**_annotations(further, inspect.signature(further)), **found}
-    return found
-
-
 def _try_optimizer(path: str, target: Any, arguments: dict[str, Any]) -> Iterator[Problem]:
     """Build an optimizer for a dummy parameter, since optimizers check their arguments only then."""
     try:
         target([torch.zeros(1, requires_grad=True)], **arguments)
     except (ValueError, TypeError, RuntimeError) as error:
         yield Problem(path, f"{target.__name__} refuses its arguments: {error}")
-
-
-def _expected(adapter: TypeAdapter[Any], error: ValidationError) -> str:
-    """The values that an annotation accepts, as the end of "expected ..."."""
-    details = error.errors()
-    own_words = [str(detail["ctx"]["error"]) for detail in details if detail["type"] == "value_error"]
-    if own_words:
-        return own_words[0].removeprefix("expected ")
-    try:
-        return expected_value(adapter.json_schema())
-    except PydanticInvalidForJsonSchema:  # an annotation with tensors, say
-        return " or ".join(dict.fromkeys(detail["msg"] for detail in details))
 
 
 def _words(hint: Any) -> list[str]:
