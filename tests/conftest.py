@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from dae.config.composition import remembered_compositions
 from dae.launch import launch
-from outcome import HAS_MNIST, MNIST, Outcome, Train
+from outcome import BRIEF, HAS_MNIST, MNIST, WATCHED, Outcome, Train
 
 pytest_plugins = ["tally"]
 
@@ -84,3 +84,21 @@ def finished(train: Train, tmp_path_factory: pytest.TempPathFactory, worker_id: 
         return Outcome(exit_code, out, err, place)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def watched_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The folder of a run in which everything watched; beside it ``sweep``, four jobs that share stage 1.
+
+    It is made once, by the worker that comes first.
+    """
+    session = tmp_path_factory.getbasetemp()
+    place = (session if worker_id == "master" else session.parent) / "watched"
+    place.mkdir(exist_ok=True)
+    with FileLock(place / ".lock"):
+        if not (place / ".made").exists():
+            assert launch([*WATCHED, "callbacks=all", f"hydra.run.dir={place}/run"]) == 0
+            swept = ["data.labels=20,40", "classifier.hidden=8,16"]
+            assert launch(["-m", *BRIEF, "callbacks=none", *swept, f"hydra.sweep.dir={place}/sweep"]) == 0
+            (place / ".made").touch()
+    return place / "run"

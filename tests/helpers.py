@@ -23,9 +23,8 @@ from dae.config.groups import conf_folder
 from dae.data.features import FeatureDataModule
 from dae.launch import register_resolvers
 from dae.sweeps.job_names import job_folder
+from outcome import ONE_PASS as ONE_PASS
 
-# An epoch of few images: once over them, some steps.
-ONE_PASS = ("data.batch_size=16", "data.least_steps=1")
 # Both stages, in a second.
 QUIET = ("logger=none", "callbacks=none")
 SMOKE = ("data=digits", "debug=smoke", *QUIET)

@@ -51,3 +51,12 @@ class Outcome:
 
 
 Train = Callable[..., Outcome]
+
+# An epoch of few images: once over them, some steps.
+ONE_PASS = ("data.batch_size=16", "data.least_steps=1")
+BRIEF = ("data=digits", "data.limit=64", *ONE_PASS, "dae.epochs=1", "classifier.epochs=1")
+# Two epochs of each stage, with something to see in each chart.
+WATCHED = (
+    *("data=digits", "data.limit=320", *ONE_PASS, "dae.epochs=2", "classifier.epochs=2"),
+    *("dae/scheduler=one_cycle", "trainer.log_every_n_steps=5"),
+)

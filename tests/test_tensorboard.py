@@ -16,11 +16,7 @@ from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 import pytest
-from filelock import FileLock
 from PIL import Image
-
-from dae.launch import launch
-from helpers import ONE_PASS
 
 SECONDS = 60
 
@@ -43,46 +39,8 @@ class Client:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """Of a run in which everything watched; beside it lies a sweep of four jobs that share stage 1.
-
-    It is made once, by the worker that comes first.
-    """
-    session = tmp_path_factory.getbasetemp()
-    place = (session if worker_id == "master" else session.parent) / "tensorboard"
-    place.mkdir(exist_ok=True)
-    with FileLock(place / ".lock"):
-        if not (place / ".made").exists():
-            make_runs(place)
-            (place / ".made").touch()
-    return place / "run"
-
-
-def make_runs(place: Path) -> None:
-    quick = [
-        "data=digits",
-        "data.limit=320",
-        *ONE_PASS,
-        "dae.epochs=2",
-        "classifier.epochs=2",
-        "trainer.log_every_n_steps=5",
-    ]
-    assert launch([*quick, "callbacks=all", f"hydra.run.dir={place}/run"]) == 0
-    small = [
-        "data=digits",
-        "data.limit=64",
-        *ONE_PASS,
-        "dae.epochs=1",
-        "classifier.epochs=1",
-        "callbacks=none",
-    ]
-    swept = ["data.labels=20,40", "classifier.hidden=8,16"]
-    assert launch(["-m", *small, *swept, f"hydra.sweep.dir={place}/sweep"]) == 0
-
-
-@pytest.fixture(scope="module")
-def board(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder.parent)]
+def board(watched_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(watched_run.parent)]
     options = ["--port", "0", "--load_fast", "false", "--samples_per_plugin", "images=100"]
     said = tmp_path_factory.mktemp("board") / "tensorboard.log"
     with said.open("w+") as log:
@@ -127,8 +85,8 @@ def result_tag(metric: str) -> str:
     return f"result/{metric}" if "/val/" in metric else metric
 
 
-def test_scalars(board: Client, folder: Path):
-    metrics = json.loads((folder / "result.json").read_text())["metrics"]
+def test_scalars(board: Client, watched_run: Path):
+    metrics = json.loads((watched_run / "result.json").read_text())["metrics"]
 
     def all_tags() -> dict[str, set[str]] | None:
         """Of each stage, once the last of them, of the test, are loaded."""
@@ -217,14 +175,14 @@ def test_pr_curves(board: Client):
     assert len(curve["precision"]) == len(curve["recall"]) > 10
 
 
-def test_hyperparameters_are_a_row_a_run_with_the_results_of_both_stages(board: Client, folder: Path):
-    jobs = [file.parent for file in sorted((folder.parent / "sweep").glob("*/result.json"))]
+def test_hyperparameters_are_a_row_a_run_with_the_results_of_both_stages(board: Client, watched_run: Path):
+    jobs = [file.parent for file in sorted((watched_run.parent / "sweep").glob("*/result.json"))]
     assert len(jobs) == 4
     results = {
         f"{run.parent.name}/{run.name}": json.loads((run / "result.json").read_text())["metrics"]
-        for run in (folder, *jobs)
+        for run in (watched_run, *jobs)
     }
-    names = results[f"{folder.parent.name}/run"]
+    names = results[f"{watched_run.parent.name}/run"]
 
     def columns() -> list[dict[str, Any]]:
         experiment = board.ask("plugin/hparams/experiment", {"experimentName": ""})
@@ -250,7 +208,7 @@ def test_hyperparameters_are_a_row_a_run_with_the_results_of_both_stages(board: 
     assert sorted(hidden) == [8, 8, 16, 16, 64]
 
 
-def test_projector(board: Client, folder: Path):
+def test_projector(board: Client, watched_run: Path):
     (run,) = eventually(lambda: board.ask("plugin/projector/runs"))
     (embedding,) = board.ask("plugin/projector/info", run=run)["embeddings"]
     assert embedding["tensorShape"] == [360, 256]

@@ -52,7 +52,15 @@ def serial(begun: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, s
     return hashes(place / "multirun/sweep")
 
 
-@pytest.mark.parametrize("name", ["joblib", "submitit_local", pytest.param("ray", marks=pytest.mark.ray)])
+# submitit starts a process a job, which takes half a minute.
+@pytest.mark.parametrize(
+    "name",
+    [
+        "joblib",
+        pytest.param("submitit_local", marks=pytest.mark.long),
+        pytest.param("ray", marks=pytest.mark.ray),
+    ],
+)
 def test_results_equal_the_serial_ones_and_a_failure_is_named(
     name: str, begun: Path, serial: dict[str, str], tmp_path: Path
 ):
