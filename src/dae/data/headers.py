@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
-from dae.data.decoding import UNREADABLE, Decoding, has_transparency
+from dae.data.decoding import Decoding
 from dae.data.folder import Listing
+from dae.data.image_file import NotAnImageError, has_transparency, opened, upright_size
 from dae.data.shelf import shelved
 from dae.errors import UserError
 
@@ -105,8 +104,8 @@ def _looked_at(listing: Listing) -> Headers:
 
 def _header(path: Path) -> Header | None:
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             mode = image.mode.partition(";")[0]  # I;16
-            return Header(image.size, mode in GREY_MODES, has_transparency(image))
-    except UNREADABLE:
-        return None
+            return Header(upright_size(image), mode in GREY_MODES, has_transparency(image))
+    except NotAnImageError:
+        return None  # decoding says so

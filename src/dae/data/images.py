@@ -119,6 +119,8 @@ class ImageDataModule(LightningDataModule):
         read = partial(SOURCES[self.source], *asked, **own)
         key = (self.source, *asked, *own.items(), files_state(self.source, self.root, self.unlabelled))
         images = self.images = shelved(key, read, lambda images: images.nbytes)
+        for line in images.converted:
+            log.info("Converted: %s", line)
         for line in images.unused:
             log.warning("%s", line)
         self.classes = images.classes

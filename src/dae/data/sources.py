@@ -132,7 +132,7 @@ def files_state(source: str, root: Path, unlabelled: Path | None) -> str:
         UserError: There is no such folder of images.
     """
     if source in FOLDERS:
-        listings = [list_images(folder) for folder in split_folders(root).values()]
+        listings = [list_images(folder) for folder in split_folders(root, unlabelled).values()]
         listings += [list_unlabelled(unlabelled)] if unlabelled is not None else []
         return " ".join(listing.state for listing in listings)
     stats = [(str(file), file.stat()) for file in sorted(root.glob("*/raw/*"))]
