@@ -159,7 +159,10 @@ def test_unlabelled_images_may_not_be_those_that_are_tested(tmp_path):
             read(root, unlabelled=place)
     with pytest.raises(UserError, match=r"data\.unlabelled=.*nowhere is not a folder"):
         read(root, unlabelled=tmp_path / "nowhere")
-    for place in (tmp_path / "further", root / "further"):  # one that lies beside the splits may be named, too
+    for place in (
+        tmp_path / "further",
+        root / "further",
+    ):  # one that lies beside the splits may be named, too
         draw_images(place, 5)
         assert read(root, unlabelled=place).unlabelled is not None
     with pytest.raises(UserError, match=r"beside further, .*data\.unlabelled="):

@@ -12,6 +12,7 @@ from dae.data.folder import Listing
 from dae.data.image_file import NotAnImageError, has_transparency, opened, upright_size
 from dae.data.shelf import shelved
 from dae.errors import UserError
+from dae.words import counted
 
 # So many files are opened at most.
 MOST = 1000
@@ -98,7 +99,7 @@ def _looked_at(listing: Listing) -> Headers:
     chosen = [listing.files[number * total // count] for number in range(count)]
     found = [header for file in chosen if (header := _header(listing.folder / file)) is not None]
     if not found:
-        raise UserError(f"{listing.folder}: looked at {count:,} files, none can be read as an image")
+        raise UserError(f"{listing.folder}: looked at {counted(count, 'file')}, none can be read as an image")
     return Headers(found, total)
 
 

@@ -115,7 +115,7 @@ def flat_image(path: Path, channels: int, background: str) -> tuple[Image.Image,
             made |= Made.SCALED
         if image.mode[0] in "IF":
             flat = _scaled(image)
-        elif depth > 8 and max(high for _, high in image.convert("RGB").getextrema()) < 3:
+        elif depth > 8 and np.asarray(image.convert("RGB")).max() < 3:
             raise NotAnImageError(
                 f"its levels of {depth} bits are too low for 8: scale them to their whole range"
             )

@@ -67,8 +67,8 @@ def image_folder(
         read["unlabelled"] = _read_split(list_unlabelled(unlabelled), unlabelled, how, in_memory)
         count = len(read["unlabelled"].split.labels)
         notes.append(f"{count:,} without labels, from {unlabelled}, for stage 1")
-    own = {name: read[name].split for name in ("val", "unlabelled") if name in read}
-    images = replace(images, **own)
+    val, further = (read[name].split if name in read else None for name in ("val", "unlabelled"))
+    images = replace(images, val=val, unlabelled=further)
     unused += [line for each in read.values() for line in each.unused]
     converted = tuple(line for each in read.values() for line in each.converted)
     return replace(
