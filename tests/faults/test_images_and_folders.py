@@ -172,7 +172,7 @@ def black_ink(mode: str) -> Image.Image:
     ],
 )
 def test_black_ink_on_nothing_stays_to_be_seen(tmp_path, mode, name):
-    black_ink(mode).save(tmp_path / name, **({"lossless": True} if name == "x.webp" else {}))
+    black_ink(mode).save(tmp_path / name, lossless=True)  # which WebP alone looks at
     assert grey(tmp_path / name)[[0, 7], 0].tolist() == [255, 0]
 
 
@@ -182,8 +182,7 @@ def test_images_are_turned_upright_and_headers_say_the_same(tmp_path, suffix, or
     lying = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8) * 5).convert("RGB")
     exif = Image.Exif()
     exif[0x0112] = orientation
-    how = {"webp": {"lossless": True}, "jpg": {"quality": 100, "subsampling": 0}}.get(suffix, {})
-    lying.save(tmp_path / f"x.{suffix}", exif=exif, **how)
+    lying.save(tmp_path / f"x.{suffix}", exif=exif, lossless=True, quality=100, subsampling=0)
     expected = lying.transpose(UPRIGHT[orientation]) if orientation > 1 else lying
     image, _ = flat_image(tmp_path / f"x.{suffix}", 3, "white")
     assert image.size == expected.size
@@ -196,8 +195,8 @@ def test_images_are_turned_upright_and_headers_say_the_same(tmp_path, suffix, or
 )
 def test_other_ways_to_write_red(tmp_path, mode, name):
     Image.new("RGB", (16, 16), (255, 0, 0)).convert(mode).save(tmp_path / name)
-    red, green, blue = flat_image(tmp_path / name, 3, "white")[0].getpixel((3, 3))
-    assert (red > 250, green < 5, blue < 5) == (True, True, True)
+    colour = np.asarray(flat_image(tmp_path / name, 3, "white")[0], int)[3, 3]
+    assert np.abs(colour - [255, 0, 0]).max() < 5
     assert abs(int(grey(tmp_path / name)[3, 3]) - 76) < 3
 
 

@@ -35,18 +35,7 @@ def image_folder(
     ``in_memory`` they stay there.
     """
     how = Decoding(image_size, channels, fit, background, bad_images)
-    folders = split_folders(root, unlabelled)
-    unused = loose_images(root) if len(folders) > 1 else []
-    if "val" in folders and not own_validation:
-        val = folders.pop("val")
-        if "test" in folders:
-            unused.append(f"{val} is not used: data.validation=val would validate on it")
-        else:
-            folders["test"] = val
-            unused.append(
-                f"{val} is the test set, since there is no test/; validation is cut from {folders['train']}. "
-                "data.validation=val would validate on it, and test on a fixed fifth of the training images"
-            )
+    folders, unused = _used_folders(root, unlabelled, own_validation)
     listings = {name: list_images(folder) for name, folder in folders.items()}
     classes = listings["train"].classes
     for name in listings:
@@ -67,32 +56,51 @@ def image_folder(
         read["unlabelled"] = _read_split(list_unlabelled(unlabelled), unlabelled, how, in_memory)
         count = len(read["unlabelled"].split.labels)
         notes.append(f"{count:,} without labels, from {unlabelled}, for stage 1")
-    val, further = (read[name].split if name in read else None for name in ("val", "unlabelled"))
-    images = replace(images, val=val, unlabelled=further)
-    unused += [line for each in read.values() for line in each.unused]
+    images = replace(
+        images,
+        val=read["val"].split if "val" in read else None,
+        unlabelled=read["unlabelled"].split if "unlabelled" in read else None,
+    )
+    unused += [*(line for each in read.values() for line in each.unused), *seen_twice(images)]
     converted = tuple(line for each in read.values() for line in each.converted)
     return replace(
         images,
         notes=(*notes, *converted, *unused),
         converted=converted,
-        unused=(*unused, *seen_twice(images)),
+        unused=tuple(unused),
     )
+
+
+def _used_folders(
+    root: Path, unlabelled: Path | None, own_validation: bool
+) -> tuple[dict[str, Path], list[str]]:
+    """The folders that are read, by what they are for, and a line on what is not as they are called."""
+    folders = split_folders(root, unlabelled)
+    lines = loose_images(root) if folders["train"] != root else []
+    if "val" in folders and not own_validation:
+        val = folders.pop("val")
+        if "test" in folders:
+            lines.append(f"{val} is not used: data.validation=val would validate on it")
+        else:
+            folders["test"] = val
+            lines.append(
+                f"{val} is the test set, since there is no test/; validation is cut from {folders['train']}. "
+                "data.validation=val would validate on it, and test on a fixed fifth of the training images"
+            )
+    return folders, lines
 
 
 def _refuse_other_classes(root: Path, train: Listing, other: Listing) -> None:
     """Refuse classes that only one of two splits has."""
     names = [f"{listing.folder.name}/" for listing in (train, other)]
+    have, others = set(train.classes), set(other.classes)
     lacking = [
         f"{name} lacks {', '.join(sorted(missing))}"
-        for name, missing in zip(
-            names,
-            (set(other.classes) - set(train.classes), set(train.classes) - set(other.classes)),
-            strict=True,
-        )
+        for name, missing in zip(names, (others - have, have - others), strict=True)
         if missing
     ]
     if lacking:
-        differing = ", ".join(sorted(set(train.classes) ^ set(other.classes)))
+        differing = ", ".join(sorted(have ^ others))
         raise UserError(
             f"{root}: the classes in {names[0]} and in {names[1]} differ: {differing} ({'; '.join(lacking)})."
             " Each class needs a folder with images in both"
