@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 
@@ -29,6 +29,16 @@ def format_duration(value: float | None) -> str:
 def counted(number: int, thing: str) -> str:
     """``1 epoch``, ``2 epochs``."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+def printable(text: str) -> str:
+    """The text with whatever a terminal would not show, or obey, written out: ``\\x1b``, ``\\udcff``."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def first_few(names: Sequence[str], most: int = 3) -> str:
+    """``a, b, c ...``: the first ``most`` of some names, of files as a rule, and points if there are more."""
+    return ", ".join(map(printable, names[:most])) + (" ..." if len(names) > most else "")
 
 
 def closest_name(name: str, names: Iterable[str], cutoff: float = 0.5) -> str | None:

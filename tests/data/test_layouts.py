@@ -77,7 +77,7 @@ def test_classes_win_over_loose_images(tmp_path):
     images = read(tmp_path)
     assert len(images.train.labels) + len(images.test.labels) == 10
     told = f"3 images in {tmp_path} itself: not used, since there are class folders"
-    assert images.unused == (told,)
+    assert told in images.unused
     assert told in images.notes
 
 
@@ -108,16 +108,23 @@ def test_the_folders_own_validation_images(tmp_path, caplog, tested):
     for _ in range(2):  # the second is given what the first has read
         caplog.clear()
         other = module(tmp_path, validation=0.25)
-        assert f"{tmp_path / 'val'} is not used: data.validation=val would validate on it" in caplog.text
-    assert len(other.val.labels) == (5 if tested else 4)
+        told = (
+            "is not used: data.validation=val would" if tested else "is the test set, since there is no test/"
+        )
+        assert f"{tmp_path / 'val'} {told}" in caplog.text
+    assert len(other.val.labels) == 5
+    assert len(other.test.labels) == (6 if tested else 3)
     assert other.checksum() != data.checksum()
 
 
 def test_classes_of_the_validation_folder(tmp_path):
     draw_classes(tmp_path / "train", a=5, b=5)
     draw_classes(tmp_path / "val", a=5, c=5)
-    with pytest.raises(UserError, match=r"the classes in train/ and in val/ differ: b, c"):
-        read(tmp_path, own_validation=True)
+    differ = r"the classes in train/ and in val/ differ: b, c \(train/ lacks c; val/ lacks b\)"
+    for own_validation in (True, False):
+        with pytest.raises(UserError, match=differ):
+            read(tmp_path, own_validation=own_validation)
+    draw_classes(tmp_path / "test", a=5, b=5)
     assert read(tmp_path).classes == ("a", "b")
 
 
@@ -144,12 +151,19 @@ def test_unlabelled_images_join_stage_1_alone(tmp_path):
 
 
 def test_unlabelled_images_may_not_be_those_that_are_tested(tmp_path):
-    draw_classes(tmp_path / "train", a=5)
-    draw_classes(tmp_path / "test", a=5)
-    draw_images(tmp_path / "further", 5)
-    assert read(tmp_path, unlabelled=tmp_path / "further").unlabelled is not None
-    for place in (tmp_path, tmp_path / "test", tmp_path / "test" / "a"):
+    root = tmp_path / "images"
+    draw_classes(root / "train", a=5)
+    draw_classes(root / "test", a=5)
+    for place in (root, root / "test", root / "test" / "a"):
         with pytest.raises(UserError, match="share images: stage 1 would train on what it is tested on"):
-            read(tmp_path, unlabelled=place)
+            read(root, unlabelled=place)
     with pytest.raises(UserError, match=r"data\.unlabelled=.*nowhere is not a folder"):
-        read(tmp_path, unlabelled=tmp_path / "nowhere")
+        read(root, unlabelled=tmp_path / "nowhere")
+    for place in (
+        tmp_path / "further",
+        root / "further",
+    ):  # one that lies beside the splits may be named, too
+        draw_images(place, 5)
+        assert read(root, unlabelled=place).unlabelled is not None
+    with pytest.raises(UserError, match=r"beside further, .*data\.unlabelled="):
+        read(root)

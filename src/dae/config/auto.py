@@ -62,7 +62,9 @@ def _suggested(cfg: DictConfig) -> dict[str, int]:
         return dict(zip(KEYS, ORIGINAL[cfg.data.source], strict=True))
     if cfg.data.source not in FOLDERS:
         return {}
-    folder = split_folders(Path(str(cfg.data.root)))["train"]
+    unlabelled = cfg.data.get("unlabelled")
+    beside = None if unlabelled is None else Path(str(unlabelled))
+    folder = split_folders(Path(str(cfg.data.root)), beside)["train"]
     headers = read_headers(list_images(folder))
     grey = sum(header.grey for header in headers.found)
     log.info(

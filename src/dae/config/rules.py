@@ -125,7 +125,10 @@ def _folder_keys(config: Config) -> Iterator[Problem]:
 def _lacks_classes(config: Config) -> bool:
     data = config["data"]
     folder = isinstance(data, dict) and data.get("source") in FOLDERS
-    return folder and is_without_classes(Path(str(data.get("root"))))
+    if not folder:
+        return False
+    beside = data.get("unlabelled")
+    return is_without_classes(Path(str(data.get("root"))), None if beside is None else Path(str(beside)))
 
 
 def _without_classes(config: Config) -> Iterator[Problem]:

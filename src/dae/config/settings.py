@@ -124,6 +124,8 @@ def find_problems(cfg: DictConfig) -> list[Problem]:
     problems = list(Binding(config, MOVED).problems(Settings))
     wrong = [problem.where for problem in problems]
     origins = _interpolations(OmegaConf.to_container(cfg, resolve=False))
+    # A key that follows another, which is wrong itself, has nothing to add.
+    problems = [each for each in problems if _at_origin(each, origins).where not in {*wrong} - {each.where}]
     told = [_or_auto(_at_origin(problem, origins), config) for problem in problems]
     return list(dict.fromkeys([*told, *rules.rule_problems(config, wrong)]))
 

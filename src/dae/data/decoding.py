@@ -20,17 +20,19 @@ from torch import Tensor
 
 from dae.data.cache import ImageCache
 from dae.data.folder import Listing
+from dae.data.image_file import Made, NotAnImageError, flat_image
 from dae.data.stored import StoredImages
 from dae.errors import UserError
-from dae.words import counted, path_from_here
+from dae.words import counted, path_from_here, printable
 
 log = logging.getLogger(__name__)
 
 # To be raised by whoever changes what decoding makes of a file.
-VERSION = 2
+VERSION = 3
 PIECE = 64
-# All that Pillow raises for a file that is no whole image.
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+# The mark of a file that is no image; the others are what was made of the image.
+UNREADABLE = 128
+NAMED = 10  # so many bad files are named
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,17 @@ class Decoding:
     background: str = "white"
     bad_images: str = "error"
 
+    def conversions(self, marks: Tensor) -> list[str]:
+        """What was made of images with these marks, (N,) in uint8: a part of a sentence each."""
+        words = {
+            Made.SCALED: "of more than 8 bits scaled to 8",
+            Made.OPAQUE: f"transparent laid on {self.background}",
+            Made.TURNED: "turned upright as their EXIF says",
+            Made.FIRST: "of several frames or pages, of which the first is used",
+        }
+        counts = {kind: int(((marks & kind.value) > 0).sum()) for kind in words}
+        return [f"{count:,} {words[kind]}" for kind, count in counts.items() if count]
+
 
 def read_images(
     listing: Listing, root: Path, how: Decoding, in_memory: bool
@@ -64,8 +77,8 @@ def read_images(
         in_memory: Whether to read all of them now.
 
     Returns:
-        (N, C, H, W) in uint8, a row for each file; and which rows are images, (N,) in bool: all, unless files
-        are skipped.
+        (N, C, H, W) in uint8, a row for each file; and a mark for each, (N,) in uint8: ``UNREADABLE``, or
+        what was made of it.
 
     Raises:
         UserError: A file is no image, or all are skipped; without ``in_memory``: the cache cannot be written.
@@ -75,14 +88,9 @@ def read_images(
     shape = (len(listing.files), how.channels, how.image_size, how.image_size)
     key = hashlib.sha256(f"{VERSION} {shape} {how} {listing.state}".encode()).hexdigest()[:16]
     cache = ImageCache(root, name, key, shape)
-    # A byte for each file, where files may be skipped.
-    marks = ImageCache(root, f"readable_{name}", key, (len(listing.files), 1))
-    skipping = how.bad_images == "skip"
-    stored, marked = cache.find(), marks.find() if skipping else None
-    readable = torch.ones(len(listing.files), dtype=torch.bool)
-    if marked is not None:
-        readable = marked[:].squeeze(1).bool()
-    if stored is None or (skipping and marked is None):
+    stored = cache.find()
+    marks = np.zeros(len(listing.files), np.uint8) if stored is None else cache.marks()
+    if stored is None:
         obstacle = cache.writable()
         if obstacle is not None and not in_memory:
             raise UserError(
@@ -91,23 +99,21 @@ def read_images(
                 "(data.root=<folder>), or have all in memory: data.in_memory=true"
             )
         started = time.perf_counter()
-        pieces = _watched(_decoded(listing, how, readable), len(listing.files))
+        pieces = _watched(_decoded(listing, how, marks), len(listing.files))
         if obstacle is not None:
             log.warning("Images are decoded anew in each run: no cache can be written: %s", obstacle)
             images = torch.from_numpy(_joined(pieces, shape))
         else:
-            stored = cache.write(pieces)
-            if skipping:
-                marks.write([readable.numpy().astype(np.uint8)[:, None]])
+            stored = cache.write(pieces, marks)
         seconds = time.perf_counter() - started
         where = path_from_here(cache.path) if stored is not None else "memory"
         log.info("Decoded %s images in %.1f s into %s", f"{len(listing.files):,}", seconds, where)
-    if not readable.any():
+    if (marks == UNREADABLE).all():
         files = counted(len(listing.files), "file")
         raise UserError(f"{listing.folder}: found {files}, none of which can be read as an image")
     if stored is not None:
-        return (stored[:] if in_memory else stored), readable
-    return images, readable
+        return (stored[:] if in_memory else stored), torch.from_numpy(marks)
+    return images, torch.from_numpy(marks)
 
 
 def _joined(pieces: Iterator[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
@@ -130,7 +136,7 @@ def _watched(pieces: Iterator[np.ndarray], total: int) -> Iterator[np.ndarray]:
             bar.advance(task, len(piece))
 
 
-def _decoded(listing: Listing, how: Decoding, readable: Tensor) -> Iterator[np.ndarray]:
+def _decoded(listing: Listing, how: Decoding, marks: np.ndarray) -> Iterator[np.ndarray]:
     """All images in their order, in pieces (n, C, H, W), never more than a few ahead.
 
     Threads, since Pillow decodes without the interpreter's lock: 1.8 times one core's speed on two cores for
@@ -139,45 +145,67 @@ def _decoded(listing: Listing, how: Decoding, readable: Tensor) -> Iterator[np.n
     Args:
         listing: What to decode.
         how: What to make of each file.
-        readable: Filled with which of them are images, (N,) in bool.
+        marks: Filled with the mark of each file, (N,) in uint8.
+
+    Raises:
+        UserError: Files are no images, and are not to be skipped; when all have been tried.
     """
     starts = range(0, len(listing.files), PIECE)
     workers = os.cpu_count() or 1
     waiting: deque[Future[np.ndarray]] = deque()
+    reasons: dict[str, str] = {}
     with ThreadPoolExecutor(workers) as pool:
         for start in starts:
             part = slice(start, start + PIECE)
-            waiting.append(pool.submit(_decode, listing.folder, listing.files[part], how, readable[part]))
+            files = listing.files[part]
+            waiting.append(pool.submit(_decode, listing.folder, files, how, marks[part], reasons))
             if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    if reasons and how.bad_images == "error":
+        raise _all_bad(listing, reasons)
 
 
-def _decode(folder: Path, files: list[str], how: Decoding, readable: Tensor) -> np.ndarray:
+def _decode(
+    folder: Path, files: list[str], how: Decoding, marks: np.ndarray, reasons: dict[str, str]
+) -> np.ndarray:
     images = np.zeros((len(files), how.image_size, how.image_size, how.channels), np.uint8)
     for number, file in enumerate(files):
         try:
-            images[number] = np.asarray(decode(folder / file, how)).reshape(images.shape[1:])
-        except UNREADABLE as error:
-            if how.bad_images == "error":
-                raise UserError(
-                    f"{folder / file} cannot be read as an image: {error}. "
-                    "To leave such files out: data.bad_images=skip"
-                ) from error
-            readable[number] = False
+            flat, made = flat_image(folder / file, how.channels, how.background)
+            images[number] = np.asarray(fitted(flat, how)).reshape(images.shape[1:])
+            marks[number] = made.value
+        except NotAnImageError as error:
+            reasons[file] = str(error)
+            marks[number] = UNREADABLE
     return np.ascontiguousarray(np.moveaxis(images, -1, 1))
+
+
+def _all_bad(listing: Listing, reasons: dict[str, str]) -> UserError:
+    """The error that counts the files that are no images, and names the first of them."""
+    (first, why), *others = [(printable(file), reasons[file]) for file in listing.files if file in reasons]
+    bad = f"{listing.folder / first} cannot be read as an image: {why}."
+    if others:
+        bad += f" So it is with {len(reasons):,} of {counted(len(listing.files), 'file')}."
+    lines = [f"{bad} To leave such files out: data.bad_images=skip"]
+    lines += [f"    {file}: {why}" for file, why in others[: NAMED - 1]]
+    if len(reasons) > NAMED:
+        lines.append(f"    and {len(reasons) - NAMED:,} more")
+    return UserError("\n".join(lines))
 
 
 def decode(path: Path, how: Decoding) -> Image.Image:
     """One image as it is trained on, grey or RGB.
 
     Raises:
-        UNREADABLE: It is no image, or not a whole one.
+        NotAnImageError: It is none, or not a whole one.
     """
-    with Image.open(path) as opened:
-        image = on_ground(opened, how.background) if has_transparency(opened) else opened
-        image = image.convert("L" if how.channels == 1 else "RGB")
+    return fitted(flat_image(path, how.channels, how.background)[0], how)
+
+
+def fitted(image: Image.Image, how: Decoding) -> Image.Image:
+    """The image with the side that is asked for."""
     size = (how.image_size, how.image_size)
     if how.fit == "crop":
         return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
@@ -188,16 +216,3 @@ def decode(path: Path, how: Decoding) -> Image.Image:
     padded = Image.new(image.mode, size, how.background)
     padded.paste(whole, ((size[0] - sides[0]) // 2, (size[1] - sides[1]) // 2))
     return padded
-
-
-def has_transparency(image: Image.Image) -> bool:
-    """Whether an opened image has an alpha channel, or names a colour that is transparent."""
-    return image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
-
-
-def on_ground(image: Image.Image, colour: str) -> Image.Image:
-    """The image, RGBA, laid over a ground of one colour."""
-    layer = image.convert("RGBA")
-    ground = Image.new("RGBA", layer.size, colour)
-    ground.alpha_composite(layer)
-    return ground

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from mimetypes import guess_type
 from pathlib import Path
 
+from dae.data.walk import Walk, subfolders
 from dae.errors import UserError
+from dae.words import counted, first_few, printable, quoted_override
 
-# Torchvision's list.
-SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+# Torchvision's list, and GIF.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
 # The label of an image without a class.
 UNLABELLED = -1
+# The names of the folders that divide the images, in lower case.
+SPLITS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
 
 
 @dataclass(frozen=True)
@@ -24,7 +33,7 @@ class Listing:
 
     Attributes:
         state: A hash of the paths, sizes and times of change of all files.
-        loose: How many images lie beside the class folders, and are none of these.
+        unused: A line on each kind of thing that was found and is left out.
     """
 
     folder: Path
@@ -32,102 +41,186 @@ class Listing:
     labels: list[int]
     classes: tuple[str, ...]
     state: str
-    loose: int = 0
+    unused: tuple[str, ...] = ()
 
 
-def split_folders(root: Path) -> dict[str, Path]:
-    """The folders ``train``, ``val``, ``test`` that divide ``root``; ``train`` is ``root`` if none do.
+def split_folders(root: Path, unlabelled: Path | None = None) -> dict[str, Path]:
+    """The folders of ``train``, ``val`` and ``test`` that divide ``root``; ``train`` is ``root`` if none do.
 
-    ``train`` divides it together with one of the others, or alone if there is no folder beside it.
+    ``train`` divides it together with one of the others, or alone if it holds images without classes.
+
+    Args:
+        root: Folder of the data.
+        unlabelled: A folder that may lie beside the splits.
 
     Raises:
-        UserError: There is no such folder.
+        UserError: There is no such folder, or it is not clear how it is divided.
     """
     if not root.is_dir():
         raise UserError(
             f"data.root={root} is not a folder. data=image_folder reads <root>/train/<class>/*.png and "
             "<root>/test/<class>/*.png, or <root>/<class>/*.png"
         )
-    there = _subfolders(root)
-    divided = there == ["train"] or ("train" in there and bool({"val", "test"} & {*there}))
-    return (
-        {name: root / name for name in ("train", "val", "test") if name in there}
-        if divided
-        else {"train": root}
-    )
+    there = subfolders(root)
+    named = [(split, name) for name in there if (split := _split_named(name))]
+    if not named:
+        return {"train": root}
+    folders = {split: root / name for split, name in named}
+    words = " and ".join(f"{name}/" for _, name in named)
+    if len(folders) < len(named):
+        raise UserError(f"{root}: two of {words} mean the same split; expected one folder for each")
+    others = [root / name for name in there if not _split_named(name)]
+    known = [unlabelled.resolve()] if unlabelled is not None else []
+    if beside := [each.name for each in others if each.resolve() not in known and Walk(each, is_image).files]:
+        further, down = (
+            quoted_override(f"data.{key}", root / name)
+            for key, name in (("unlabelled", beside[0]), ("root", "images"))
+        )
+        raise UserError(
+            f"{root}: found {words}, which would divide the images, beside {first_few(beside)}, which would "
+            f"be classes. Move out what is not meant, or let it join stage 1 without labels: {further}. "
+            f"If all of them are classes, move them into a folder of their own, {root}/images: {down}"
+        )
+    if len({os.path.realpath(folder) for folder in folders.values()}) < len(folders):
+        raise UserError(f"{root}: two of {words} are one and the same folder; expected one for each split")
+    alone = next(iter(folders.values())) if len(folders) == 1 else None
+    if "train" not in folders or (alone and subfolders(alone)):
+        way = f"put the images to train on into {root / 'train'}/<class>"
+        if alone:
+            whole = quoted_override("data.root", alone)
+            way = f"to have a fixed fifth of {alone.name}/ for the test: {whole}"
+        raise UserError(
+            f"{root}: found {words} alone; expected train/ and test/, and val/ if you like; {way}"
+        )
+    return folders
 
 
-def is_without_classes(root: Path) -> bool:
-    """Whether there are images to train on but no class folders."""
-    if not root.is_dir():
-        return False
-    train = split_folders(root)["train"]
-    return not _subfolders(train) and next(_images(train), None) is not None
+def is_without_classes(root: Path, unlabelled: Path | None = None) -> bool:
+    """Whether there are images to train on but no class folders; False where that cannot be told."""
+    try:
+        train = split_folders(root, unlabelled)["train"]
+        return not subfolders(train) and any(map(is_image, os.listdir(train)))  # noqa: PTH208 - names will do
+    except (UserError, OSError):
+        return False  # whoever reads the images says why
 
 
 def list_images(folder: Path) -> Listing:
     """Look at ``folder/<class>/**``, or at images that lie in the folder itself if it holds no folder.
 
-    In the order of torchvision's ImageFolder. What is hidden, a file or a folder, is left out.
+    In the order of torchvision's ImageFolder. What is hidden, a file or a folder, is left out, and each file
+    counts once.
 
     Raises:
-        UserError: There is no image, or a class without one.
+        UserError: There is no image, a class without one, or a folder that cannot be read.
     """
-    classes = _subfolders(folder)
-    if not classes:
-        return list_unlabelled(folder)
-    files: list[str] = []
-    labels: list[int] = []
-    digest = hashlib.sha256()
-    for label, name in enumerate(classes):
-        for path, state in _images(folder / name):
-            files.append(os.path.relpath(path, folder))
-            labels.append(label)
-            digest.update(_described(files[-1], state))
-        if not labels or labels[-1] != label:
-            raise UserError(f"{folder / name}: found no image, expected files *{', *'.join(SUFFIXES)}")
-    loose = sum(_is_image(name) for name in os.listdir(folder))  # noqa: PTH208 - names are all it takes
-    return Listing(folder, files, labels, tuple(classes), digest.hexdigest(), loose)
+    walk = Walk(folder, is_image)
+    if not walk.folders:
+        return _without_classes(folder, walk)
+    _refuse_splits_below(folder, walk)
+    loose = sum(os.sep not in path for path, _ in walk.files)
+    files = [(_class_of(path), path, state) for path, state in walk.files if os.sep in path]
+    files.sort(key=lambda file: (file[0], os.path.split(file[1])))
+    label_of = {name: label for label, name in enumerate(walk.folders)}
+    found = {name for name, _, _ in files}
+    for name in walk.folders:
+        if printable(name) != name:
+            raise UserError(
+                f"{folder}: the name of class {printable(name)} cannot be shown; rename its folder"
+            )
+        if name not in found:
+            mine = [path for path in walk.twice if _class_of(path) == name]
+            why = (
+                f"; what lies there is left out, since it counts elsewhere: {first_few(mine)}" if mine else ""
+            )
+            raise UserError(f"{folder / name}: found no image, expected files *{', *'.join(SUFFIXES)}{why}")
+    unused = _unused(walk)
+    if loose:
+        what = f"{counted(loose, 'image')} in {folder} itself: not used, since there are class folders"
+        unused = (what, *unused)
+    return Listing(
+        folder,
+        [path for _, path, _ in files],
+        [label_of[name] for name, _, _ in files],
+        tuple(walk.folders),
+        _state((path, state) for _, path, state in files),
+        unused,
+    )
 
 
 def list_unlabelled(folder: Path) -> Listing:
     """Look at all images below a folder, whatever the folders between.
 
     Raises:
-        UserError: There is no such folder, or no image in it.
+        UserError: There is no such folder, no image in it, or a folder that cannot be read.
     """
     if not folder.is_dir():
         raise UserError(f"data.unlabelled={folder} is not a folder; expected one that holds images")
-    files, digest = [], hashlib.sha256()
-    for path, state in _images(folder):
-        files.append(os.path.relpath(path, folder))
-        digest.update(_described(files[-1], state))
+    return _without_classes(folder, Walk(folder, is_image))
+
+
+def loose_images(root: Path) -> list[str]:
+    """A line, if images lie beside the splits of ``root``."""
+    loose = [name for name in sorted(os.listdir(root)) if is_image(name) and (root / name).is_file()]  # noqa: PTH208
+    what = "not used, since folders beside them divide the images"
+    return [f"{counted(len(loose), 'image')} in {root} itself: {what}"] if loose else []
+
+
+def is_image(name: str) -> bool:
+    """Whether a file of this name is read as an image."""
+    return name.lower().endswith(SUFFIXES) and name[0] != "."
+
+
+def _without_classes(folder: Path, walk: Walk) -> Listing:
+    files = sorted(walk.files, key=lambda file: os.path.split(file[0]))
     if not files:
         raise UserError(
             f"{folder}: found no class folder and no image, expected {folder}/<class>/*.png, or for stage 1 "
             f"alone {folder}/*.png"
         )
-    return Listing(folder, files, [UNLABELLED] * len(files), (), digest.hexdigest())
+    labels = [UNLABELLED] * len(files)
+    return Listing(folder, [path for path, _ in files], labels, (), _state(files), _unused(walk))
 
 
-def _subfolders(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and entry.name[0] != ".")
+def _split_named(name: str) -> str | None:
+    return next((split for split, words in SPLITS.items() if name.casefold() in words), None)
 
 
-def _images(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Path and state of each image below a folder, in the order of their folders and names."""
-    for place, _, names in sorted(os.walk(folder, followlinks=True)):
-        if f"{os.sep}." in place[len(str(folder)) :]:
-            continue
-        for name in sorted(filter(_is_image, names)):
-            path = os.path.join(place, name)  # noqa: PTH118 - a Path each would take seconds
-            yield path, os.stat(path)  # noqa: PTH116
+def _class_of(path: str) -> str:
+    return path.partition(os.sep)[0]
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and name[0] != "."
+def _refuse_splits_below(folder: Path, walk: Walk) -> None:
+    """Refuse ``<class>/train`` and ``<class>/test``: as images of one class they would be mixed."""
+    below: dict[str, set[str]] = {}
+    for path, _ in walk.files:
+        name, *inner = Path(path).parts
+        if len(inner) > 1 and (split := _split_named(inner[0])):
+            below.setdefault(name, set()).add(split)
+    for name, splits in below.items():
+        if len(splits) > 1:
+            way = f"expected {folder}/train/<class> and {folder}/test/<class>"
+            if len(walk.folders) == 1:
+                way = f"they are read with {quoted_override('data.root', folder / name)}"
+            words = " and ".join(f"{split}/" for split in sorted(splits, reverse=True))
+            raise UserError(f"{folder / name}: found {words} below what would be a class; {way}")
 
 
-def _described(file: str, state: os.stat_result) -> bytes:
-    return os.fsencode(file) + f"\0{state.st_size}\0{state.st_mtime_ns}\n".encode()
+def _unused(walk: Walk) -> tuple[str, ...]:
+    other = [path for path in walk.others if str(guess_type(path)[0]).startswith("image/")]
+    kinds = {
+        "image": (other, f"not read, expected names like *{', *'.join(SUFFIXES)}"),
+        "link": (walk.nowhere, "leading to nothing"),
+        "path": (walk.twice, "left out, leading to what counts elsewhere already"),
+    }
+    return tuple(
+        f"{counted(len(paths), kind)} in {walk.folder}: {what}: {first_few(paths)}"
+        for kind, (paths, what) in kinds.items()
+        if paths
+    )
+
+
+def _state(files: Iterable[tuple[str, os.stat_result]]) -> str:
+    digest = hashlib.sha256()
+    for file, state in files:
+        digest.update(os.fsencode(file) + f"\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

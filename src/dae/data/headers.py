@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
-from dae.data.decoding import UNREADABLE, Decoding, has_transparency
+from dae.data.decoding import Decoding
 from dae.data.folder import Listing
+from dae.data.image_file import NotAnImageError, has_transparency, opened, upright_size
 from dae.data.shelf import shelved
 from dae.errors import UserError
+from dae.words import counted
 
 # So many files are opened at most.
 MOST = 1000
@@ -99,14 +99,14 @@ def _looked_at(listing: Listing) -> Headers:
     chosen = [listing.files[number * total // count] for number in range(count)]
     found = [header for file in chosen if (header := _header(listing.folder / file)) is not None]
     if not found:
-        raise UserError(f"{listing.folder}: looked at {count:,} files, none can be read as an image")
+        raise UserError(f"{listing.folder}: looked at {counted(count, 'file')}, none can be read as an image")
     return Headers(found, total)
 
 
 def _header(path: Path) -> Header | None:
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             mode = image.mode.partition(";")[0]  # I;16
-            return Header(image.size, mode in GREY_MODES, has_transparency(image))
-    except UNREADABLE:
-        return None
+            return Header(upright_size(image), mode in GREY_MODES, has_transparency(image))
+    except NotAnImageError:
+        return None  # decoding says so

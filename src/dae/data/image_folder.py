@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
-from dae.data.decoding import Decoding, read_images
-from dae.data.folder import Listing, list_images, list_unlabelled, split_folders
+from dae.data.decoding import NAMED, UNREADABLE, Decoding, read_images
+from dae.data.folder import Listing, list_images, list_unlabelled, loose_images, split_folders
 from dae.data.headers import read_headers
 from dae.data.image_set import ImageSet, Split, with_fixed_test
+from dae.data.overlap import seen_twice
 from dae.errors import UserError
-from dae.words import counted
+from dae.words import counted, first_few
 
 
 def image_folder(
@@ -33,42 +35,76 @@ def image_folder(
     ``in_memory`` they stay there.
     """
     how = Decoding(image_size, channels, fit, background, bad_images)
-    folders = split_folders(root)
-    unused = []
-    if "val" in folders and not own_validation:
-        unused.append(f"{folders.pop('val')} is not used: data.validation=val would validate on it")
+    folders, unused = _used_folders(root, unlabelled, own_validation)
     listings = {name: list_images(folder) for name, folder in folders.items()}
     classes = listings["train"].classes
-    for name, listing in listings.items():
-        if differing := sorted(set(classes) ^ set(listing.classes)):
-            raise UserError(f"{root}: the classes in train/ and in {name}/ differ: {', '.join(differing)}")
+    for name in listings:
+        _refuse_other_classes(root, listings["train"], listings[name])
     if "test" not in listings:
         _refuse_small(root, classes, listings["train"].labels)
     if unlabelled is not None:
         _refuse_overlap(unlabelled, root, folders)
     notes = [*read_headers(listings["train"]).notes(how)]
-    splits = {}
-    for name, listing in listings.items():
-        splits[name], left_out = _read_split(listing, root, how, in_memory)
-        unused += left_out
+    read = {name: _read_split(listing, root, how, in_memory) for name, listing in listings.items()}
     if "test" not in listings:
-        _refuse_small(root, classes, splits["train"].labels.tolist())  # of those that were skipped, too
-        images = with_fixed_test(splits["train"], classes)
+        split = read["train"].split
+        _refuse_small(root, classes, split.labels.tolist())  # of those that were skipped, too
+        images = with_fixed_test(split, classes)
     else:
-        images = ImageSet(splits["train"], splits["test"], classes)
-    extra = None
+        images = ImageSet(read["train"].split, read["test"].split, classes)
     if unlabelled is not None:
-        listing = list_unlabelled(unlabelled)
-        extra, left_out = _read_split(listing, unlabelled, how, in_memory)
-        unused += left_out
-        notes.append(f"{len(extra.labels):,} without labels, from {unlabelled}, for stage 1")
+        read["unlabelled"] = _read_split(list_unlabelled(unlabelled), unlabelled, how, in_memory)
+        count = len(read["unlabelled"].split.labels)
+        notes.append(f"{count:,} without labels, from {unlabelled}, for stage 1")
+    images = replace(
+        images,
+        val=read["val"].split if "val" in read else None,
+        unlabelled=read["unlabelled"].split if "unlabelled" in read else None,
+    )
+    unused += [*(line for each in read.values() for line in each.unused), *seen_twice(images)]
+    converted = tuple(line for each in read.values() for line in each.converted)
     return replace(
         images,
-        val=splits.get("val"),
-        unlabelled=extra,
-        notes=(*notes, *unused),
+        notes=(*notes, *converted, *unused),
+        converted=converted,
         unused=tuple(unused),
     )
+
+
+def _used_folders(
+    root: Path, unlabelled: Path | None, own_validation: bool
+) -> tuple[dict[str, Path], list[str]]:
+    """The folders that are read, by what they are for, and a line on what is not as they are called."""
+    folders = split_folders(root, unlabelled)
+    lines = loose_images(root) if folders["train"] != root else []
+    if "val" in folders and not own_validation:
+        val = folders.pop("val")
+        if "test" in folders:
+            lines.append(f"{val} is not used: data.validation=val would validate on it")
+        else:
+            folders["test"] = val
+            lines.append(
+                f"{val} is the test set, since there is no test/; validation is cut from {folders['train']}. "
+                "data.validation=val would validate on it, and test on a fixed fifth of the training images"
+            )
+    return folders, lines
+
+
+def _refuse_other_classes(root: Path, train: Listing, other: Listing) -> None:
+    """Refuse classes that only one of two splits has."""
+    names = [f"{listing.folder.name}/" for listing in (train, other)]
+    have, others = set(train.classes), set(other.classes)
+    lacking = [
+        f"{name} lacks {', '.join(sorted(missing))}"
+        for name, missing in zip(names, (others - have, have - others), strict=True)
+        if missing
+    ]
+    if lacking:
+        differing = ", ".join(sorted(have ^ others))
+        raise UserError(
+            f"{root}: the classes in {names[0]} and in {names[1]} differ: {differing} ({'; '.join(lacking)})."
+            " Each class needs a folder with images in both"
+        )
 
 
 def _refuse_small(root: Path, classes: tuple[str, ...], labels: list[int]) -> None:
@@ -93,18 +129,24 @@ def _refuse_overlap(unlabelled: Path, root: Path, folders: dict[str, Path]) -> N
             )
 
 
-def _read_split(listing: Listing, root: Path, how: Decoding, in_memory: bool) -> tuple[Split, list[str]]:
-    """The split, and a line on each thing that was left out."""
-    images, readable = read_images(listing, root, how, in_memory)
-    split, left_out = Split(images, torch.tensor(listing.labels)), []
-    if listing.loose:
-        loose = counted(listing.loose, "image")
-        left_out.append(f"{loose} in {listing.folder} itself: not used, since there are class folders")
+class ReadSplit(NamedTuple):
+    """A split, and a line on each kind of thing that was converted and that was left out."""
+
+    split: Split
+    converted: list[str]
+    unused: list[str]
+
+
+def _read_split(listing: Listing, root: Path, how: Decoding, in_memory: bool) -> ReadSplit:
+    images, marks = read_images(listing, root, how, in_memory)
+    split, unused = Split(images, torch.tensor(listing.labels)), [*listing.unused]
+    readable = marks != UNREADABLE
     if not readable.all():
         bad = [file for file, good in zip(listing.files, readable.tolist(), strict=True) if not good]
-        shown = ", ".join(bad[:3]) + (" ..." if len(bad) > 3 else "")
-        files = counted(len(bad), "file")
-        what = "left out (data.bad_images=skip), no image that can be read"
-        left_out.append(f"{files} in {listing.folder}: {what}: {shown}")
+        files, what = counted(len(bad), "file"), "left out (data.bad_images=skip), no image that can be read"
+        unused.append(f"{files} in {listing.folder}: {what}: {first_few(bad, NAMED)}")
         split = split.chosen(readable.nonzero().squeeze(1))
-    return split, left_out
+    made = how.conversions(marks[readable])
+    total = counted(len(split.labels), "image")
+    converted = [f"of {total} in {listing.folder}: {', '.join(made)}"] if made else []
+    return ReadSplit(split, converted, unused)

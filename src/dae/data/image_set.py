@@ -76,6 +76,7 @@ class ImageSet:
         val: Validation images, where the authors set some apart.
         unlabelled: Further images to train stage 1 on.
         notes: What ``stage=data`` says of it besides: a line on how its images were fitted, say.
+        converted: What every run says: a line on what had to be made of its files.
         unused: What every run says: a line on each thing that was found and left out.
     """
 
@@ -85,6 +86,7 @@ class ImageSet:
     val: Split | None = None
     unlabelled: Split | None = None
     notes: tuple[str, ...] = ()
+    converted: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
 
     @property

@@ -119,6 +119,8 @@ class ImageDataModule(LightningDataModule):
         read = partial(SOURCES[self.source], *asked, **own)
         key = (self.source, *asked, *own.items(), files_state(self.source, self.root, self.unlabelled))
         images = self.images = shelved(key, read, lambda images: images.nbytes)
+        for line in images.converted:
+            log.info("Converted: %s", line)
         for line in images.unused:
             log.warning("%s", line)
         self.classes = images.classes
@@ -131,19 +133,23 @@ class ImageDataModule(LightningDataModule):
 
     def _split(self, images: ImageSet) -> tuple[Split, Split]:
         train, val = images.train, images.test
+        # Images without classes, all of the label -1, are as many of one class.
+        sizes = torch.bincount(train.labels.clamp(min=0), minlength=len(self.classes))
+        total, most = len(train.labels), int((sizes - 1).clamp(min=0).sum())
+        # A tenth, or as near to it as the classes allow.
+        fitting = f"try data.validation={max(1, min(round(total / 10), most)) if most else 'test'}"
         if self.validation == "val":
             if images.val is None:
                 what = f"found val, but {self.source} has no validation images of its own"
-                raise ConfigError([Problem("data.validation", what, "try data.validation=0.1")])
+                raise ConfigError([Problem("data.validation", what, fitting)])
             val = images.val
         elif self.validation != "test":
-            # Images without classes, all of the label -1, are as many of one class.
-            sizes = torch.bincount(train.labels.clamp(min=0), minlength=len(self.classes))
-            total, most = len(train.labels), int((sizes - 1).clamp(min=0).sum())
             held_out = self.validation if isinstance(self.validation, int) else round(self.validation * total)
             if not 1 <= held_out <= most:
-                what = f"{held_out} images held out of {total}, expected 1 to {most}: each class keeps one"
-                raise ConfigError([Problem("data.validation", what, "try data.validation=0.1")])
+                expected = f"expected 1 to {most}" if most else "but none can be"
+                held = "image" if held_out == 1 else "images"
+                what = f"{held_out} {held} held out of {total}, {expected}: each class keeps one"
+                raise ConfigError([Problem("data.validation", what, fitting)])
             seed = derive_seed("validation", self.split_seed)
             chosen = from_each_class(train.labels, class_shares(sizes, held_out), seed)
             kept = torch.ones(total, dtype=torch.bool)
@@ -174,7 +180,12 @@ class ImageDataModule(LightningDataModule):
         without = [name for name, count in found if not count]
         if without:
             what = f"found {self.labels}, which leaves no label of class {', '.join(without)}"
-            raise ConfigError([Problem("data.labels", what, "try data.labels=10/class data.limit=null")])
+            ways = {
+                f"data.labels=10{PER_CLASS}": isinstance(self.labels, int),
+                "data.limit=null": self.limit is not None,
+            }
+            hint = " ".join(["try", *(way for way, is_new in ways.items() if is_new)])
+            raise ConfigError([Problem("data.labels", what, hint)])
         full = max(counts) - 1 if isinstance(self.labels, int) else int(asked[0])
         fewer = [f"{name} ({count})" for name, count in found if count < full]
         if fewer:
@@ -183,7 +194,8 @@ class ImageDataModule(LightningDataModule):
 
     def _refuse_more(self, key: str, count: int, split: Split) -> None:
         if count > len(split.labels):
-            what = f"found {count}, but {len(split.labels)} training images are left after validation"
+            are_left = "training image is left" if len(split.labels) == 1 else "training images are left"
+            what = f"found {count}, but {len(split.labels)} {are_left} after validation"
             raise ConfigError([Problem(f"data.{key}", what, f"try data.{key}=null for all of them")])
 
     def __str__(self) -> str:

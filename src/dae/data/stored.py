@@ -22,13 +22,14 @@ class StoredImages:
 
     Args:
         path: Of the file, format version 1.0.
+        more: Bytes that follow the images.
 
     Raises:
         OSError: The file cannot be read.
         ValueError: It is not a whole file of such images.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, more: int = 0) -> None:
         self.path = path
         self.file = path.open("rb", buffering=0)
         if np.lib.format.read_magic(self.file) != (1, 0):
@@ -38,7 +39,7 @@ class StoredImages:
         self.image_shape = shape[1:]
         self.image_bytes = math.prod(self.image_shape)
         self.rows = torch.arange(shape[0])
-        found = path.stat().st_size - self.offset
+        found = path.stat().st_size - self.offset - more
         if dtype != np.uint8 or found != shape[0] * self.image_bytes:
             raise ValueError(f"{path} has {found} bytes of {dtype}, its header says {shape} of uint8")
 
