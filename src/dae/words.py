@@ -46,6 +46,19 @@ def quoted_override(key: str, value: object) -> str:
     return shlex.quote(f"{key}={text}")
 
 
+def markdown(text: str) -> str:
+    """A text as Markdown shows it, on one line: nothing in it is HTML, the end of a cell, or a link."""
+    plain = " ".join(text.replace("&", "&amp;").replace("<", "&lt;").split("\n"))
+    return plain.replace("|", r"\|").replace("](", r"]\(").replace("`", "'")
+
+
+def code_block(command: str) -> str:
+    """A command as a block of Markdown that nothing in it ends."""
+    longest = max((len(ticks) for ticks in re.findall("`+", command)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}bash\n{command}\n{fence}"
+
+
 def path_from_here(path: Path) -> str:
     """The path as one would type it here."""
     here = Path.cwd()

@@ -32,6 +32,7 @@ class SweepFolder(Callback):
 
     # Those of the sweep that this process has launched; None in a process that only runs jobs.
     lines: ClassVar[JobLines | None] = None
+    allow_targets: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, swept: Sequence[str] = ()) -> None:
         self.swept = swept
@@ -56,6 +57,7 @@ class SweepFolder(Callback):
         with _errors_as_exit():
             refuse_sweep_of_other_format(folder)
             raise_problems(comparison_problems(config))
+        SweepFolder.allow_targets = tuple(config.get("allow_targets") or ())
         add_swept_keys(config)
         elsewhere = not config.hydra.launcher._target_.endswith(".BasicLauncher")
         SweepFolder.lines = JobLines(folder, count_jobs(config), elsewhere)
