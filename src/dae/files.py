@@ -102,6 +102,8 @@ def read_json(path: Path) -> dict[str, Any]:
         raise DamagedFileError(path, _reason(error) if text.strip() else "it is empty") from error
     if not isinstance(content, dict):
         raise DamagedFileError(path, f"it holds {_kind(content)}, expected a mapping")
+    if not content:
+        raise DamagedFileError(path, "it is empty")
     digest = content.pop(DIGEST, None)
     _require_plain(path, content, finite=True)
     if digest is not None and digest != _digest_of(content):
@@ -213,6 +215,9 @@ def misfit(value: Any, shape: Any, where: str = "") -> str | None:
         return f"{where or 'it'} lacks {', '.join(lacking)}"
     members: list[tuple[str, Any, Any]] = []
     if isinstance(shape, list):
+        # As is every value of a metric for a test set, by the thousand.
+        if {float} >= set(map(type, value)) and misfit(0.0, shape[0]) is None:
+            return None
         members = [(f"{where}[{index}]", member, shape[0]) for index, member in enumerate(value)]
     elif isinstance(shape, dict):
         if str in shape and (odd := [key for key in value if not isinstance(key, str)]):
@@ -268,6 +273,8 @@ def _require_plain(path: Path, content: Any, finite: bool = False) -> None:
             if id(node) in seen:
                 raise DamagedFileError(path, f"{where} is an alias of another node")
             seen.add(id(node))
+            if isinstance(node, list) and {float} >= set(map(type, node)) and math.isfinite(math.fsum(node)):
+                continue  # as is every value of a metric for a test set, by the thousand
             pairs = node.items() if isinstance(node, dict) else enumerate(node)
             left += [(f"{where}.{key}".lstrip("."), member, depth + 1) for key, member in pairs]
             odd = [key for key in node if not isinstance(key, str | int)] if isinstance(node, dict) else []

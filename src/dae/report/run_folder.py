@@ -136,7 +136,8 @@ class RunFolder:
     def job(self) -> Job:
         """The run as a job of a sweep, without its result."""
         file = self.folder / ".hydra" / "overrides.yaml"
-        return Job(self.folder, self.read(file, partial(read_overrides, self.folder)) or ())
+        found: tuple[str, ...] | None = self.read(file, partial(read_overrides, self.folder))
+        return Job(self.folder, found or ())
 
     @property
     def in_sweep(self) -> bool:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from dae.files import seal_yaml
 from dae.report.write import write_or_warn, write_sweep_report
 from dae.sweeps.jobs import Job, launch_time, start_time
 from dae.sweeps.leaderboard import rebuild_or_warn
@@ -30,7 +29,6 @@ def close_sweep(
     Returns:
         1 if a job of this sweep has failed, else 0.
     """
-    seal_yaml(sweep_folder / "multirun.yaml")
     board = rebuild_or_warn(sweep_folder)
     if board and board.jobs:
         write_or_warn(partial(write_sweep_report, allow_targets=allow_targets), sweep_folder)

@@ -188,8 +188,8 @@ def _checked(file: Path, content: Any, *shapes: Any) -> Any:
     for shape in shapes if content else ():
         if why := misfit(content, shape):
             raise DamagedFileError(file, why)
-    metrics = content.get("metrics", {}) if isinstance(content, dict) else {}
-    for name, value in metrics.items():
+    metrics = content.get("metrics") if isinstance(content, dict) else None
+    for name, value in metrics.items() if isinstance(metrics, dict) else ():
         if name.count("/") != 2:
             raise DamagedFileError(file, f"metrics has {name!r}, expected stage/split/metric")
         if name.endswith("accuracy") and value is not None and not 0 <= value <= 1:

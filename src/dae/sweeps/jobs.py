@@ -67,7 +67,9 @@ def read_job(folder: Path) -> Job | None:
     try:
         overrides = read_overrides(folder)
     except DamagedFileError as error:
-        return _broken(Job(folder, ()), str(error))
+        # Hydra writes this file first of all, and not at once: a job that has only just begun is none yet.
+        begun = (folder / "run.json").exists() or (folder / "result.json").exists()
+        return _broken(Job(folder, ()), str(error)) if begun else None
     return None if overrides is None else _with_result(Job(folder, overrides))
 
 
