@@ -21,9 +21,9 @@ import yaml
 from dae.errors import UserError
 from dae.words import path_from_here
 
-# The key of a JSON file and the first words of a YAML file, behind which stands the digest of the others.
+# The last key of a JSON file, and in a YAML file the beginning of the first line and of the last one.
 DIGEST = "sha256"
-SEAL = "# sha256 of what follows: "
+SEAL = f"# {DIGEST}"
 # Deeper nodes, or longer texts, are nobody's settings.
 DEEPEST = 30
 
@@ -104,6 +104,9 @@ def read_json(path: Path) -> dict[str, Any]:
         raise DamagedFileError(path, f"it holds {_kind(content)}, expected a mapping")
     if not content:
         raise DamagedFileError(path, "it is empty")
+    last = next(reversed(content))
+    if DIGEST not in content and re.fullmatch(r"\w{60,68}", str(content[last])):
+        raise DamagedFileError(path, f"its last key is {last!r}, expected {DIGEST!r}")
     digest = content.pop(DIGEST, None)
     _require_plain(path, content, finite=True)
     if digest is not None and digest != _digest_of(content):
@@ -112,14 +115,15 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def sealed(text: str) -> str:
-    """A YAML text behind a line with its digest."""
-    return f"{SEAL}{hashlib.sha256(text.encode()).hexdigest()}\n{text}"
+    """A YAML text between a line with its digest and one that says that it ends there."""
+    content = f"{text}{SEAL}: all of the lines above\n"
+    return f"{SEAL} of what follows: {hashlib.sha256(content.encode()).hexdigest()}\n{content}"
 
 
 def seal_yaml(path: Path) -> None:
     """Add its digest to a YAML file that another program has written; its time stays."""
     text = read_text(path)
-    if text is not None and not text.startswith(SEAL):
+    if text is not None and SEAL not in text:
         times = path.stat()
         write_text_atomically(path, sealed(text))
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
@@ -139,9 +143,9 @@ def read_yaml(path: Path, keys: Collection[str] = ()) -> Any:
     text = read_text(path)
     if text is None:
         return None
-    first, _, rest = text.partition("\n")
-    if first.startswith(SEAL) and first != sealed(rest).partition("\n")[0]:
-        raise DamagedFileError(path, f"{NOT_AS_WRITTEN} its first line")
+    lines = text.splitlines(keepends=True)
+    if SEAL in text and text != sealed("".join(lines[1:-1])):
+        raise DamagedFileError(path, f"{NOT_AS_WRITTEN} its first line and its last one")
     try:
         content = yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,21 @@ RESOLVED = (
     "???",
     "a\0b",
 )
-ODD = (None, True, -1, 0, 1e308, 10**18, "", "x" * 10_000, [], {}, [[1]], {"a": {"b": [1, {"c": 2}]}}, 2.5)
+ODD: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    0,
+    1e308,
+    10**18,
+    "",
+    "x" * 10_000,
+    [],
+    {},
+    [[1]],
+    {"a": {"b": [1, {"c": 2}]}},
+    2.5,
+)
 RUNNING = ("os.system", "subprocess.Popen", "os.posix_spawn", "os.exec", "os.fork", "shutil.rmtree")
 FOREIGN = ("sympy", "webbrowser", "this", "antigravity", "runpy")
 
@@ -72,7 +87,8 @@ class Watch:
     """Notes whatever runs, is written or is imported that should not be, while it is on."""
 
     def __init__(self) -> None:
-        self.on, self.seen = False, []
+        self.on = False
+        self.seen: list[tuple[str, str]] = []
         sys.addaudithook(self.note)
 
     def note(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -276,12 +292,18 @@ def test_a_kill_while_a_config_is_replaced_leaves_the_old_one(tmp_path, monkeypa
 
 # Each small file, and what a resumed run reads it by.
 STAGES = ("dae", "classifier")
+
+
+def of_stage(read: Callable[[Path], Any], stage: str, folder: Path) -> Any:
+    return read(folder / stage)
+
+
 FILES: dict[str, Callable[[Path], Any]] = {
     "config.yaml": read_saved_config,
     "result.json": read_result,
     "run.json": read_run,
-    **{f"{stage}/stage.json": lambda folder, stage=stage: read_stage(folder / stage) for stage in STAGES},
-    **{f"{stage}/test.json": lambda folder, stage=stage: read_tested(folder / stage) for stage in STAGES},
+    **{f"{stage}/stage.json": partial(of_stage, read_stage, stage) for stage in STAGES},
+    **{f"{stage}/test.json": partial(of_stage, read_tested, stage) for stage in STAGES},
     ".hydra/overrides.yaml": read_overrides,
     ".hydra/hydra.yaml": lambda folder: read_hydra(folder / ".hydra" / "hydra.yaml"),
 }
