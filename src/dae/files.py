@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from dae.errors import UserError
-from dae.words import path_from_here
+from dae.words import path_from_here, printable
 
 # The last key of a JSON file, and in a YAML file the beginning of the first line and of the last one.
 DIGEST = "sha256"
@@ -43,7 +43,7 @@ class DamagedFileError(UserError):
     def __init__(self, path: Path, why: str, remedy: str | None = None) -> None:
         self.path, self.why = path, why
         self.remedy = REMEDIES.get(path.name, "") if remedy is None else remedy
-        super().__init__(f"{path_from_here(path)} cannot be read: {why}. {self.remedy}".strip())
+        super().__init__(printable(f"{path_from_here(path)} cannot be read: {why}. {self.remedy}".strip()))
 
 
 REMEDIES = {

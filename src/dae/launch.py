@@ -118,7 +118,7 @@ def _compose_and_run(jobs: _Jobs, sweep: bool) -> int:
     except Terminated:
         return 143
     except SystemExit as exit_:
-        if not isinstance(exit_.__cause__, ConfigError):
+        if not isinstance(exit_.__cause__, UserError):
             raise
         print(exit_.__cause__, file=sys.stderr)
         return exit_.__cause__.exit_code

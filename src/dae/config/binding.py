@@ -119,7 +119,11 @@ class Binding:
         wanted, called_with = wanted_classes(hint), _arguments_given(hint)
         packages = self._packages(wanted)
         if packages is not None and not is_admitted(name, packages):
-            yield Problem(f"{path}._target_", f"{name!r} is not of {', '.join(packages)}", _choose(path))
+            yield Problem(
+                f"{path}._target_",
+                f"{name!r} is not of {', '.join(packages) or 'allow_targets'}",
+                _choose(path),
+            )
             return
         try:
             target = get_object(name)
@@ -133,7 +137,7 @@ class Binding:
             yield Problem(f"{path}._target_", f"{name} is a name for something of {defined}", _choose(path))
             return
         if not _is_kind(target, wanted, called_with, trusted=packages is None):
-            what = f"{name} is not a {' or '.join(map(_class_name, wanted))}"
+            what = f"{name} is not a {' or '.join(map(_class_name, wanted)) or 'plain value'}"
             yield Problem(f"{path}._target_", what, _choose(path))
             return
         partial = called_with is not None
@@ -306,10 +310,10 @@ def _is_kind(target: Any, wanted: tuple[type, ...], called_with: list[Any] | Non
     A function counts where a factory is wanted, and only if its first arguments are those that it is given.
     One that says nothing counts if it is trusted.
     """
+    if trusted and wanted in ((object,), ()):  # as of a function that is given numbers
+        return True
     if isinstance(target, type):
         return issubclass(target, wanted)
-    if trusted and wanted == (object,):
-        return True
     if called_with is None or not inspect.isfunction(target):
         return False
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dae.errors import ConfigError, Problem
+from dae.files import DamagedFileError
 from dae.runs.records import read_run
 from dae.words import path_from_here
 
@@ -43,5 +44,9 @@ def refuse_sweep_of_other_format(sweep: Path) -> None:
     Raises:
         ConfigError: A version with another format has begun it.
     """
-    for file in sorted(sweep.glob("*/run.json"))[:1]:
-        refuse_other_format(file.parent)
+    for file in sorted(sweep.glob("*/run.json")):
+        try:
+            refuse_other_format(file.parent)
+        except DamagedFileError:
+            continue  # its own job says so
+        return

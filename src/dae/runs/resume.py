@@ -97,7 +97,13 @@ def _newest_unfinished() -> Path:
     if not unfinished:
         what = f"found {counted(len(runs), 'run')} in {place}, none of them unfinished"
         raise ConfigError([Problem("resume=auto", what, "name one: resume=<run folder>")])
-    return max(unfinished, key=lambda folder: (folder / "config.yaml").stat().st_mtime)
+    return max(unfinished, key=_started)
+
+
+def _started(folder: Path) -> float:
+    """When a run was started for the last time: each start adds to ``run.json``."""
+    files = (folder / "config.yaml", folder / "run.json")
+    return max(file.stat().st_mtime for file in files if file.is_file())
 
 
 def _status(folder: Path) -> str | None:

@@ -13,7 +13,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, read_write
 
-from dae.errors import ConfigError, raise_problems
+from dae.errors import UserError, raise_problems
 from dae.runs.format import refuse_sweep_of_other_format
 from dae.sweeps.commands import SWEPT
 from dae.sweeps.compared import comparison_problems, single_run_problems, sweep_overrides
@@ -76,10 +76,10 @@ class SweepFolder(Callback):
 
 @contextmanager
 def _errors_as_exit() -> Iterator[None]:
-    """Have a ``ConfigError`` leave the program: Hydra turns the exception of a callback into a warning."""
+    """Have an error leave the program: Hydra turns the exception of a callback into a warning."""
     try:
         yield
-    except ConfigError as error:
+    except UserError as error:
         raise SystemExit(str(error)) from error
 
 

@@ -12,7 +12,7 @@ from dae.sweeps.compared import COMPARISON
 from dae.sweeps.comparison import Comparison
 from dae.sweeps.comparison_answer import sentence
 from dae.sweeps.ranking import Leaderboard
-from dae.words import code_block, counted, markdown, path_from_here
+from dae.words import code_block, counted, markdown, path_from_here, printable
 
 ROWS_ON_THE_CONSOLE = 10
 WIDEST_VALUE = 40
@@ -124,6 +124,7 @@ def _figure(value: float | None) -> str:
 
 
 def _clip(text: str) -> str:
+    text = printable(text)
     return text if len(text) <= WIDEST_VALUE else f"{text[: WIDEST_VALUE - 3]}..."
 
 
