@@ -2,4 +2,5 @@
 
 from dae.cli import main
 
-raise SystemExit(main())
+if __name__ == "__main__":  # whoever imports it runs nothing
+    raise SystemExit(main())

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dae.errors import ConfigError, Problem, UserError, raise_problems
+from dae.files import leads_out
 from dae.sweeps.jobs import read_jobs
 from dae.training.threads import settle_waiting
 from dae.words import path_from_here
@@ -67,7 +68,8 @@ def report(folder: Path) -> None:
         return
     _require_sweep(folder, "a run or a sweep")
     for job in read_jobs(folder.resolve()):
-        write_run_report(job.folder)
+        if not leads_out(job.folder, folder):  # else the page would be written there
+            write_run_report(job.folder)
     print(path_from_here(write_sweep_report(folder.resolve())))
 
 

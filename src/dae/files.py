@@ -1,14 +1,61 @@
-"""Files that are whole or not there, whoever else writes or reads them meanwhile."""
+"""Files that are whole or not there, whoever else writes or reads them, and damage in them that is told.
+
+What is read is plain values: no tags, no aliases, no interpolation is followed.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import os
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import yaml
+
+from dae.errors import UserError
+from dae.words import path_from_here, printable
+
+# The last key of a JSON file, and in a YAML file the beginning of the first line and of the last one.
+DIGEST = "sha256"
+SEAL = f"# {DIGEST}"
+# Deeper nodes, or longer texts, are nobody's settings.
+DEEPEST = 30
+
+# What is wrong with a file whose digest is not that of its content.
+NOT_AS_WRITTEN = "it is not what was written there; if you have changed it yourself, delete"
+
+
+class DamagedFileError(UserError):
+    """A small file that cannot be read, or holds something else than it should.
+
+    Args:
+        path: The file.
+        why: What is wrong with it.
+        remedy: What to do; None is what serves for a file of its name.
+    """
+
+    def __init__(self, path: Path, why: str, remedy: str | None = None) -> None:
+        self.path, self.why = path, why
+        self.remedy = REMEDIES.get(path.name, "") if remedy is None else remedy
+        super().__init__(printable(f"{path_from_here(path)} cannot be read: {why}. {self.remedy}".strip()))
+
+
+REMEDIES = {
+    "result.json": "Delete it: a run without it goes on, from its checkpoints.",
+    "stage.json": "Delete it: the run goes on, and the stage ends again from its last.ckpt.",
+    "run.json": "Bring it back from a copy; without it nothing says which data the run has begun on.",
+    "test.json": "Delete it: the page does without its intervals.",
+    "config.yaml": "Bring it back from a copy, or begin the run anew in another folder.",
+    "overrides.yaml": "Bring it back from a copy, or continue the sweep: its job writes it again.",
+    "hydra.yaml": "Delete it: only printed commands are made of it.",
+    "multirun.yaml": "Delete it: only printed commands and the order of a comparison are made of it.",
+}
 
 
 @contextmanager
@@ -25,29 +72,258 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write all of a file or none of it.
+    """Write all of a file or none of it, in UTF-8.
 
     Raises:
         OSError: The disk is full or write-protected; what was there before is still there.
     """
     with atomic_path(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write ``content``; NaN and infinity, which JSON lacks, become null."""
-    write_text_atomically(path, json.dumps(_finite(content), indent=2) + "\n")
+    """Write ``content`` and its digest; NaN and infinity, which JSON lacks, become null."""
+    plain = json.loads(json.dumps(_finite(content)))
+    write_text_atomically(path, json.dumps({**plain, DIGEST: _digest_of(plain)}, indent=2) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """What ``write_json`` has written there; empty if there is nothing yet."""
-    content: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    """What ``write_json`` has written there; empty if there is nothing yet.
+
+    Raises:
+        DamagedFileError: It is not what was written there.
+    """
+    text = read_text(path)
+    if text is None:
+        return {}
+    try:
+        content = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise DamagedFileError(path, _reason(error) if text.strip() else "it is empty") from error
+    if not isinstance(content, dict):
+        raise DamagedFileError(path, f"it holds {_kind(content)}, expected a mapping")
+    if not content:
+        raise DamagedFileError(path, "it is empty")
+    last = next(reversed(content))
+    if DIGEST not in content and re.fullmatch(r"\w{60,68}", str(content[last])):
+        raise DamagedFileError(path, f"its last key is {last!r}, expected {DIGEST!r}")
+    digest = content.pop(DIGEST, None)
+    _require_plain(path, content, finite=True)
+    if digest is not None and digest != _digest_of(content):
+        raise DamagedFileError(path, f'{NOT_AS_WRITTEN} its "{DIGEST}"')
     return content
+
+
+def sealed(text: str) -> str:
+    """A YAML text between a line with its digest and one that says that it ends there."""
+    content = f"{text}{SEAL}: all of the lines above\n"
+    return f"{SEAL} of what follows: {hashlib.sha256(content.encode()).hexdigest()}\n{content}"
+
+
+def seal_yaml(path: Path) -> None:
+    """Add its digest to a YAML file that another program has written; its time stays."""
+    text = read_text(path)
+    if text is not None and SEAL not in text:
+        times = path.stat()
+        write_text_atomically(path, sealed(text))
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def read_yaml(path: Path, keys: Collection[str] = ()) -> Any:
+    """The plain values in a YAML file; None if there is none.
+
+    Args:
+        path: The file.
+        keys: Those that it must have.
+
+    Raises:
+        DamagedFileError: It is no YAML, holds more than plain values, lacks a key, or is not what was written
+            there.
+    """
+    text = read_text(path)
+    if text is None:
+        return None
+    lines = text.splitlines(keepends=True)
+    if SEAL in text and text != sealed("".join(lines[1:-1])):
+        raise DamagedFileError(path, f"{NOT_AS_WRITTEN} its first line and its last one")
+    try:
+        content = yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise DamagedFileError(path, _reason(error)) from error
+    if content is None:
+        raise DamagedFileError(path, "it is empty")
+    _require_plain(path, content)
+    if keys and not isinstance(content, dict):
+        raise DamagedFileError(path, f"it holds {_kind(content)}, expected a mapping")
+    if lacking := [key for key in keys if key not in content]:
+        what = "it is cut short, or of another version"
+        raise DamagedFileError(path, f"it lacks {', '.join(lacking)}: {what}")
+    return content
+
+
+def read_text(path: Path) -> str | None:
+    """The text of a file in UTF-8; None if there is none.
+
+    Raises:
+        DamagedFileError: It cannot be read, or is not text.
+    """
+    if not os.path.lexists(path):
+        return None
+    if not path.is_file():
+        raise DamagedFileError(path, "it is not a file")
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        raise DamagedFileError(path, str(why)) from error
+
+
+def leads_out(path: Path, *folders: Path) -> bool:
+    """Whether a path that is written as if it lay in one of the folders lies elsewhere, by a link."""
+    real = path.resolve()
+    return not any(real.is_relative_to(folder.resolve()) for folder in folders)
+
+
+def links_out(folder: Path) -> list[Path]:
+    """The links in a folder, at any depth, that lead out of it."""
+    found = []
+    for place, folders, files in os.walk(folder):  # links are not followed
+        paths = [Path(place) / name for name in (*folders, *files)]
+        found += [path for path in paths if path.is_symlink() and leads_out(path, folder)]
+    return sorted(found)
+
+
+class Whole(dict[str, Any]):
+    """The shape of a mapping that has all of these keys."""
+
+
+def misfit(value: Any, shape: Any, where: str = "") -> str | None:
+    """Why plain values do not have a shape, in words; None if they have it.
+
+    Args:
+        value: Plain values.
+        shape: A type, where ``float`` takes integers too; None; a tuple, one of whose shapes is expected;
+            ``[shape]``, a list of it; ``{str: shape}``, a mapping to it; ``{"key": shape, ..}``, a mapping
+            whose keys have these shapes where they are there; ``Whole``, where all are there.
+        where: The key path of the value.
+    """
+    if isinstance(shape, tuple):
+        reasons = [misfit(value, each, where) for each in shape]
+        return None if None in reasons else reasons[0]
+    kind = list if isinstance(shape, list) else dict if isinstance(shape, dict) else shape
+    fits = value is None if kind is None else _is_of(value, kind)
+    if not fits:
+        expected = "null" if kind is None else _NAMES[kind]
+        return f"{where or 'it'} is {_kind(value)}, expected {expected}"
+    if isinstance(shape, Whole) and (lacking := [key for key in shape if key not in value]):
+        return f"{where or 'it'} lacks {', '.join(lacking)}"
+    members: list[tuple[str, Any, Any]] = []
+    if isinstance(shape, list):
+        # As is every value of a metric for a test set, by the thousand.
+        if {float} >= set(map(type, value)) and misfit(0.0, shape[0]) is None:
+            return None
+        members = [(f"{where}[{index}]", member, shape[0]) for index, member in enumerate(value)]
+    elif isinstance(shape, dict):
+        if str in shape and (odd := [key for key in value if not isinstance(key, str)]):
+            return f"{where or 'it'} has the key {odd[0]!r}, expected a text"
+        below = f"{where}." if where else ""
+        members = [(f"{below}{key}", value[key], shape.get(str, shape.get(key, object))) for key in value]
+    reasons = [
+        misfit(member, expected, place) for place, member, expected in members if expected is not object
+    ]
+    return next((reason for reason in reasons if reason), None)
+
+
+_NAMES = {
+    str: "a text",
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "a mapping",
+    type(None): "null",
+}
+
+
+def _is_of(value: Any, kind: type) -> bool:
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, int | float) if kind is float else isinstance(value, kind)
+
+
+def _kind(value: Any) -> str:
+    return _NAMES.get(type(value), f"a {type(value).__name__}")
+
+
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"it holds {word}")
+
+
+def _require_plain(path: Path, content: Any, finite: bool = False) -> None:
+    """Make sure that there is nothing but a tree of mappings, lists, texts, numbers, true, false and null.
+
+    Args:
+        path: The file.
+        content: What it holds.
+        finite: Whether its numbers have to be.
+    """
+    seen: set[int] = set()
+    left: list[tuple[str, Any, int]] = [("", content, 0)]
+    while left:
+        where, node, depth = left.pop()
+        if depth > DEEPEST:
+            raise DamagedFileError(path, f"{where[:40]}... is nested more than {DEEPEST} deep")
+        if isinstance(node, dict | list):
+            if id(node) in seen:
+                raise DamagedFileError(path, f"{where} is an alias of another node")
+            seen.add(id(node))
+            if isinstance(node, list) and {float} >= set(map(type, node)) and math.isfinite(math.fsum(node)):
+                continue  # as is every value of a metric for a test set, by the thousand
+            pairs = node.items() if isinstance(node, dict) else enumerate(node)
+            left += [(f"{where}.{key}".lstrip("."), member, depth + 1) for key, member in pairs]
+            odd = [key for key in node if not isinstance(key, str | int)] if isinstance(node, dict) else []
+            if odd:
+                raise DamagedFileError(path, f"{where or 'it'} has the key {odd[0]!r}, expected a text")
+        elif isinstance(node, int) and abs(node) >= 2**63:
+            raise DamagedFileError(path, f"{where} is an integer of more than 64 bits")
+        elif finite and isinstance(node, float) and not math.isfinite(node):
+            raise DamagedFileError(path, f"{where} is not finite")
+        elif type(node) not in _NAMES:
+            raise DamagedFileError(path, f"{where} is {_kind(node)}, expected plain values")
+
+
+def _digest_of(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    return " ".join(str(error).split())[:200]
 
 
 def _finite(node: Any) -> Any:
     if isinstance(node, dict):
         return {key: _finite(value) for key, value in node.items()}
-    if isinstance(node, list):
+    if isinstance(node, list | tuple):
         return [_finite(value) for value in node]
     return None if isinstance(node, float) and not math.isfinite(node) else node
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Numbers as OmegaConf writes and reads them (``1e-3``); a date is a text.
+
+    libyaml's loader, where PyYAML was built with it, is five times as fast: a sweep may have a thousand jobs.
+    """
+
+
+_EXPONENT = r"[eE][-+]?\d+"
+_FLOAT = rf"[-+]?(\d+\.\d*({_EXPONENT})?|\d+{_EXPONENT}|\.\d+({_EXPONENT})?|\.(inf|Inf|INF))"
+_RESOLVERS = {
+    first: [(tag, expression) for tag, expression in resolvers if not tag.endswith((":timestamp", ":float"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.yaml_implicit_resolvers = _RESOLVERS
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(rf"(?:{_FLOAT}|\.(nan|NaN|NAN))$"), list("-+0123456789.")
+)

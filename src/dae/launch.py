@@ -32,15 +32,16 @@ from dae.config.groups import conf_folder
 from dae.config.help import help_page
 from dae.data import shelf
 from dae.errors import ConfigError, JobError, TimeUp, UserError
-from dae.files import read_json
+from dae.files import seal_yaml
 from dae.report.sweep_end import close_sweep
 from dae.report.write import page_is_outdated, write_or_warn, write_run_report
+from dae.runs.records import read_run
+from dae.runs.saved_config import resume_command
 from dae.sweeps.hook import SweepFolder
 from dae.sweeps.job_names import job_folder
 from dae.sweeps.leaderboard import rebuild_or_warn
 from dae.training.memory import freeze_imports, keep_freed_memory, release_memory
 from dae.training.threads import settle_count, settle_waiting
-from dae.words import path_from_here, quoted_override
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -105,7 +106,7 @@ def _compose_and_run(jobs: _Jobs, sweep: bool) -> int:
     except JobError as error:
         jobs.failed.update(dict.fromkeys(error.args, 1))
         return 0
-    except ConfigError as error:
+    except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     except (HydraException, OmegaConfBaseException, ValueError) as error:
@@ -117,7 +118,7 @@ def _compose_and_run(jobs: _Jobs, sweep: bool) -> int:
     except Terminated:
         return 143
     except SystemExit as exit_:
-        if not isinstance(exit_.__cause__, ConfigError):
+        if not isinstance(exit_.__cause__, UserError):
             raise
         print(exit_.__cause__, file=sys.stderr)
         return exit_.__cause__.exit_code
@@ -149,13 +150,14 @@ class _Jobs:
         from dae.run import run
 
         freeze_imports()
-        begun = read_json(folder / "run.json")
-        settle_count(begun.get("threads"), settings.launcher.get("cpus_per_task"))
-
         refused = False
         try:
+            if self.reopened is None:  # else Hydra has written nothing
+                for file in (folder / ".hydra").glob("*.yaml"):
+                    seal_yaml(file)
+            settle_count(read_run(folder).get("threads"), settings.launcher.get("cpus_per_task"))
             return run(
-                self.reopened or cfg,
+                cfg if self.reopened is None else self.reopened,
                 folder,
                 self.command,
                 extended=self.reopened is not None,
@@ -170,8 +172,7 @@ class _Jobs:
             log.exception("The run failed: an error of the code, or of something below it")
             self.failed[folder.name] = 1
         except TimeUp as up:
-            resume = quoted_override("resume", path_from_here(folder))
-            log.warning("Interrupted: %s%s", up, "" if sweep else f"; go on: python train.py {resume}")
+            log.warning("Interrupted: %s%s", up, "" if sweep else f"; go on: {resume_command(folder)}")
             self.failed[folder.name] = up.exit_code
         except SystemExit as exit_:
             # Lightning turns Ctrl-C into an exit of its own.
@@ -196,7 +197,7 @@ class _Jobs:
         """
         if SweepFolder.lines is not None:
             SweepFolder.lines.close()
-            return close_sweep(SweepFolder.lines.folder, self.failed, ended)
+            return close_sweep(SweepFolder.lines.folder, self.failed, ended, SweepFolder.allow_targets)
         return max(self.failed.values(), default=0)
 
 
@@ -236,4 +237,11 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 def register_resolvers() -> None:
     """Register the resolvers by which ``conf/train.yaml`` names folders."""
     OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)
-    OmegaConf.register_new_resolver("suffix", lambda name: f"-{name}" if name else "", replace=True)
+    OmegaConf.register_new_resolver("suffix", _suffix, replace=True)
+
+
+def _suffix(name: str | None) -> str:
+    """What a name adds to the run folder's name; one that leads elsewhere is refused before that is made."""
+    if name and not re.fullmatch(r"[\w.-]+", str(name)):
+        raise ValueError(f"name={name!r} is no word")  # the check of the config says the rest
+    return f"-{name}" if name else ""

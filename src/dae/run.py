@@ -28,10 +28,11 @@ from dae.pictures.watcher import Watcher
 from dae.runs import checkpoint, resume
 from dae.runs.closing import closing_summary
 from dae.runs.record import RunRecord, git_state, write_run_json
+from dae.runs.records import read_hydra
+from dae.runs.saved_config import write_saved_config
 from dae.runs.stage_result import StageResult, discard_stage, finished_stage
 from dae.seeds import seed_all
 from dae.sweeps import shared
-from dae.sweeps.commands import read_hydra_config
 from dae.training.memory import release_memory
 from dae.training.processes import followers, is_follower
 from dae.training.pruning import Pruning
@@ -80,14 +81,16 @@ def run(
     Raises:
         UserError: Something the user can mend; ``ConfigError`` if it is in ``cfg``.
     """
+    if extended:
+        settings.check_saved_config(cfg)  # before anything is looked up by it
     cfg = resolve_auto(cfg)
     value = resume.finished_objective(cfg, folder, extended)
     if value is not None:
         return value
     pretrained = None
     with RunRecord(folder) as record:
-        settings.check_config(cfg)
-        hydra = read_hydra_config(folder / ".hydra" / "hydra.yaml")
+        settings.check_config(cfg, saved=extended)
+        hydra = read_hydra(folder / ".hydra" / "hydra.yaml")
         if cfg.stage == "data":
             show_data(open_data(cfg, folder, command), plain(cfg), folder, same_data_words(plain(cfg), hydra))
             return None
@@ -128,7 +131,7 @@ def open_data(cfg: DictConfig, folder: Path, command: str) -> ImageDataModule:
     log.info("Run folder: %s", path_from_here(folder))
     log.info("Data: %s", data)
     write_run_json(folder, command, data)
-    (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
+    write_saved_config(folder, cfg)
     return data
 
 

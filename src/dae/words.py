@@ -56,6 +56,24 @@ def quoted_override(key: str, value: object) -> str:
     return shlex.quote(f"{key}={text}")
 
 
+def printable(text: str) -> str:
+    """A text without what a terminal would obey: escape sequences, bells, new lines."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text)
+
+
+def markdown(text: str) -> str:
+    """A text as Markdown shows it, on one line: nothing in it is HTML, the end of a cell, or a link."""
+    plain = printable(text.replace("&", "&amp;").replace("<", "&lt;"))
+    return plain.replace("|", r"\|").replace("](", r"]\(").replace("`", "'")
+
+
+def code_block(command: str) -> str:
+    """A command as a block of Markdown that nothing in it ends."""
+    longest = max((len(ticks) for ticks in re.findall("`+", command)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}bash\n{command}\n{fence}"
+
+
 def path_from_here(path: Path) -> str:
     """The path as one would type it here."""
     here = Path.cwd()

@@ -18,9 +18,10 @@ from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.classifier import EncoderClassifier
 from dae.runs.checkpoint import content_hash, read
 from dae.runs.resume import finished_objective, reopen_run
+from dae.runs.saved_config import write_saved_config
 from dae.training.seeding import EpochSeed
 from dae.training.time_limit import TimeLimit
-from helpers import ONE_PASS, SMOKE
+from helpers import ONE_PASS, SMOKE, composed
 from outcome import Train
 
 QUICK = (
@@ -240,8 +241,9 @@ def test_other_data_is_refused(train: Train, monkeypatch, stop_at):
 
 
 def test_another_config_in_the_same_folder_is_refused(tmp_path):
-    (tmp_path / "config.yaml").write_text("seed: 0\ndae: {epochs: 3}\n")
-    now = OmegaConf.create({"seed": 0, "dae": {"epochs": 4}, "new": 1})
+    saved = composed(*SMOKE, "dae.epochs=3")
+    write_saved_config(tmp_path, saved)
+    now = OmegaConf.create({**saved, "dae": {**saved.dae, "epochs": 4}, "new": 1})
     with pytest.raises(ConfigError) as caught:
         finished_objective(now, tmp_path, extended=False)
     assert "dae.epochs: saved 3, now 4" in str(caught.value)
@@ -252,7 +254,7 @@ def test_another_config_in_the_same_folder_is_refused(tmp_path):
 def test_folders_with_marks_in_their_names(tmp_path):
     folder = tmp_path / 'a "run", with = (marks)'
     folder.mkdir()
-    (folder / "config.yaml").write_text("seed: 0\n")
+    write_saved_config(folder, composed(*SMOKE))
     quoted = str(folder).replace('"', r"\"")
     saved, words = reopen_run([f'resume="{quoted}"', "hydra.verbose=true"])
     assert saved.seed == 0

@@ -168,7 +168,7 @@ def test_no_file_is_ever_half_written(tmp_path, monkeypatch):
     assert set(before) == {"jobs.csv", "leaderboard.csv", "leaderboard.md"}
     add_job(tmp_path, "seed=1", value=0.6)
 
-    def full(file: Path, text: str) -> None:
+    def full(file: Path, text: str, **_: str) -> None:
         with file.open("w") as half:
             half.write(text[:5])
         raise OSError("No space left on device")

@@ -8,19 +8,30 @@ import re
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
+from datetime import timedelta
+from enum import Enum
 from itertools import starmap
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import torch
 from hydra.utils import get_object
 from pytorch_lightning import Callback, LightningDataModule
 from torch import nn
+from torch.optim import Optimizer
 
 from dae.config.groups import choice_node, group_choices
 from dae.errors import Problem
 from dae.keys import leaves, overlap, select
+from dae.runs.saved_config import is_admitted
 from dae.signatures import admits, argument_hints, wrong_value
 from dae.words import closest_name, quoted_override
+
+# Keys of a node that mean something to Hydra; all but the first two could change what is built, unseen.
+HYDRAS = frozenset(("_target_", "_partial_", "_args_", "_recursive_", "_convert_"))
+# What a config says itself; anything else is built from a node.
+PLAIN = (str, int, float, bool, complex, bytes, type(None), PurePath, timedelta, Enum, torch.Tensor)
+CONTAINERS = (collections.abc.Mapping, collections.abc.Sequence, collections.abc.Set)
 
 
 class Binding:
@@ -29,11 +40,19 @@ class Binding:
     Args:
         config: The whole config as plain values.
         moved: Key paths that are set elsewhere, and the message that says where.
+        admitted: The packages whose classes may be named: those of every command, and those that this one
+            admits besides. None admits all, since the user has written the config.
     """
 
-    def __init__(self, config: dict[str, Any], moved: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        config: dict[str, Any],
+        moved: Mapping[str, str],
+        admitted: tuple[tuple[str, ...], tuple[str, ...]] | None = None,
+    ) -> None:
         self.config = config
         self.moved = moved
+        self.admitted = admitted
         # The annotation of each known key path.
         self._hints: dict[str, Any] = {}
         # The path and value of each unknown key, and the names of the keys that are known beside it.
@@ -82,33 +101,50 @@ class Binding:
                 return
             for name, member in value.items():
                 yield from self.value(f"{path}.{name}", member, get_args(hint)[1])
-        elif _is_built(hint):
+        elif _is_built(hint) or (isinstance(value, dict) and "_target_" in value and wanted_classes(hint)):
             known = isinstance(value, dict) and "_target_" in value
             yield from self.built(path, value, hint) if known else [self.not_a_node(path, value)]
-        elif isinstance(value, dict) and "_target_" in value:
-            yield from self.built(path, value, object)
+        elif nodes := list(_nodes(path, value)):
+            for where in nodes:
+                yield Problem(where, "found a node that names a class, where a plain value is expected")
         else:
             yield from self.scalar(path, value, hint)
 
     def built(self, path: str, node: dict[str, Any], hint: Any) -> Iterator[Problem]:
         """Check a node with ``_target_`` against the signature of the class or function that it names."""
         name = node["_target_"]
+        if not isinstance(name, str):
+            yield Problem(f"{path}._target_", f"found {name!r}, expected the name of a class", _choose(path))
+            return
+        wanted, called_with = wanted_classes(hint), _arguments_given(hint)
+        packages = self._packages(wanted)
+        if packages is not None and not is_admitted(name, packages):
+            yield Problem(
+                f"{path}._target_",
+                f"{name!r} is not of {', '.join(packages) or 'allow_targets'}",
+                _choose(path),
+            )
+            return
         try:
             target = get_object(name)
             signature = inspect.signature(target)
         except Exception as error:
-            reason = str(error).splitlines()[0]
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             yield Problem(f"{path}._target_", f"{name!r} cannot be had: {reason}", _choose(path))
             return
-        wanted, partial = _wanted(hint)
-        if isinstance(target, type) and not issubclass(target, wanted):
-            what = f"{name} is not a {wanted.__module__.split('.')[0]} {wanted.__name__}"
+        defined = str(getattr(target, "__module__", None))
+        if packages is not None and not is_admitted(defined, packages):
+            yield Problem(f"{path}._target_", f"{name} is a name for something of {defined}", _choose(path))
+            return
+        if not _is_kind(target, wanted, called_with, trusted=packages is None):
+            what = f"{name} is not a {' or '.join(map(_class_name, wanted)) or 'plain value'}"
             yield Problem(f"{path}._target_", what, _choose(path))
             return
-        if partial != bool(node.get("_partial_", False)):
+        partial = called_with is not None
+        if node.get("_partial_", False) is not partial:
             yield _wrong_partial(path, node, partial)
         hints = argument_hints(target, signature)
-        arguments = {key: value for key, value in node.items() if not _is_hydra_key(key)}
+        arguments = {key: value for key, value in node.items() if key not in ("_target_", "_partial_")}
         required = {
             key
             for key, parameter in signature.parameters.items()
@@ -119,8 +155,20 @@ class Binding:
             required = set()
         found = list(self.arguments(path, arguments, hints, required))
         yield from found
-        if not found and arguments.keys() <= hints.keys() and path.endswith("optimizer"):
+        an_optimizer = isinstance(target, type) and issubclass(target, Optimizer)
+        if an_optimizer and not found and arguments.keys() <= hints.keys():
             yield from _try_optimizer(path, target, arguments)
+
+    def _packages(self, wanted: tuple[type, ...]) -> tuple[str, ...] | None:
+        """The packages that a class may come from; None if from anywhere.
+
+        Where nothing says what is wanted, as an argument without an annotation, it is one that the command
+        admits by name.
+        """
+        if self.admitted is None:
+            return None
+        ours, besides = self.admitted
+        return besides if wanted == (object,) else (*ours, *besides)
 
     def scalar(self, path: str, value: Any, hint: Any) -> Iterator[Problem]:
         """Check a plain value against its annotation: scalars strictly, containers leniently."""
@@ -172,7 +220,7 @@ class Binding:
 
     def _fits(self, path: str, value: Any, given: list[str]) -> bool:
         """Whether a key would accept a value; only problems at the ``given`` key paths count."""
-        trial = Binding(self.config, self.moved)
+        trial = Binding(self.config, self.moved, self.admitted)
         wrong = [problem.where for problem in trial.value(path, value, self._hints[path])]
         wrong += [place for place, *_ in trial._unknown]
         return not any(overlap(place, where) for place in given for where in wrong)
@@ -206,12 +254,19 @@ def _wrong_partial(path: str, node: dict[str, Any], partial: bool) -> Problem:
     return Problem(key, f"expected {word} here", f"try {key}={word}")
 
 
-def _is_hydra_key(key: str) -> bool:
-    return key in ("_target_", "_partial_", "_convert_", "_recursive_")
+def _nodes(path: str, value: Any) -> Iterator[str]:
+    """The paths of all nodes in a value, at any depth, by any key that means something to Hydra."""
+    if isinstance(value, dict) and not HYDRAS.isdisjoint(value):
+        yield path
+    members = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    for key, member in members:
+        yield from _nodes(f"{path}.{key}", member)
 
 
 def _is_built(hint: Any) -> bool:
-    """Whether a value of this annotation is built from a node."""
+    """Whether every value of this annotation is built from a node."""
     if get_origin(hint) is collections.abc.Callable:
         return True
     # In Python 3.10 list[str] says that it is a type.
@@ -219,18 +274,74 @@ def _is_built(hint: Any) -> bool:
     return plain and issubclass(hint, nn.Module | LightningDataModule | Callback)
 
 
-def _wanted(hint: Any) -> tuple[type, bool]:
-    """The class that a node builds, and whether it has to be partial (``_partial_: true``)."""
-    if get_origin(hint) is collections.abc.Callable:
-        return get_args(hint)[-1], True
-    return hint, False
+def wanted_classes(hint: Any) -> tuple[type, ...]:
+    """The classes of which an annotation wants an instance, or a factory of one; none for plain values.
+
+    ``(object,)`` where it says nothing.
+    """
+    origin = get_origin(hint)
+    if hint is Any:
+        return (object,)
+    if origin is Annotated:
+        return wanted_classes(get_args(hint)[0])
+    if origin is collections.abc.Callable:
+        return wanted_classes(get_args(hint)[-1]) if get_args(hint) else (object,)
+    if origin in (Union, types.UnionType):
+        return tuple(
+            kind for member in get_args(hint) for kind in wanted_classes(member) if kind is not object
+        )
+    kind = origin or hint
+    if not isinstance(kind, type) or kind.__module__ == "collections.abc":
+        return ()
+    return () if issubclass(kind, (*PLAIN, *CONTAINERS)) else (kind,)
+
+
+def _arguments_given(hint: Any) -> list[Any] | None:
+    """What the code passes to a factory; None where the annotation wants no factory (``_partial_: true``)."""
+    if get_origin(hint) is not collections.abc.Callable:
+        return None
+    given = get_args(hint)[0] if get_args(hint) else ...
+    return [] if given is ... else list(given)
+
+
+def _is_kind(target: Any, wanted: tuple[type, ...], called_with: list[Any] | None, trusted: bool) -> bool:
+    """Whether a target is one of the classes, or a function that says that it returns one.
+
+    A function counts where a factory is wanted, and only if its first arguments are those that it is given.
+    One that says nothing counts if it is trusted.
+    """
+    if trusted and wanted in ((object,), ()):  # as of a function that is given numbers
+        return True
+    if isinstance(target, type):
+        return issubclass(target, wanted)
+    if called_with is None or not inspect.isfunction(target):
+        return False
+    try:
+        hints = get_type_hints(target)
+    except NameError:
+        hints = {}
+    if "return" not in hints:
+        return trusted
+    returned = hints.pop("return")
+    kinds = wanted_classes(returned)
+    # A schedule that keeps the learning rate returns None.
+    right = bool(called_with) if returned is type(None) else bool(kinds)
+    return (
+        right
+        and all(issubclass(kind, wanted) for kind in kinds)
+        and list(hints.values())[: len(called_with)] == called_with
+    )
+
+
+def _class_name(kind: type) -> str:
+    return f"{kind.__module__.split('.')[0]} {kind.__name__}"
 
 
 def _try_optimizer(path: str, target: Any, arguments: dict[str, Any]) -> Iterator[Problem]:
     """Build an optimizer for a dummy parameter, since optimizers check their arguments only then."""
     try:
         target([torch.zeros(1, requires_grad=True)], **arguments)
-    except (ValueError, TypeError, RuntimeError) as error:
+    except Exception as error:
         yield Problem(path, f"{target.__name__} refuses its arguments: {error}")
 
 

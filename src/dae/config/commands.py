@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf
 
 from dae.config.groups import choice_node
-from dae.keys import leaves
+from dae.keys import leaves, select
 from dae.words import path_from_here, quoted_override
 
 # In a command that is printed: to be put in by the user.
@@ -29,10 +29,9 @@ def same_data_words(config: Mapping[str, Any], hydra: Mapping[str, Any], labelle
         labelled: Whether the images have labels.
     """
     runtime = hydra.get("runtime") or {}
-    choice = (runtime.get("choices") or {}).get("data") or config["data"].get("source")
-    chosen = choice_node("data", choice, config_folders(hydra))
-    unchanged: Any = OmegaConf.to_container(OmegaConf.create({**config, "data": chosen}), resolve=True)
-    as_chosen = dict(leaves(unchanged["data"]))
+    choice = str((runtime.get("choices") or {}).get("data") or config["data"].get("source"))
+    chosen = choice_node("data", choice, config_folders(hydra)) if re.fullmatch(r"[\w-]+", choice) else {}
+    as_chosen = {key: _followed(value, {**config, "data": chosen}) for key, value in leaves(chosen)}
     given = {
         key: value for key, value in leaves(config["data"]) if key not in as_chosen or as_chosen[key] != value
     }
@@ -42,9 +41,15 @@ def same_data_words(config: Mapping[str, Any], hydra: Mapping[str, Any], labelle
         given = {"root": LABELLED_FOLDER} | {key: given[key] for key in given if key in kept}
     words = [quoted_override("data", choice)]
     words += [quoted_override(f"data.{key}", value) for key, value in given.items()]
-    if config["allow_targets"]:
+    if config.get("allow_targets"):
         words.append(quoted_override("allow_targets", f"[{','.join(config['allow_targets'])}]"))
     return [*words, *map(shlex.quote, config_flags(hydra))]
+
+
+def _followed(value: Any, config: dict[str, Any]) -> Any:
+    """What a value of ``conf/`` comes to that only names another key; a config itself is not resolved."""
+    link = re.fullmatch(r"\$\{([\w.]+)\}", str(value))
+    return select(config, link.group(1)) if link else value
 
 
 def same_data_as_composed(config: Mapping[str, Any]) -> list[str]:

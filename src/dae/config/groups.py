@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from dae.files import read_yaml
 
 # Groups of which several choices can be given at once: 'callbacks=[pictures,early_stopping]'.
 LIST_GROUPS = ("callbacks", "logger")
@@ -42,7 +42,7 @@ def choice_node(group: str, choice: str, folders: Sequence[Path] = ()) -> dict[s
     """
     files = (folder / group / f"{choice}.yaml" for folder in (*folders, conf_folder()))
     file = next((file for file in files if file.is_file()), None)
-    content: Any = OmegaConf.to_container(OmegaConf.load(file)) if file else {}
+    content: Any = read_yaml(file) if file else {}
     node: dict[str, Any] = {}
     for entry in content.pop("defaults", []):
         if isinstance(entry, str) and entry != "_self_":  # what else there is chooses from a group below

@@ -7,8 +7,9 @@ the others against the small dataclasses below (``binding.py``). The rules betwe
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 from omegaconf import DictConfig, OmegaConf
@@ -23,10 +24,11 @@ from dae.config.auto import AUTO, KEYS, assume_auto, resolve_auto
 from dae.config.binding import Binding
 from dae.data.images import ImageDataModule
 from dae.data.sources import FOLDERS
-from dae.errors import ConfigError, Problem
+from dae.errors import Problem, raise_problems
 from dae.keys import leaves
 from dae.models.noise import Noise
 from dae.models.optimization import OptimizerFactory, ScheduleFactory
+from dae.runs.saved_config import ADMITTED, read_saved_config, saved_problems
 
 
 @dataclass
@@ -101,19 +103,60 @@ MOVED = {
 }
 
 
-def check_config(cfg: DictConfig) -> None:
+def check_config(cfg: DictConfig, saved: bool = False) -> None:
     """Refuse a config with everything that is wrong with it.
+
+    Args:
+        cfg: The config.
+        saved: Whether it comes from a run folder, whoever has written that: see ``check_saved_config``.
 
     Raises:
         ConfigError: With all problems.
     """
-    problems = find_problems(cfg)
-    if problems:
-        raise ConfigError(problems)
+    raise_problems(find_problems(cfg, saved))
 
 
-def find_problems(cfg: DictConfig) -> list[Problem]:
-    """Everything that can be known to be wrong before any data is read."""
+def check_saved_config(cfg: DictConfig) -> None:
+    """Refuse a config from a run folder that is not what its classes take; nothing is looked up by it.
+
+    It may name classes of ours, of ``torch.optim``, of Lightning, and of its ``allow_targets``, which
+    whoever opens it has set.
+
+    Raises:
+        ConfigError: With all problems.
+    """
+    config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+    raise_problems(_binding(config, saved=True).problems(Settings))
+
+
+def open_saved_config(folder: Path, allow_targets: Sequence[str]) -> DictConfig:
+    """The config of a run folder, checked: whatever it names may be built.
+
+    Args:
+        folder: The run's.
+        allow_targets: Packages besides ours whose classes it may name.
+
+    Raises:
+        UserError: It is damaged, or names something else.
+    """
+    config = {**read_saved_config(folder), "allow_targets": list(allow_targets)}
+    raise_problems(saved_problems(config, folder, allow_targets))
+    cfg = OmegaConf.create(config)
+    check_saved_config(cfg)
+    return cfg
+
+
+def _binding(config: dict[str, Any], saved: bool) -> Binding:
+    return Binding(config, MOVED, admitted=(ADMITTED, tuple(config["allow_targets"])) if saved else None)
+
+
+def find_problems(cfg: DictConfig, saved: bool = False) -> list[Problem]:
+    """Everything that can be known to be wrong before any data is read.
+
+    Args:
+        cfg: The config.
+        saved: See ``check_config``.
+    """
     try:
         config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
@@ -121,7 +164,7 @@ def find_problems(cfg: DictConfig) -> list[Problem]:
         return [Problem(error.full_key or "config", what, "see python train.py --cfg job")]
     cfg = assume_auto(resolve_auto(cfg))
     config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
-    problems = list(Binding(config, MOVED).problems(Settings))
+    problems = list(_binding(config, saved).problems(Settings))
     wrong = [problem.where for problem in problems]
     origins = _interpolations(OmegaConf.to_container(cfg, resolve=False))
     # A key that follows another, which is wrong itself, has nothing to add.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +13,31 @@ from omegaconf import OmegaConf
 from PIL import Image
 from torch import Generator, Tensor
 
+from dae.config.settings import open_saved_config
 from dae.data.images import ImageDataModule
 from dae.errors import UserError
 from dae.pictures.figures import draw_image_rows
 from dae.pictures.publishing import bytes_to_floats
 from dae.run import build
 from dae.runs.checkpoint import load_autoencoder
+from dae.runs.records import read_hydra
 from dae.seeds import derive_seed
-from dae.sweeps.commands import read_hydra_config
 from dae.sweeps.jobs import Job
 
 COUNT = 8
 
 
-def draw_reconstructions(jobs: Mapping[str, Job]) -> str:
+def draw_reconstructions(jobs: Mapping[str, Job], allow_targets: Sequence[str] = ()) -> str:
     """A picture for ``src`` of an image element: clean, noisy, and a row for each arm.
 
     Args:
         jobs: Arm -> a job of it that has a stage 1.
+        allow_targets: Packages besides ours whose classes the configs and the checkpoints may name.
 
     Raises:
         UserError: The images are not there, differ between the arms, or a checkpoint cannot be read.
     """
-    configs = {arm: OmegaConf.load(job.folder / "config.yaml") for arm, job in jobs.items()}
+    configs = {arm: open_saved_config(job.folder, allow_targets) for arm, job in jobs.items()}
     first = next(iter(configs))
     for arm, config in configs.items():
         if _images(config) != _images(configs[first]):
@@ -46,7 +48,7 @@ def draw_reconstructions(jobs: Mapping[str, Job]) -> str:
     noisy = noise.corrupt(clean, Generator().manual_seed(seed))
     rows = {"clean": clean, "noisy": noisy}
     for arm, job in jobs.items():
-        encoder, decoder, _ = load_autoencoder(job.folder, configs[arm].allow_targets)
+        encoder, decoder, _ = load_autoencoder(job.folder, allow_targets)
         with torch.inference_mode():
             rows[arm] = decoder.eval()(encoder.eval()(noisy)).float().sigmoid()
     return _as_source(draw_image_rows(rows))
@@ -61,7 +63,7 @@ def _images(config: Any) -> list[Any]:
 def _test_images(config: Any, job: Path) -> Tensor:
     """Images from all over the test set, which may be sorted by class; none are downloaded for a picture."""
     # Relative to where the sweep was launched, wherever its page is written.
-    origin = (read_hydra_config(job / ".hydra" / "hydra.yaml").get("runtime") or {}).get("cwd", ".")
+    origin = (read_hydra(job / ".hydra" / "hydra.yaml").get("runtime") or {}).get("cwd", ".")
     root = Path(origin) / config.root
     if config.source != "digits" and not root.is_dir():
         raise UserError(f"the images are not in {root}")

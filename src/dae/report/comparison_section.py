@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from dae.files import read_json
 from dae.report.comparison_charts import Estimate, Ticks, arm_dots, arm_lines, arm_styles, legend_style
 from dae.report.reconstructions import Reconstructions, reconstructions
+from dae.runs.records import read_or_empty, read_run
 from dae.sweeps import comparison_answer, comparison_text
 from dae.sweeps.arms import compare_arms
 from dae.sweeps.comparison import Comparison, Others
@@ -59,8 +59,13 @@ class Section:
     picture: Reconstructions | None
 
 
-def comparison_section(board: Leaderboard) -> Section | None:
-    """The comparison of a sweep for its page; None if it compares nothing."""
+def comparison_section(board: Leaderboard, allow_targets: Sequence[str] = ()) -> Section | None:
+    """The comparison of a sweep for its page; None if it compares nothing.
+
+    Args:
+        board: Of the sweep.
+        allow_targets: Packages besides ours whose classes its jobs may name.
+    """
     comparison = compare_arms(board)
     if comparison is None:
         return None
@@ -87,7 +92,7 @@ def comparison_section(board: Leaderboard) -> Section | None:
         table=comparison_text.table(comparison),
         notes=list(comparison_text.notes(comparison)),
         cautions=list(comparison_text.cautions(comparison)),
-        picture=reconstructions(comparison),
+        picture=reconstructions(comparison, allow_targets),
     )
 
 
@@ -118,7 +123,7 @@ def key_ticks(comparison: Comparison, key: str) -> Ticks:
 def _labels(comparison: Comparison, index: int, value: str) -> float | None:
     """How many labels stage 2 has used, as the first of its jobs says."""
     for (others, *_), job in comparison.jobs.items():
-        if others[index] == value and (count := read_json(job.folder / "run.json").get("labels")):
+        if others[index] == value and (count := read_or_empty(read_run, job.folder).get("labels")):
             return float(count)
     return _number(value)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from hydra import version
@@ -17,7 +17,6 @@ from omegaconf import OmegaConf, open_dict
 
 from dae.config.groups import conf_folder
 from dae.keys import leaves
-from dae.sweeps.jobs import read_yaml
 
 ABSENT = "(absent)"
 # The groups of which a run has any number of choices at once, each a node of its own.
@@ -42,10 +41,9 @@ class Row:
     differs: bool
 
 
-def config_rows(file: Path) -> list[Row]:
-    """All keys of a ``config.yaml``, then those that only the defaults have; empty without a file."""
-    config = read_yaml(file)
-    if not isinstance(config, dict):
+def config_rows(config: Mapping[str, Any]) -> list[Row]:
+    """All keys of a config, then those that only the defaults have; none without a config."""
+    if not config:
         return []
     given = dict(leaves(config))
     resolved, origins = default_config()

@@ -42,10 +42,9 @@ def embedded_pictures(run: RunFolder) -> Iterator[Picture]:
     left = MOST_BYTES
     for name, caption in CAPTIONS.items():
         stage, _, file = name.rpartition("/")
-        path = run.stage_folder(stage) / file
-        if not path.is_file():
+        content = run.picture(stage, file)
+        if content is None:
             continue
-        content = path.read_bytes()
         left -= len(content)
         if left < 0:
             left += len(content)

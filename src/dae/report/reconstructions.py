@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dae.sweeps.comparison import Comparison
@@ -20,10 +21,14 @@ class Reconstructions:
     caption: str
 
 
-def reconstructions(comparison: Comparison) -> Reconstructions | None:
+def reconstructions(comparison: Comparison, allow_targets: Sequence[str] = ()) -> Reconstructions | None:
     """Test images as each arm of the first seed reconstructs them; None if no arm has a stage 1.
 
     A failure costs the picture, not the page.
+
+    Args:
+        comparison: Of the sweep.
+        allow_targets: Packages besides ours whose classes its jobs may name.
     """
     seed = comparison.seeds[0]
     by_others = {
@@ -42,7 +47,7 @@ def reconstructions(comparison: Comparison) -> Reconstructions | None:
         # Torch, which nothing else on this page needs.
         from dae.report.arm_pictures import draw_reconstructions
 
-        source = draw_reconstructions(by_others[others])
+        source = draw_reconstructions(by_others[others], allow_targets)
     except Exception as error:
         words = f"Test images as each arm reconstructs them could not be drawn: {error}".splitlines()[0]
         log.warning("%s", words)

@@ -2,58 +2,110 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 import shlex
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dae.config.commands import config_flags
-from dae.files import read_json
+from dae.files import DamagedFileError, Whole, misfit, read_yaml
 from dae.metrics import METRICS
-from dae.report.scalars import Series, read_series
-from dae.sweeps.commands import TRAIN, read_hydra_config, rerun_command, without_comparison
-from dae.sweeps.jobs import Job, read_job, read_yaml
-from dae.words import path_from_here, quoted_override
+from dae.report.scalars import Series, read_scalars, scalar_files, series_of
+from dae.runs.records import (
+    read_hydra,
+    read_result,
+    read_run,
+    read_stage,
+    read_tested,
+    refuse_link,
+    shared_stage_folder,
+)
+from dae.runs.saved_config import needed_targets, resume_command
+from dae.sweeps.commands import TRAIN, rerun_command, without_comparison
+from dae.sweeps.jobs import Job, read_overrides
 
+PNG = b"\x89PNG"
 # Enough lines for a traceback.
 LAST_LINES = 40
 
 
+# What the page takes from a config; where the run ended before that was resolved, a text may be a number's.
+_TARGET = {"_target_": str}
+CONFIG = Whole(
+    stage=str,
+    data={},
+    dae=Whole(noise=Whole(_TARGET), scheduler=_TARGET, epochs=(int, str)),
+    classifier={"encoder": str, "scheduler": _TARGET, "epochs": (int, str)},
+)
+FURTHER = {
+    "pretraining": str,
+    "compare": (str, None),
+    "allow_targets": [str],
+    "trainer": {str: object},
+    "callbacks": {str: {}},
+    "logger": {str: {}},
+}
+Content = TypeVar("Content")
+
+
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of a run, or of a job of a sweep."""
+    """The folder of a run, or of a job of a sweep.
+
+    Attributes:
+        folder: The folder; nothing outside of it is read, but the stage 1 that jobs of its sweep share.
+        damaged: What is wrong with each file that was asked for and could not be read.
+    """
 
     folder: Path
+    damaged: dict[Path, str] = field(default_factory=dict)
+
+    def read(self, file: Path, read: Callable[[], Content]) -> Content | None:
+        """What ``read`` finds in ``file``; None, and a note, if that cannot be read or lies elsewhere."""
+        try:
+            refuse_link(file, self.folder, self.folder.parent / "stage1")
+            return read()
+        except DamagedFileError as error:
+            self.damaged[file] = str(error)
+            return None
 
     @cached_property
     def result(self) -> dict[str, Any]:
         """``result.json``; empty before the run has ended."""
-        try:
-            return read_json(self.folder / "result.json")
-        except json.JSONDecodeError as error:
-            words = f"result.json cannot be read: {error}"
-            return {"status": "broken", "error": words}
+        file = self.folder / "result.json"
+        found = self.read(file, lambda: read_result(self.folder))
+        return {"status": "broken", "error": self.damaged[file]} if found is None else found
 
     @property
     def status(self) -> str:
         """The status in ``result.json``, or ``running``."""
         return str(self.result.get("status", "running"))
 
+    @cached_property
+    def stages(self) -> dict[str, dict[str, Any]]:
+        """``stage.json`` of each stage; empty of one that has not ended."""
+        places = {stage: self.folder / stage for stage in METRICS}
+        return {
+            stage: self.read(place / "stage.json", partial(read_stage, place)) or {}
+            for stage, place in places.items()
+        }
+
     @property
     def metrics(self) -> dict[str, float | None]:
         """The metrics of the checkpoint that counts; during a run, those of the stages that have ended."""
         found = {}
-        for stage in METRICS:
-            found.update(read_json(self.folder / stage / "stage.json").get("metrics", {}))
+        for content in self.stages.values():
+            found.update(content.get("metrics", {}))
         return self.result.get("metrics", {}) or found
 
     @cached_property
     def run(self) -> dict[str, Any]:
         """``run.json``; empty if the run ended before it was written."""
-        return read_json(self.folder / "run.json")
+        return self.read(self.folder / "run.json", lambda: read_run(self.folder)) or {}
 
     @property
     def ceiling(self) -> float | None:
@@ -63,53 +115,79 @@ class RunFolder:
     @cached_property
     def config(self) -> dict[str, Any]:
         """``config.yaml``, or Hydra's composed config if the run ended before that was written."""
-        return read_yaml(self.config_file) or {}
-
-    @property
-    def config_file(self) -> Path:
-        """The file that ``config`` is read from."""
         own = self.folder / "config.yaml"
-        return own if own.is_file() else self.folder / ".hydra" / "config.yaml"
+        file = own if os.path.lexists(own) else self.folder / ".hydra" / "config.yaml"
+
+        def read() -> dict[str, Any]:
+            found = read_yaml(file)
+            if found and (why := misfit(found, CONFIG) or misfit(found, FURTHER)):
+                raise DamagedFileError(file, why)
+            return found or {}
+
+        return self.read(file, read) or {}
 
     @cached_property
     def hydra(self) -> dict[str, Any]:
         """Hydra's own config of the run."""
-        return read_hydra_config(self.folder / ".hydra" / "hydra.yaml")
+        file = self.folder / ".hydra" / "hydra.yaml"
+        return self.read(file, lambda: read_hydra(file)) or {}
 
     @cached_property
     def job(self) -> Job:
-        """The run as a job of a sweep."""
-        return read_job(self.folder) or Job(self.folder, ())
+        """The run as a job of a sweep, without its result."""
+        file = self.folder / ".hydra" / "overrides.yaml"
+        found: tuple[str, ...] | None = self.read(file, partial(read_overrides, self.folder))
+        return Job(self.folder, found or ())
 
     @property
     def in_sweep(self) -> bool:
         """Whether it is a job of a sweep."""
         return self.hydra.get("mode") == "MULTIRUN"
 
+    @property
+    def shared_from(self) -> str | None:
+        """Where stage 1 was trained, as seen from the run folder; None if that was here."""
+        return self.result.get("shared_from") or self.stages["dae"].get("shared_from")
+
     def stage_folder(self, stage: str) -> Path:
         """Where a stage was trained; for stage 1 this may be in the ``stage1/`` of the sweep."""
-        shared = self.result.get("shared_from") or read_json(self.folder / stage / "stage.json").get(
-            "shared_from"
-        )
-        elsewhere = self.folder / str(shared) / stage
-        return elsewhere if stage == "dae" and shared and elsewhere.is_dir() else self.folder / stage
+        elsewhere = shared_stage_folder(self.folder, self.shared_from, stage)
+        return elsewhere if elsewhere.is_dir() else self.folder / stage
 
     @cached_property
     def series(self) -> dict[str, Series]:
-        """The logged scalars of each stage that has begun."""
-        folders = {stage: self.stage_folder(stage) for stage in METRICS}
-        return {stage: read_series(folder) for stage, folder in folders.items() if folder.is_dir()}
+        """The logged scalars of each stage that has begun, and whose files can be read."""
+        found = {}
+        for stage, folder in ((stage, self.stage_folder(stage)) for stage in METRICS):
+            files = [(file, partial(read_scalars, file)) for file in scalar_files(folder)]
+            parts = [self.read(file, read) or [] for file, read in files]
+            if folder.is_dir() and self.damaged.keys().isdisjoint(file for file, _ in files):
+                found[stage] = series_of(parts)
+        return found
 
     def tested(self, stage: str) -> dict[str, Any]:
         """``test.json``: the number of test images, and each metric's value for each of them."""
-        return read_json(self.stage_folder(stage) / "test.json")
+        folder = self.stage_folder(stage)
+        return self.read(folder / "test.json", lambda: read_tested(folder)) or {}
 
-    @property
+    def picture(self, stage: str, name: str) -> bytes | None:
+        """A picture of a stage, or of the run (``stage`` is empty); None if there is none."""
+        file = self.stage_folder(stage) / name
+
+        def read() -> bytes | None:
+            content = file.read_bytes() if file.is_file() else None
+            if content is not None and not content.startswith(PNG):
+                raise DamagedFileError(file, "it is no PNG", "Delete it: the page does without.")
+            return content
+
+        return self.read(file, read)
+
+    @cached_property
     def last_lines(self) -> str:
         """The end of ``train.log``."""
         file = self.folder / "train.log"
-        lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
-        return "\n".join(line[:500] for line in lines[-LAST_LINES:])
+        text = self.read(file, lambda: file.read_text("utf-8", errors="replace") if file.is_file() else "")
+        return "\n".join(line[:500] for line in (text or "").splitlines()[-LAST_LINES:])
 
     @property
     def command(self) -> str:
@@ -136,7 +214,7 @@ class RunFolder:
 
     def resume(self, *words: str) -> str:
         """The command that resumes it."""
-        return " ".join([*TRAIN, quoted_override("resume", path_from_here(self.folder)), *words])
+        return " ".join([resume_command(self.folder, needed_targets(self.config)), *words])
 
     @property
     def advice(self) -> str | None:

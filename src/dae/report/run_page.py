@@ -51,16 +51,15 @@ def run_page(folder: Path) -> dict[str, Any]:
         folder: The run folder; any file in it may be missing.
     """
     run = RunFolder(folder)
-    config = configuration.config_rows(run.config_file)
+    config = configuration.config_rows(run.config)
     sweep = folder.parent / "multirun.yaml"  # the page of the sweep is written when that ends
-    return {
+    content: dict[str, Any] = {
         "run": run,
         "title": f"{folder.name}: {run.status}",
         "home": "../report.html" if run.in_sweep and sweep.is_file() else None,
         "shows_data": run.config.get("stage") == "data",
         "reason": run.result.get("error"),
         "signs": run.result.get("signs", []),
-        "notes": list(run_notes(run)),
         "tests": list(metric_figures(run, "test")),
         "validations": list(metric_figures(run, "val")),
         "left_out": _left_out(run),
@@ -73,7 +72,11 @@ def run_page(folder: Path) -> dict[str, Any]:
         "most_of_diff": MOST_OF_DIFF,
         "apply_diff": _apply_diff(folder),
         "next": next_commands(run),
+        "command": run.run.get("command") or run.command,
+        "last_lines": run.last_lines,
     }
+    # Last: what is damaged has been noted where it was read.
+    return {**content, "notes": [*run_notes(run), *run.damaged.values()]}
 
 
 def metric_figures(run: RunFolder, split: str) -> Iterator[Figure]:
@@ -140,7 +143,7 @@ def _counted_epoch(series: Series, stage: str) -> float | None:
 
 def run_notes(run: RunFolder) -> Iterator[str]:
     """A sentence for each thing that a reader of the figures must know about the run."""
-    config, result = run.config, run.result
+    config = run.config
     if run.status == "running":
         yield "The run has not ended, or its process was killed: this is its state so far."
     if run.config.get("stage") == "data":
@@ -163,9 +166,9 @@ def run_notes(run: RunFolder) -> Iterator[str]:
                 loggers = f"logger={','.join(config.get('logger') or ['none'])}"
                 yield f"{stage}: no curves, since {loggers} leaves no file that they could be read from."
         if folder != run.folder / stage:
-            yield f"{stage} was trained once for several jobs of the sweep, in {result['shared_from']}."
-        elif result.get("shared_from") and stage == "dae":
-            yield f"{stage} was trained in {result['shared_from']}, which is gone, and its curves with it."
+            yield f"{stage} was trained once for several jobs of the sweep, in {run.shared_from}."
+        elif run.shared_from and stage == "dae":
+            yield f"{stage} was trained in {run.shared_from}, which is gone, and its curves with it."
         missing = [m for m in METRICS[stage] if run.metrics.get(f"{stage}/test/{m}", 0) is None]
         if missing:
             yield f"{stage}: {', '.join(missing)} on the test set is not a number."

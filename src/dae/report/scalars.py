@@ -5,11 +5,15 @@ from __future__ import annotations
 import csv
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from dae.files import DamagedFileError
 
 Points = list[tuple[float, float]]
 Series = dict[str, Points]
+# Tag, x, y.
+Scalar = tuple[str, float, float]
 
 # Bytes. A scalar takes about a hundred; pictures, histograms and embeddings are skipped unread.
 LARGEST_SCALAR = 4096
@@ -24,13 +28,30 @@ def read_series(folder: Path) -> Series:
     Args:
         folder: The stage's folder.
     """
+    return series_of(read_scalars(file) for file in scalar_files(folder))
+
+
+def series_of(files: Iterable[Iterable[Scalar]]) -> Series:
+    """The scalars of several files as one: see ``read_series``."""
     found: dict[str, dict[float, float]] = {}
-    for file in scalar_files(folder):
-        read = _from_csv if file.suffix == ".csv" else _from_events
-        for tag, x, y in read(file):
-            if math.isfinite(y):
-                found.setdefault(tag, {})[x] = y
+    for tag, x, y in (scalar for scalars in files for scalar in scalars):
+        if math.isfinite(x) and math.isfinite(y):
+            found.setdefault(tag, {})[x] = y
     return {tag: sorted(points.items()) for tag, points in found.items()}
+
+
+def read_scalars(file: Path) -> list[Scalar]:
+    """The scalars in a file, in their order.
+
+    Raises:
+        DamagedFileError: It is none of TensorBoard's event files, and no ``metrics.csv``.
+    """
+    read = _from_csv if file.suffix == ".csv" else _from_events
+    try:
+        return list(read(file))
+    except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise DamagedFileError(file, why, "Without it the page has no curves of this stage.") from error
 
 
 def scalar_files(folder: Path) -> list[Path]:
@@ -39,11 +60,15 @@ def scalar_files(folder: Path) -> list[Path]:
     return events or [*folder.glob("metrics.csv")]
 
 
-def _from_events(file: Path) -> Iterator[tuple[str, float, float]]:
+def _from_events(file: Path) -> Iterator[Scalar]:
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from tensorboard.compat.proto.event_pb2 import Event
 
     for record in _records(file):
-        event = Event.FromString(record)
+        try:
+            event = Event.FromString(record)
+        except DecodeError as error:
+            raise ValueError("a record is damaged") from error
         for value in event.summary.value:
             if value.HasField("simple_value"):
                 yield value.tag, float(event.step), value.simple_value
@@ -66,8 +91,8 @@ def _records(file: Path) -> Iterator[bytes]:
                 yield record
 
 
-def _from_csv(file: Path) -> Iterator[tuple[str, float, float]]:
-    with file.open(newline="") as lines:
+def _from_csv(file: Path) -> Iterator[Scalar]:
+    with file.open(newline="", encoding="utf-8") as lines:
         for row in csv.DictReader(lines):
             for tag, value in row.items():
                 if value and tag not in ("step", "epoch"):

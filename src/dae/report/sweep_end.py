@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from dae.report.write import write_or_warn, write_sweep_report
@@ -14,20 +15,23 @@ from dae.sweeps.ranking import Leaderboard
 from dae.words import counted
 
 
-def close_sweep(sweep_folder: Path, heard: Iterable[str], ended: bool) -> int:
+def close_sweep(
+    sweep_folder: Path, heard: Iterable[str], ended: bool, allow_targets: Sequence[str] = ()
+) -> int:
     """Print the leaderboard and name the failed jobs.
 
     Args:
         sweep_folder: The folder of the jobs, including those that ran in other processes.
         heard: Names of the jobs that failed in this process.
         ended: Whether all jobs were run; false if the sweep was stopped.
+        allow_targets: Packages besides ours whose classes its command admits.
 
     Returns:
         1 if a job of this sweep has failed, else 0.
     """
     board = rebuild_or_warn(sweep_folder)
     if board and board.jobs:
-        write_or_warn(write_sweep_report, sweep_folder)
+        write_or_warn(partial(write_sweep_report, allow_targets=allow_targets), sweep_folder)
     jobs = _launched(board) if board else []
     searched = (sweep_folder / "search.md").is_file()  # the search has printed its own summary
     if board and board.jobs and not searched:

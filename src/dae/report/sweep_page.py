@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from dae.files import read_json
+from dae.files import DamagedFileError, read_text
 from dae.metrics import is_telling, left_out_words
 from dae.report.charts import Dots, bars, dot_chart, parallel_coordinates, scatter
 from dae.report.comparison_section import comparison_section
+from dae.runs.records import read_or_empty, read_run
 from dae.sweeps.cautions import cautions
 from dae.sweeps.commands import next_commands
 from dae.sweeps.jobs import Job
@@ -38,12 +40,13 @@ class Chart:
     numeric: bool = False
 
 
-def sweep_page(folder: Path, compare: str | None = None) -> dict[str, Any]:
+def sweep_page(folder: Path, compare: str | None = None, allow_targets: Sequence[str] = ()) -> dict[str, Any]:
     """Everything that ``sweep.html.jinja`` shows.
 
     Args:
         folder: Of the sweep.
         compare: The key to compare; None takes what the sweep itself compares.
+        allow_targets: Packages besides ours whose classes its jobs may name.
     """
     board = read_board(folder, compare)
     measured = _tests(board)
@@ -54,7 +57,7 @@ def sweep_page(folder: Path, compare: str | None = None) -> dict[str, Any]:
         spread, charts = (None, charts) if charts[0].numeric else (spread, [])
     return {
         "board": board,
-        "comparison": comparison_section(board),
+        "comparison": comparison_section(board, allow_targets),
         "title": f"Sweep {folder.name}",
         "headline": headline(board),
         "count": count_by_status(board),
@@ -81,7 +84,7 @@ def _tests(board: Leaderboard) -> list[str]:
 
 def _ceiling(board: Leaderboard) -> float | None:
     """The highest pixel accuracy that the targets of any job allow; None if that was not noted."""
-    noted = [read_json(job.folder / "run.json").get("pixel_accuracy_ceiling") for job in board.jobs]
+    noted = [read_or_empty(read_run, job.folder).get("pixel_accuracy_ceiling") for job in board.jobs]
     return max((ceiling for ceiling in noted if ceiling is not None), default=None)
 
 
@@ -200,8 +203,11 @@ def importance(folder: Path) -> Chart | str | None:
     Returns:
         The search's sentence if it holds no numbers; None for a sweep that is not a search.
     """
-    file = folder / "search.md"
-    line = re.search(r"^Importance: (.*)$", file.read_text(), re.MULTILINE) if file.is_file() else None
+    try:
+        text = read_text(folder / "search.md") or ""
+    except DamagedFileError as error:
+        return str(error)
+    line = re.search(r"^Importance: (.*)$", text, re.MULTILINE)
     if line is None:
         return None
     shares = [(key, float(share)) for key, share in re.findall(r"`([^`]+)` ([\d.]+\d)", line.group(1))]

@@ -7,7 +7,7 @@ Jinja2 and the modules behind the pages are imported when the first page is writ
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,16 +28,17 @@ def write_run_report(folder: Path) -> Path:
     return _write(folder, "run.html.jinja", run_page(folder))
 
 
-def write_sweep_report(folder: Path, compare: str | None = None) -> Path:
+def write_sweep_report(folder: Path, compare: str | None = None, allow_targets: Sequence[str] = ()) -> Path:
     """Write the page of a sweep, whether it has ended or not.
 
     Args:
         folder: The sweep's.
         compare: The key to compare; None takes what the sweep itself compares.
+        allow_targets: Packages besides ours whose classes its jobs may name.
     """
     from dae.report.sweep_page import sweep_page
 
-    return _write(folder, "sweep.html.jinja", sweep_page(folder, compare))
+    return _write(folder, "sweep.html.jinja", sweep_page(folder, compare, allow_targets))
 
 
 def page_is_outdated(folder: Path) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dae.files import read_json
 from dae.metrics import is_telling, left_out_words
 from dae.runs.record import RunRecord
+from dae.runs.records import read_run
 from dae.words import counted, path_from_here, quoted_override
 
 
@@ -21,7 +21,7 @@ def closing_summary(record: RunRecord, stages: list[str], same_run: Sequence[str
     folder = path_from_here(record.folder)
     assert record.objective is not None
     width = max(map(len, record.metrics))
-    ceiling = read_json(record.folder / "run.json")["pixel_accuracy_ceiling"]
+    ceiling = read_run(record.folder)["pixel_accuracy_ceiling"]
     lines, left_out = ["Result of the checkpoint that counts"], False
     for name, value in record.metrics.items():
         is_objective = name == record.objective.name

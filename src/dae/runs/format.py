@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from dae.errors import ConfigError, Problem
-from dae.files import read_json
+from dae.files import DamagedFileError
+from dae.runs.records import read_run
 from dae.words import path_from_here
 
 # 1 (not noted): a sweep's folders are named after all overrides. 2: after those that the sweep varies.
@@ -18,8 +19,9 @@ def refuse_other_format(folder: Path) -> None:
 
     Raises:
         ConfigError: A version with another format has begun it.
+        DamagedFileError: ``run.json`` is damaged.
     """
-    begun = read_json(folder / "run.json")
+    begun = read_run(folder)
     found = begun.get("format", 1)
     if not begun or found == FORMAT:
         return
@@ -42,5 +44,9 @@ def refuse_sweep_of_other_format(sweep: Path) -> None:
     Raises:
         ConfigError: A version with another format has begun it.
     """
-    for file in sorted(sweep.glob("*/run.json"))[:1]:
-        refuse_other_format(file.parent)
+    for file in sorted(sweep.glob("*/run.json")):
+        try:
+            refuse_other_format(file.parent)
+        except DamagedFileError:
+            continue  # its own job says so
+        return

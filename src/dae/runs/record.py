@@ -19,9 +19,10 @@ import torch
 
 from dae.data.images import ImageDataModule
 from dae.errors import TimeUp, UserError
-from dae.files import read_json, write_json
+from dae.files import write_json
 from dae.metrics import Metric
 from dae.runs.format import FORMAT
+from dae.runs.records import read_run
 from dae.runs.signs import Sign
 from dae.runs.stage_result import StageResult
 from dae.words import counted, path_from_here
@@ -121,16 +122,17 @@ def write_run_json(folder: Path, command: str, data: ImageDataModule) -> None:
         "data_checksum": data_checksum,
     }
     file = folder / "run.json"
-    begun = read_json(file)
+    begun = read_run(folder)
     if not begun:
         write_json(file, {**now, "resumed": []})
         return
-    if begun["data_checksum"] != data_checksum:
+    if begun.get("data_checksum") != data_checksum:
+        before = begun.get("data_checksum", "")
         raise UserError(
-            f"{path_from_here(folder)} was begun on other data: SHA-256 {begun['data_checksum']:.12}, now "
+            f"{path_from_here(folder)} was begun on other data: SHA-256 {before:.12}, now "
             f"{data_checksum:.12}. Bring those images back, or begin a run without resume."
         )
-    write_json(file, {**begun, "resumed": [*begun["resumed"], now]})
+    write_json(file, {**begun, "resumed": [*begun.get("resumed", ()), now]})
 
 
 @cache

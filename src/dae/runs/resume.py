@@ -11,11 +11,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from dae.errors import ConfigError, Problem
-from dae.files import read_json
-from dae.keys import NO_PART_OF_A_RUN, leaves
+from dae.errors import ConfigError, Problem, raise_problems
+from dae.files import DamagedFileError, links_out
+from dae.keys import NO_PART_OF_A_RUN, leaves, select
 from dae.runs.format import refuse_other_format
-from dae.words import counted, path_from_here, quoted_override
+from dae.runs.records import read_result
+from dae.runs.saved_config import read_saved_config, resume_words, saved_problems
+from dae.words import counted, path_from_here
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +29,10 @@ EXTENDABLE = (
     "trainer.accelerator",
     "trainer.devices",
     "trainer.max_time",
+    "allow_targets",
 )
+# What a command admits, and what makes no run another run.
+NOT_COMPARED = (*NO_PART_OF_A_RUN, "allow_targets")
 # Nothing is left to do in a run that ended so.
 ENDED = ("completed", "pruned")
 
@@ -39,7 +44,9 @@ def reopen_run(words: Sequence[str]) -> tuple[DictConfig, list[str]]:
         words: What was typed behind ``train.py``, ``resume=...`` among it.
 
     Raises:
-        ConfigError: There is no such run, or more is asked of it than to go on.
+        ConfigError: There is no such run, more is asked of it than to go on, or its config names a class
+            that this command does not admit.
+        DamagedFileError: Its config is damaged.
     """
     if "-m" in words:  # launch writes --multirun so
         what = "resume goes on with one run; a sweep goes on in its own folder"
@@ -49,13 +56,19 @@ def reopen_run(words: Sequence[str]) -> tuple[DictConfig, list[str]]:
     place = next(str(override.value()) for override in reversed(parsed) if override.key_or_group == "resume")
     folder = _newest_unfinished() if place == "auto" else _run_folder(Path(place))
     refuse_other_format(folder)
-    saved = OmegaConf.load(folder / "config.yaml")
-    assert isinstance(saved, DictConfig)
+    config = read_saved_config(folder)
     others = [override for override in parsed if override.key_or_group != "resume"]
     own = [override for override in others if not override.key_or_group.startswith("hydra")]
-    problems = [problem for override in own for problem in _refused(override, saved, folder)]
-    if problems:
-        raise ConfigError(problems)
+    # Not what the folder says: whoever has written it would admit his own.
+    config["allow_targets"] = _allowed(own)
+    raise_problems(
+        [
+            *(problem for override in own for problem in _refused(override, config, folder)),
+            *_links(folder),
+            *saved_problems(config, folder, config["allow_targets"]),
+        ]
+    )
+    saved = OmegaConf.create(config)
     for override in own:
         OmegaConf.update(saved, override.key_or_group, override.value())
     theirs = [str(override.input_line) for override in others if override not in own]
@@ -71,9 +84,7 @@ def _run_folder(place: Path) -> Path:
             return folder
     state = "holds no config.yaml, so no run has begun in it" if place.is_dir() else "is not a folder"
     runs = sorted(Path("outputs").glob("*/config.yaml"), key=lambda file: file.stat().st_mtime)[-3:]
-    newest = "".join(
-        f"\n        {quoted_override('resume', path_from_here(file.parent))}" for file in reversed(runs)
-    )
+    newest = "".join(f"\n        {resume_words(file.parent)}" for file in reversed(runs))
     raise ConfigError([Problem("resume", f"{place} {state}", f"the newest runs:{newest}" if runs else "")])
 
 
@@ -82,14 +93,41 @@ def _newest_unfinished() -> Path:
     place = Path("outputs").resolve()
     if not runs:
         raise ConfigError([Problem("resume=auto", f"found no run in {place}", "start one: python train.py")])
-    unfinished = [folder for folder in runs if read_json(folder / "result.json").get("status") not in ENDED]
+    unfinished = [folder for folder in runs if _status(folder) not in ENDED]
     if not unfinished:
         what = f"found {counted(len(runs), 'run')} in {place}, none of them unfinished"
         raise ConfigError([Problem("resume=auto", what, "name one: resume=<run folder>")])
-    return max(unfinished, key=lambda folder: (folder / "config.yaml").stat().st_mtime)
+    return max(unfinished, key=_started)
 
 
-def _refused(override: Override, saved: DictConfig, folder: Path) -> Iterator[Problem]:
+def _started(folder: Path) -> float:
+    """When a run was started for the last time: each start adds to ``run.json``."""
+    files = (folder / "config.yaml", folder / "run.json")
+    return max(file.stat().st_mtime for file in files if file.is_file())
+
+
+def _status(folder: Path) -> str | None:
+    try:
+        return read_result(folder).get("status")
+    except DamagedFileError:
+        return None  # said in words when the run is opened
+
+
+def _allowed(overrides: Sequence[Override]) -> list[str]:
+    """The packages that the command itself admits."""
+    given = [override.value() for override in overrides if override.key_or_group == "allow_targets"]
+    packages = given[-1] if given else []
+    return [str(package) for package in packages] if isinstance(packages, list) else []
+
+
+def _links(folder: Path) -> Iterator[Problem]:
+    """Links by which a run would write into what belongs to somebody else."""
+    for link in links_out(folder):
+        what = f"leads out of the run folder, to {link.resolve()}, where the run would write"
+        yield Problem(path_from_here(link), what, "put the file or folder itself there")
+
+
+def _refused(override: Override, saved: dict[str, Any], folder: Path) -> Iterator[Problem]:
     """Why a run cannot go on with this override."""
     key, text = override.key_or_group, str(override.input_line)
     if key not in EXTENDABLE or override.is_sweep_override() or override.is_delete():
@@ -99,10 +137,12 @@ def _refused(override: Override, saved: DictConfig, folder: Path) -> Iterator[Pr
         )
         return
     if key.endswith(".epochs"):
-        planned, asked = OmegaConf.select(saved, key), override.value()
+        planned, asked = select(saved, key), override.value()
+        if not isinstance(planned, int):
+            return  # the check of the saved config says what is wrong with it
         if isinstance(asked, int) and asked < planned:
             yield Problem(text, f"found {asked}, but the run was begun for {planned}", f"try {key}={planned}")
-        scheduler = OmegaConf.select(saved, key.replace("epochs", "scheduler._target_"))
+        scheduler = select(saved, key.replace("epochs", "scheduler._target_"))
         if asked != planned and not str(scheduler).endswith(".constant"):
             what = f"the schedule {scheduler} was laid out for {counted(planned, 'epoch')}"
             yield Problem(text, what, f"leave {key} out, or begin a run without resume")
@@ -118,18 +158,19 @@ def finished_objective(cfg: DictConfig, folder: Path, extended: bool) -> float |
 
     Raises:
         ConfigError: What has begun in this folder is another run.
+        DamagedFileError: Its config or its result is damaged.
     """
     file = folder / "config.yaml"
     if not file.is_file():
         return None
     refuse_other_format(folder)
-    differing = _differences(OmegaConf.load(file), cfg)
+    differing = _differences(read_saved_config(folder), OmegaConf.to_container(cfg, resolve=True))
     if differing and not extended:
         lines = "".join(f"\n      {key}: saved {old!r}, now {new!r}" for key, (old, new) in differing.items())
         what = f"a run of another config has begun in this folder:{lines}"
         hint = "the code or conf/ has changed meanwhile: undo that, or sweep into another hydra.sweep.dir"
         raise ConfigError([Problem(path_from_here(folder), what, hint)])
-    result = read_json(folder / "result.json")
+    result = read_result(folder)
     if differing or result.get("status") not in ENDED or cfg.stage == "data":
         log.info("Going on in %s", path_from_here(folder))
         return None
@@ -143,6 +184,6 @@ _ABSENT = "(absent)"
 
 def _differences(saved: Any, now: Any) -> dict[str, tuple[Any, Any]]:
     """Key path -> its saved and its present value, where they differ."""
-    old, new = (dict(leaves(OmegaConf.to_container(config, resolve=True))) for config in (saved, now))
+    old, new = dict(leaves(saved)), dict(leaves(now))
     pairs = {key: (old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in {**old, **new}}
-    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and key not in NO_PART_OF_A_RUN}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and key not in NOT_COMPARED}

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from dae.files import read_json, write_json
+from dae.files import write_json
+from dae.runs.records import read_stage
 from dae.runs.signs import Sign
 from dae.words import path_from_here
 
 log = logging.getLogger(__name__)
+
+# Of a stage's result: what ``stage.json`` holds besides the signs; and of a sign.
+RECORDED = ("metrics", "seconds", "epochs", "shared_from")
+SIGN = tuple(field.name for field in fields(Sign))
 
 
 @dataclass(frozen=True)
@@ -39,21 +44,25 @@ class StageResult:
 
     def save(self) -> None:
         """Write ``stage.json``, by which a run that goes on knows that this stage is through."""
-        names = ("metrics", "seconds", "epochs", "shared_from")
-        content = {name: getattr(self, name) for name in names}
+        content = {name: getattr(self, name) for name in RECORDED}
         signs = [asdict(sign) for sign in self.signs]
         write_json(self.checkpoint.with_name("stage.json"), {**content, "signs": signs})
 
 
 def finished_stage(folder: Path, epochs: int) -> StageResult | None:
-    """The result of a stage that is through after so many epochs; None if there is something to do."""
-    content = read_json(folder / "stage.json")
+    """The result of a stage that is through after so many epochs; None if there is something to do.
+
+    Raises:
+        DamagedFileError: ``stage.json`` is damaged.
+    """
+    content = read_stage(folder)
     if content.get("epochs") != epochs:
         return None
     best = folder / "best.ckpt"
     log.info("%s is taken as it is: %s", folder.name, path_from_here(best))
-    signs = tuple(Sign(**sign) for sign in content.pop("signs", ()))
-    return StageResult(**content, checkpoint=best, taken=True, signs=signs)
+    signs = tuple(Sign(**{name: sign[name] for name in SIGN}) for sign in content.get("signs", ()))
+    known = {name: content[name] for name in RECORDED if name in content}
+    return StageResult(**known, checkpoint=best, taken=True, signs=signs)
 
 
 def discard_stage(folder: Path) -> None:

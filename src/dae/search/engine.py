@@ -32,8 +32,9 @@ from dae.config import arms
 from dae.config.binding import Binding
 from dae.config.settings import find_problems
 from dae.errors import ConfigError, JobError, Problem, raise_problems
-from dae.files import read_json
+from dae.files import write_text_atomically
 from dae.runs.console import sweep_log
+from dae.runs.records import read_or_empty, read_result
 from dae.search.findings import findings_text, is_left_out
 from dae.search.space import Space
 from dae.search.study import SearchSettings, open_study, storage_url
@@ -141,7 +142,7 @@ class _Search:
         finally:
             self._settle(interrupted=True)
             text = findings_text(self.study, self.objective, list(self.space.dimensions), command)
-            (self.folder / "search.md").write_text(text)
+            write_text_atomically(self.folder / "search.md", text)
             sweep_log.info("%s", text)
         if failed:
             raise JobError
@@ -218,7 +219,7 @@ class _Search:
             folder = trial.user_attrs["folder"]
             if not Path(folder).is_relative_to(self.folder):
                 continue  # the job of another machine
-            result = read_json(Path(folder) / "result.json")
+            result = read_or_empty(read_result, Path(folder))
             status, value = result.get("status"), result.get("metrics", {}).get(self.objective.name)
             if status == "completed" and value is not None:
                 self.study.tell(trial.number, value)

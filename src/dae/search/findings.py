@@ -12,7 +12,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from dae.metrics import Metric
-from dae.words import counted
+from dae.words import counted, markdown
 
 TOP = 5
 # With fewer completed trials, no importance of a key can be computed.
@@ -82,7 +82,7 @@ def _table(trials: list[FrozenTrial], keys: list[str]) -> list[str]:
         rows.append([str(rank), f"{_value(trial):.4f}", str(trial.number), *values])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rows.insert(1, ["-" * width for width in widths])
-    return [f"| {' | '.join(map(str.ljust, row, widths))} |" for row in rows]
+    return [f"| {' | '.join(map(str.ljust, map(markdown, row), widths))} |" for row in rows]
 
 
 def _importance(study: optuna.Study, completed: int) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from dae.files import read_json
 from dae.metrics import Metric
+from dae.runs.records import read_or_empty, read_stage, read_tested, shared_stage_folder
 from dae.sweeps.compared import given_values, in_given_order
 from dae.sweeps.comparison import Comparison, Others, Place
 from dae.sweeps.jobs import Job, modified_time
@@ -59,14 +59,14 @@ def _test_images(job: Job, metric: str) -> int | None:
     if "/test/" not in metric:
         return None
     stage, _, name = metric.split("/")
-    shared = read_json(job.folder / stage / "stage.json").get("shared_from") or "."
-    file = job.folder / shared / stage / "test.json"
-    return _images_in(file, name, modified_time(file))
+    shared = read_or_empty(read_stage, job.folder / stage).get("shared_from")
+    folder = shared_stage_folder(job.folder, shared, stage)
+    return _images_in(folder, name, modified_time(folder / "test.json"))
 
 
 @lru_cache(maxsize=64)
-def _images_in(file: Path, name: str, modified: int) -> int | None:
-    content = read_json(file)
+def _images_in(folder: Path, name: str, modified: int) -> int | None:
+    content = read_or_empty(read_tested, folder)
     # What a callback measures may be of fewer images than the test set has.
     each = content.get(name)
     return len(each) if isinstance(each, list) else content.get("images")

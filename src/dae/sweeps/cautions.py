@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
 
+from dae.files import DamagedFileError
+from dae.runs.records import damaged_files, read_hydra
 from dae.runs.signs import sign_words
+from dae.sweeps.jobs import modified_time
 from dae.sweeps.ranking import Group, Leaderboard
 from dae.words import counted, format_figure
 
@@ -21,6 +26,7 @@ UNDER_REFERENCE_NOISE = ("noisy_loss", "psnr", "ssim")
 
 def cautions(board: Leaderboard) -> Iterator[str]:
     """For each reason to be careful with the ranking of a sweep, what it is and what would help."""
+    yield from _damaged(board)
     yield from _signs(board)
     if board.objective is None:
         return
@@ -69,6 +75,24 @@ def _overlap(groups: Sequence[Group]) -> Iterator[str]:
             f"over their seeds the best two overlap ({ranges}), so which is better may be luck; "
             f"add seed={more}"
         )
+
+
+def _damaged(board: Leaderboard) -> Iterator[str]:
+    """A sentence for each file that cannot be read; what hangs on it is left out."""
+    try:
+        read_hydra(board.folder / "multirun.yaml")
+    except DamagedFileError as error:
+        yield str(error).removesuffix(".")
+    for job in board.jobs:
+        places = (job.folder, job.folder / "dae", job.folder / "classifier")
+        names = ("run.json", "stage.json", "stage.json")
+        changed = tuple(modified_time(place / name) for place, name in zip(places, names, strict=True))
+        yield from (words.removesuffix(".") for words in _damage_of(job.folder, changed))
+
+
+@lru_cache(maxsize=4096)
+def _damage_of(folder: Path, changed: tuple[int, ...]) -> tuple[str, ...]:
+    return damaged_files(folder)
 
 
 def _signs(board: Leaderboard) -> Iterator[str]:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from dae.config.commands import config_flags
+from dae.runs.records import read_hydra, read_or_empty
 from dae.sweeps.compared import QUESTIONS
-from dae.sweeps.jobs import Job, read_yaml
+from dae.sweeps.jobs import Job
 from dae.sweeps.ranking import Leaderboard
 from dae.words import path_from_here, quoted_override
 
@@ -20,7 +21,7 @@ SWEPT = "hydra.callbacks.sweep_folder.swept"
 
 def next_commands(board: Leaderboard) -> dict[str, str]:
     """Label -> command, only those that make sense for this sweep."""
-    hydra = read_hydra_config(board.folder / "multirun.yaml")
+    hydra = read_or_empty(read_hydra, board.folder / "multirun.yaml")
     found = {}
     if board.winner:
         found["the winner again"] = rerun_command(board.winner.scored[0], hydra)
@@ -85,16 +86,6 @@ def continue_command(folder: Path, hydra: dict[str, Any]) -> str:
     begin = shlex.join([*TRAIN, *config_flags(hydra), "-m"])
     place = quoted_override("hydra.sweep.dir", path_from_here(folder.absolute()))
     return f"{begin} {place} {shlex.join(typed)}".rstrip()
-
-
-def read_hydra_config(file: Path) -> dict[str, Any]:
-    """Hydra's own config; empty if there is no such file.
-
-    Args:
-        file: Of a sweep ``multirun.yaml``, written before its first job; of a run ``.hydra/hydra.yaml``.
-    """
-    found = read_yaml(file)
-    return found.get("hydra", {}) if isinstance(found, dict) else {}
 
 
 def launch_overrides(hydra: Mapping[str, Any]) -> list[str]:

@@ -11,9 +11,12 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
+from hydra.errors import HydraException
 
 from dae.errors import Problem
-from dae.sweeps.jobs import modified_time, read_yaml
+from dae.files import DamagedFileError, misfit, read_text, read_yaml
+from dae.runs.records import HYDRA
+from dae.sweeps.jobs import modified_time
 from dae.words import closest_name
 
 COMPARISON = "comparison.csv"
@@ -116,10 +119,12 @@ def _example(key: str, typed: Sequence[str]) -> str:
 def saved_comparison(sweep_folder: Path) -> str | None:
     """The key that a sweep compares: as it was asked to, else as it has been compared before."""
     asked, _ = _sweep(sweep_folder)
-    if asked is not None or not (sweep_folder / COMPARISON).is_file():
+    if asked is not None:
         return asked
-    with (sweep_folder / COMPARISON).open() as lines:
-        head = next(csv.reader(lines), [])
+    try:
+        head = next(csv.reader((read_text(sweep_folder / COMPARISON) or "").splitlines()), [])
+    except (DamagedFileError, csv.Error):
+        return None  # it is written anew
     return head[head.index(BASELINE) - 1] if BASELINE in head[1:] else None
 
 
@@ -147,13 +152,17 @@ def _sweep(folder: Path) -> tuple[str | None, dict[str, tuple[str, ...]]]:
 
 @lru_cache(maxsize=4)
 def _read_sweep(file: Path, modified: int) -> tuple[str | None, dict[str, tuple[str, ...]]]:
-    config = read_yaml(file)
-    hydra = config.get("hydra") if isinstance(config, dict) else None
-    if not isinstance(hydra, dict) or "task" not in hydra.get("overrides", {}):
-        return None, {}
+    try:
+        config = read_yaml(file)
+        hydra = {} if config is None or misfit(config, HYDRA) else config.get("hydra", {})
+        if "task" not in hydra.get("overrides", {}):
+            return None, {}
+        overrides = sweep_overrides(hydra)
+    except (DamagedFileError, HydraException):
+        return None, {}  # the page says that it cannot be read
     values = {
         key.lstrip("+"): tuple(dict.fromkeys(override.sweep_string_iterator()))
-        for key, override in sweep_overrides(hydra).items()
+        for key, override in overrides.items()
         if override.is_discrete_sweep()
         and not isinstance(override.value(), Glob)  # a glob is known to Hydra alone
     }

@@ -13,7 +13,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, read_write
 
-from dae.errors import ConfigError, raise_problems
+from dae.errors import UserError, raise_problems
 from dae.runs.format import refuse_sweep_of_other_format
 from dae.sweeps.commands import SWEPT
 from dae.sweeps.compared import comparison_problems, single_run_problems, sweep_overrides
@@ -32,6 +32,7 @@ class SweepFolder(Callback):
 
     # Those of the sweep that this process has launched; None in a process that only runs jobs.
     lines: ClassVar[JobLines | None] = None
+    allow_targets: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, swept: Sequence[str] = ()) -> None:
         self.swept = swept
@@ -56,6 +57,7 @@ class SweepFolder(Callback):
         with _errors_as_exit():
             refuse_sweep_of_other_format(folder)
             raise_problems(comparison_problems(config))
+        SweepFolder.allow_targets = tuple(config.get("allow_targets") or ())
         add_swept_keys(config)
         elsewhere = not config.hydra.launcher._target_.endswith(".BasicLauncher")
         SweepFolder.lines = JobLines(folder, count_jobs(config), elsewhere)
@@ -74,10 +76,10 @@ class SweepFolder(Callback):
 
 @contextmanager
 def _errors_as_exit() -> Iterator[None]:
-    """Have a ``ConfigError`` leave the program: Hydra turns the exception of a callback into a warning."""
+    """Have an error leave the program: Hydra turns the exception of a callback into a warning."""
     try:
         yield
-    except ConfigError as error:
+    except UserError as error:
         raise SystemExit(str(error)) from error
 
 

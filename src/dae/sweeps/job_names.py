@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from dae.files import DamagedFileError
 from dae.keys import NO_PART_OF_A_RUN
 from dae.sweeps.jobs import is_hydras, read_overrides
 
@@ -29,7 +30,10 @@ def job_folder(overrides: Sequence[str], swept: Sequence[str] = (), sweep: str |
     varied = [text for text in own if text.partition("=")[0] in swept]
 
     def holds_this_job(folder: Path) -> bool:
-        found = read_overrides(folder)
+        try:
+            found = read_overrides(folder)
+        except DamagedFileError:
+            return True  # by its digits; its config decides
         return found is not None and _identity(found) == own
 
     digest = hashlib.sha256("\n".join(own).encode()).hexdigest()

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from dae.files import DamagedFileError, misfit, read_yaml
 from dae.metrics import Metric
-
-# libyaml's loader, where PyYAML was built with it, is five times as fast: a sweep may have a thousand jobs.
-_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from dae.runs.records import read_result, refuse_link
 
 
 @dataclass(frozen=True)
@@ -56,17 +52,37 @@ class Job:
 
 
 def read_jobs(sweep_folder: Path) -> list[Job]:
-    """All jobs that have begun, ordered by the names of their folders; other folders are skipped."""
+    """All jobs that have begun, ordered by the names of their folders; other folders are skipped.
+
+    A link out of the sweep's folder is not followed: it is a broken job.
+    """
     if not sweep_folder.is_dir():
         return []
-    found = (read_job(folder) for folder in sorted(sweep_folder.iterdir()))
+    found = (_read_within(folder, sweep_folder) for folder in sorted(sweep_folder.iterdir()))
     return [job for job in found if job is not None]
 
 
 def read_job(folder: Path) -> Job | None:
     """A job, or a run of its own, that has begun in ``folder``; None if none has."""
-    overrides = read_overrides(folder)
+    try:
+        overrides = read_overrides(folder)
+    except DamagedFileError as error:
+        # Hydra writes this file first of all, and not at once: a job that has only just begun is none yet.
+        begun = (folder / "run.json").exists() or (folder / "result.json").exists()
+        return _broken(Job(folder, ()), str(error)) if begun else None
     return None if overrides is None else _with_result(Job(folder, overrides))
+
+
+def _read_within(folder: Path, sweep_folder: Path) -> Job | None:
+    try:
+        refuse_link(folder, sweep_folder)
+    except DamagedFileError as error:
+        return _broken(Job(folder, ()), str(error)) if (folder / ".hydra").is_dir() else None
+    return read_job(folder)
+
+
+def _broken(job: Job, why: str) -> Job:
+    return replace(job, status="broken", error=why)
 
 
 def launch_time(sweep_folder: Path) -> int:
@@ -83,29 +99,27 @@ def modified_time(file: Path) -> int:
     """When a file was changed, in ns; 0 if it is not there."""
     try:
         return file.stat().st_mtime_ns
-    except FileNotFoundError:
+    except OSError:
         return 0
-
-
-def read_yaml(path: Path) -> Any:
-    """The content of a YAML file; None if it is missing or only half written."""
-    try:
-        return yaml.load(path.read_text(), Loader=_YAML)
-    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, yaml.YAMLError):
-        return None
 
 
 def read_overrides(folder: Path) -> tuple[str, ...] | None:
     """The overrides of the job in ``folder`` alone; None if no job has begun.
 
     Without those of Hydra itself, and without ``compare``, which is the whole sweep's.
+
+    Raises:
+        DamagedFileError: They are damaged, or lie elsewhere.
     """
-    found = read_yaml(folder / ".hydra" / "overrides.yaml")
-    if not isinstance(found, list):
+    file = folder / ".hydra" / "overrides.yaml"
+    refuse_link(file, folder)
+    found = read_yaml(file)
+    if found is None:
         return None
-    texts = (str(override) for override in found)
+    if why := misfit(found, [str]):
+        raise DamagedFileError(file, why)
     return tuple(
-        text for text in texts if not is_hydras(text) and not text.lstrip("+").startswith("compare=")
+        text for text in found if not is_hydras(text) and not text.lstrip("+").startswith("compare=")
     )
 
 
@@ -116,27 +130,17 @@ def is_hydras(override: str) -> bool:
 
 def _with_result(job: Job) -> Job:
     try:
-        result = json.loads((job.folder / "result.json").read_text())
-        return replace(job, **_fields(result))
-    except FileNotFoundError:
-        return job
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        words = (
-            f"result.json cannot be read ({reason}): delete it and continue the sweep to run this job again"
-        )
-        return replace(job, status="broken", error=words)
+        refuse_link(job.folder / "result.json", job.folder)
+        result = read_result(job.folder)
+    except DamagedFileError as error:
+        advice = "delete it and continue the sweep to run this job again"
+        return _broken(job, f"result.json cannot be read ({error.why}): {advice}")
+    return replace(job, **_fields(result)) if result else job
 
 
 def _fields(result: dict[str, Any]) -> dict[str, Any]:
-    """The fields of ``Job`` that a ``result.json`` fills.
-
-    Raises:
-        ValueError, TypeError, KeyError, AttributeError: It is not a ``result.json``.
-    """
+    """The fields of ``Job`` that a ``result.json`` fills."""
     name, mode, value = (result["objective"][key] for key in ("name", "mode", "value"))
-    if name is not None and mode not in ("min", "max"):
-        raise ValueError(f"objective.mode is {mode!r}, expected min or max")
     metrics = {key: _number(number) for key, number in result["metrics"].items()}
     checkpoints = result["checkpoints"]
     last = next(reversed(checkpoints.values()), None)

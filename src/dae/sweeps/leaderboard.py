@@ -8,7 +8,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from dae.files import write_text_atomically
+from dae.errors import UserError
+from dae.files import seal_yaml, write_text_atomically
 from dae.sweeps.arms import compare_arms
 from dae.sweeps.compared import BASELINE, COMPARISON, saved_comparison
 from dae.sweeps.comparison import Comparison
@@ -58,8 +59,9 @@ def rebuild_leaderboard(sweep_folder: Path, compare: str | None = None) -> Leade
 def rebuild_or_warn(sweep_folder: Path) -> Leaderboard | None:
     """Rebuild the leaderboard; if that fails, warn: no job may be lost by it."""
     try:
+        seal_yaml(sweep_folder / "multirun.yaml")  # Hydra has written it
         return rebuild_leaderboard(sweep_folder)
-    except OSError as error:
+    except (OSError, UserError) as error:
         log.warning("The leaderboard could not be written: %s", error)
         return None
 

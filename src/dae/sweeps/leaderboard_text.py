@@ -12,7 +12,7 @@ from dae.sweeps.compared import COMPARISON
 from dae.sweeps.comparison import Comparison
 from dae.sweeps.comparison_answer import sentence
 from dae.sweeps.ranking import Leaderboard
-from dae.words import counted, path_from_here
+from dae.words import code_block, counted, markdown, path_from_here, printable
 
 ROWS_ON_THE_CONSOLE = 10
 WIDEST_VALUE = 40
@@ -22,18 +22,23 @@ BETTER = {"min": "lower is better", "max": "higher is better"}
 def markdown_text(board: Leaderboard) -> str:
     """The text of ``leaderboard.md``."""
     head, *rows = _table(board)
-    lines = [f"# {board.folder.name}", ""]
+    lines = [f"# {markdown(board.folder.name)}", ""]
     if comparison := compare_arms(board):
         lines += _comparison_section(comparison)
-    lines += [f"{headline(board)}. {count_by_status(board)}.", ""]
+    lines += [markdown(f"{headline(board)}. {count_by_status(board)}."), ""]
     lines += [_row(head), _row(["---"] * len(head)), *map(_row, rows)]
     if words := list(cautions(board)):
-        lines += ["", "## Caution", "", *(f"* {sentence}." for sentence in words)]
+        lines += ["", "## Caution", "", *(markdown(f"* {sentence}.") for sentence in words)]
     if failed := [job for job in board.jobs if job.failed]:
-        lines += ["", "## Failed jobs", "", *(f"* `{job.folder.name}`: {job.error}" for job in failed)]
+        lines += [
+            "",
+            "## Failed jobs",
+            "",
+            *(f"* `{_span(job.folder.name)}`: {markdown(job.error)}" for job in failed),
+        ]
     lines += ["", "## Commands", ""]
     for label, command in next_commands(board).items():
-        lines += [f"{label.capitalize()}:", "", "```bash", command, "```", ""]
+        lines += [f"{label.capitalize()}:", "", code_block(command), ""]
     lines.append(
         "The same in figures: `leaderboard.csv`, a row a group of seeds, and `jobs.csv`, a row a job"
         f"{'; `comparison.csv`, a row a comparison' if comparison else ''}."
@@ -49,10 +54,10 @@ def _notes(comparison: Comparison) -> list[str]:
 def _comparison_section(comparison: Comparison) -> list[str]:
     question, rest = sentence(comparison).split("? ", 1)
     head, *rows = comparison_text.table(comparison)
-    lines = [f"## {question}?", "", f"**{rest[0].upper()}{rest[1:]}.**", ""]
+    lines = [markdown(f"## {question}?"), "", markdown(f"**{rest[0].upper()}{rest[1:]}.**"), ""]
     lines += [_row(head), _row(["---"] * len(head)), *map(_row, rows), ""]
-    lines += [f"* {words}." for words in _notes(comparison)]
-    lines += [f"* Caution: {words}." for words in comparison_text.cautions(comparison)]
+    lines += [markdown(f"* {words}.") for words in _notes(comparison)]
+    lines += [markdown(f"* Caution: {words}.") for words in comparison_text.cautions(comparison)]
     return [*lines, "", "## Leaderboard", ""]
 
 
@@ -119,8 +124,13 @@ def _figure(value: float | None) -> str:
 
 
 def _clip(text: str) -> str:
+    text = printable(text)
     return text if len(text) <= WIDEST_VALUE else f"{text[: WIDEST_VALUE - 3]}..."
 
 
 def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    return f"| {' | '.join(map(markdown, cells))} |"
+
+
+def _span(name: str) -> str:
+    return name.replace("`", "'").replace("\n", " ")

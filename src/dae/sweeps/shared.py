@@ -17,9 +17,9 @@ from filelock import FileLock, Timeout
 
 from dae.config.arms import pretraining_word, training_noise
 from dae.files import atomic_path, write_text_atomically
+from dae.runs.records import read_hydra
 from dae.runs.stage_result import StageResult
 from dae.sweeps.cautions import is_below
-from dae.sweeps.commands import read_hydra_config
 from dae.sweeps.job_names import folder_name, slug
 from dae.sweeps.jobs import read_overrides
 from dae.words import path_from_here
@@ -64,7 +64,7 @@ def stage1_folder(sweep: Path, job: Path, digest: str) -> Path:
         job: Run folder of a job that shares it.
         digest: From ``stage1_digest``.
     """
-    swept = read_hydra_config(job / ".hydra" / "hydra.yaml").get("callbacks", {}).get("sweep_folder", {})
+    swept = read_hydra(job / ".hydra" / "hydra.yaml").get("callbacks", {}).get("sweep_folder", {})
     varied = [
         override
         for override in read_overrides(job) or ()
