@@ -19,6 +19,7 @@ from dae import metrics
 from dae.config import arms, settings
 from dae.config.auto import resolve_auto
 from dae.config.commands import same_data_words
+from dae.config.sizes import check_sizes
 from dae.data.features import FeatureDataModule
 from dae.data.images import ImageDataModule
 from dae.models.autoencoder import DenoisingAutoencoder
@@ -128,6 +129,7 @@ def open_data(cfg: DictConfig, folder: Path, command: str) -> ImageDataModule:
     """Read and split the data, and write down what is run on it."""
     data: ImageDataModule = build(cfg.data)
     data.setup()
+    check_sizes(cfg, data)
     log.info("Run folder: %s", path_from_here(folder))
     log.info("Data: %s", data)
     write_run_json(folder, command, data)

@@ -26,9 +26,9 @@ def format_duration(value: float | None) -> str:
     return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def counted(number: int, thing: str) -> str:
-    """``1 epoch``, ``2 epochs``."""
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+def counted(number: int, thing: str, things: str | None = None) -> str:
+    """``1 epoch``, ``2 epochs``; ``things`` is a plural that is not made by an s."""
+    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
 
 
 def printable(text: str) -> str:
