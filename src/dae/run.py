@@ -19,6 +19,7 @@ from dae import metrics
 from dae.config import arms, settings
 from dae.config.auto import resolve_auto
 from dae.config.commands import same_data_words
+from dae.config.paths import anchor_paths
 from dae.config.sizes import check_sizes
 from dae.data.features import FeatureDataModule
 from dae.data.images import ImageDataModule
@@ -84,7 +85,7 @@ def run(
     """
     if extended:
         settings.check_saved_config(cfg)  # before anything is looked up by it
-    cfg = resolve_auto(cfg)
+    cfg = resolve_auto(anchor_paths(cfg))
     value = resume.finished_objective(cfg, folder, extended)
     if value is not None:
         return value

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import io
 import re
 import shlex
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 
 
 def format_figure(value: float | None) -> str:
@@ -74,7 +79,24 @@ def code_block(command: str) -> str:
     return f"{fence}bash\n{command}\n{fence}"
 
 
+def tolerate_narrow_console() -> None:
+    """Have the console show a sign that its encoding lacks as ``?``, where Python would raise an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def user_folder() -> Path:
+    """Where the user stands, who has typed the command: ``hydra.job.chdir=true`` moves a job elsewhere."""
+    cwd = (
+        OmegaConf.select(HydraConfig.instance().cfg, "hydra.runtime.cwd")
+        if HydraConfig.initialized()
+        else None
+    )
+    return Path.cwd() if cwd is None else Path(cwd)
+
+
 def path_from_here(path: Path) -> str:
-    """The path as one would type it here."""
-    here = Path.cwd()
+    """The path as one would type it where the user stands."""
+    here = user_folder()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

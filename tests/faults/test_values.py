@@ -7,13 +7,13 @@ import os
 import pytest
 import torch
 
-from dae.config.settings import check_config
+from dae.config.settings import _unless_in_force, check_config
 from dae.config.sizes import check_sizes, total_memory
 from dae.data.images import ImageDataModule
-from dae.errors import ConfigError
+from dae.errors import ConfigError, Problem
 from dae.models.optimization import one_cycle
 from dae.run import build
-from helpers import composed
+from helpers import QUIET, composed
 
 
 def told(*overrides: str) -> str:
@@ -126,3 +126,39 @@ def test_one_cycle_has_a_rate_for_every_step(warmup, steps):
             schedule.step()
     assert all(0 <= rate <= 1 for rate in rates)
     assert steps == 1 or min(rates) < 1e-4 < max(rates)
+
+
+def test_a_key_that_a_user_has_made_an_interpolation_is_blamed_itself():
+    words = told("trainer.accelerator=${seed}")
+    assert "trainer.accelerator: found 0" in words
+    assert "seed: " not in words
+
+
+def test_nothing_is_proposed_that_is_in_force():
+    problem = Problem("a.b", "found 3", "try a.b=3 'a.c=[1, 2]'")
+    assert _unless_in_force(problem, {"a": {"b": 3, "c": [1, 2]}}).hint == ""
+    assert _unless_in_force(problem, {"a": {"b": 3, "c": [1]}}) == problem
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("logger=[[1]]", "logger=[[1]]: there is no logger '1', expected one of csv, none, tensorboard"),
+        ("callbacks=[[1]]", "callbacks=[[1]]: there is no callbacks '1', expected one of"),
+        ("logger=[null]", "logger=[null]: there is no logger 'null'"),
+        ("data=[[mnist]]", "data=[[mnist]]: "),
+        ("trainer={a: 1}", "trainer={a: 1}: "),
+        ("dae/noise=1.5", "dae/noise=1.5: "),
+    ],
+)
+def test_nonsense_in_the_place_of_a_group_is_refused_in_words(train, override, words):
+    done = train(override)
+    assert done.exit_code == 2
+    assert words in done.err
+    assert "Traceback" not in done.text
+    assert not (done.place / "outputs").exists()
+
+
+def test_resume_null_begins_a_run(train):
+    done = train("resume=null", "stage=data", "data=digits", *QUIET)
+    assert done.exit_code == 0

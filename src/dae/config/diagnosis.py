@@ -31,7 +31,8 @@ from dae.errors import ConfigError, Problem
 from dae.keys import overlap
 from dae.words import closest_name, quoted_override
 
-COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
+# Hydra's own errors, and what its code runs into, like a list in the place of a word: logger=[[1]].
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError, TypeError)
 
 
 def refuse_sweep(arguments: Sequence[str]) -> None:

@@ -117,7 +117,8 @@ def _tried_networks(nodes: str, channels: int, side: int) -> Networks | Problem:
         try:
             if outputs is None:
                 outputs = torch.empty(2, channels, side, side, device="meta")
-            module, made = _on_meta(node), []
+            module = _on_meta(node)
+            made: list[int] = []
             for part in module.modules():
                 if not [*part.children()]:
                     part.register_forward_hook(lambda *passed, made=made: made.append(passed[-1][0].numel()))
@@ -130,7 +131,7 @@ def _tried_networks(nodes: str, channels: int, side: int) -> Networks | Problem:
         numbers.append(sum(made))
         largest = max(largest, *made)
         weights.append(sum(weight.numel() for weight in module.parameters()))
-    if key == "dae.decoder" and outputs.shape != (2, channels, side, side):
+    if node is not None and outputs.shape != (2, channels, side, side):
         made_of_it = " x ".join(map(str, outputs.shape[1:]))
         what = f"makes {made_of_it} of the latent of an image of {shape}, which it has to give back"
         return Problem("dae.decoder", what)
