@@ -55,8 +55,9 @@ def closest_name(name: str, names: Iterable[str], cutoff: float = 0.5) -> str | 
 def quoted_override(key: str, value: object) -> str:
     """``key=value`` as one can paste it: quoted for Hydra where its grammar needs it, then for the shell."""
     text = "null" if value is None else str(value)
-    if not re.fullmatch(r"[\w./:+\-]+|\[[\w., -]*\]", text):
-        escaped = text.replace('"', r"\"")
+    if not re.fullmatch(r"[\w./:+\-]+|\[[\w., -]*\]", text, re.ASCII):
+        # Backslashes mean themselves, but before a quote.
+        escaped = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + found[2].replace('"', r"\""), text)
         text = f'"{escaped}"'
     return shlex.quote(f"{key}={text}")
 

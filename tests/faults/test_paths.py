@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from omegaconf import OmegaConf
 from dae.config.paths import PATH_KEYS, anchor_paths, expand_typed_home
 from dae.pictures import throughput
 from dae.training import threads
+from dae.words import tolerate_narrow_console
 from helpers import QUIET, composed, draw_images
 
 IMAGES = ("stage=data", "data=image_folder", *QUIET)
@@ -78,12 +80,12 @@ def test_the_home_of_the_data_and_of_the_runs(train, home):
     assert not (done.place / "~").exists()
 
 
-def test_the_home_in_a_machines_own_config(train, home):
+def test_the_home_in_a_config_of_ones_own(train, home):
     place = train("--help").place
-    (place / "own").mkdir()
-    own = "defaults: [train, _self_]\nhydra: {run: {dir: ~/runs}, sweep: {dir: ~/sweep}}\n"
-    (place / "own" / "mine.yaml").write_text(own, encoding="utf-8")
-    words = ("--config-dir", "own", "--config-name", "mine", "stage=data", "data=digits", *QUIET)
+    (place / "own" / "experiment").mkdir(parents=True)
+    own = "# @package _global_\nhydra: {run: {dir: ~/runs}, sweep: {dir: ~/sweep}}\n"
+    (place / "own" / "experiment" / "mine.yaml").write_text(own, encoding="utf-8")
+    words = ("--config-dir=own", "experiment=mine", "stage=data", "data=digits", *QUIET)
     assert train(*words).exit_code == 0
     assert (home / "runs" / "result.json").is_file()
     assert train("-m", *words, "seed=0,1").exit_code == 0
@@ -91,17 +93,35 @@ def test_the_home_in_a_machines_own_config(train, home):
     assert not (place / "~").exists()
 
 
-def test_files_are_utf_8_and_the_console_never_fails(tmp_path):
-    """In a locale without the signs of a class's name."""
+def test_a_broken_config_of_ones_own_is_told_in_words(train):
+    place = train("--help").place
+    (place / "own").mkdir()
+    (place / "own" / "mine.yaml").write_text("defaults: [nowhere]\n", encoding="utf-8")
+    done = train("--config-dir=own", "--config-name=mine")
+    assert (done.exit_code, "Traceback" in done.text) == (2, False)
+    assert "nowhere" in done.err
+
+
+def test_a_console_shows_what_it_can(monkeypatch):
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="iso8859-1"))
+    tolerate_narrow_console()
+    print("größe 字", flush=True)
+    assert shown.getvalue().decode("iso8859-1").split() == ["größe", "?"]
+
+
+@pytest.mark.faults
+def test_a_run_in_another_locale(tmp_path):
+    """One that lacks the signs of a class's name; Python warns of each file that is opened in it."""
     for name in ("größe", "字"):
         draw_images(tmp_path / "mine" / name, 12)
     code = (
         "import _locale, io, sys; _locale.getencoding = lambda: 'iso8859-1'\n"
         "sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding='iso8859-1')\n"
         "from dae.launch import launch\n"
-        "print('–'); exit(launch(sys.argv[1:]))"
-    ).replace("print('–'); ", "")
-    words = [*IMAGES, "data.root=mine", "name=größe", "hydra.run.dir=there"]
+        "exit(launch(sys.argv[1:]))"
+    )
+    words = [*IMAGES, "data.root=mine", "name='größe'", "hydra.run.dir=there"]
     environment = {**os.environ, "PYTHONUTF8": "0", "PYTHONWARNDEFAULTENCODING": "1"}
     done = subprocess.run(
         [sys.executable, "-c", code, *words], cwd=tmp_path, env=environment, capture_output=True, check=False

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 import pytest
 import torch
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from dae.config.diagnosis import diagnose
 from dae.config.settings import _unless_in_force, check_config
 from dae.config.sizes import check_sizes, total_memory
 from dae.data.images import ImageDataModule
 from dae.errors import ConfigError, Problem
 from dae.models.optimization import one_cycle
 from dae.run import build
+from dae.words import quoted_override
 from helpers import QUIET, composed
 
 
@@ -157,6 +161,17 @@ def test_nonsense_in_the_place_of_a_group_is_refused_in_words(train, override, w
     assert words in done.err
     assert "Traceback" not in done.text
     assert not (done.place / "outputs").exists()
+
+
+@pytest.mark.parametrize("word", ["name=größe", "größe=1", "=1", "a b=1", "data.root='x", "a=b\\"])
+def test_what_hydra_cannot_read_is_told_in_words(word):
+    assert isinstance(diagnose([word], ValueError("refused")), ConfigError)
+
+
+@pytest.mark.parametrize("value", ["größe", "a b", 'say "x"', "back\\", '\\"', "c:\\x y", "it's", "{a}"])
+def test_what_is_proposed_can_be_read(value):
+    (word,) = shlex.split(quoted_override("name", value))
+    assert OverridesParser.create().parse_override(word).value() == value
 
 
 def test_resume_null_begins_a_run(train):

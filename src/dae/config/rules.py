@@ -29,7 +29,7 @@ def rule_problems(config: Config, wrong: Sequence[str]) -> Iterator[Problem]:
         config: The config as plain values.
         wrong: Key paths with a problem of their own; a rule that reads one of them is skipped.
     """
-    if config["stage"] == "data":
+    if config.get("stage") == "data":
         config = {**config, "stage": "dae" if _lacks_classes(config) else "both"}
     told = list(wrong)
     for rules, skipped in ((RULES, wrong), (REHEARSALS, told)):
