@@ -62,11 +62,6 @@ def quoted_override(key: str, value: object) -> str:
     return shlex.quote(f"{key}={text}")
 
 
-def printable(text: str) -> str:
-    """A text without what a terminal would obey: escape sequences, bells, new lines."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text)
-
-
 def markdown(text: str) -> str:
     """A text as Markdown shows it, on one line: nothing in it is HTML, the end of a cell, or a link."""
     plain = printable(text.replace("&", "&amp;").replace("<", "&lt;"))

@@ -30,9 +30,12 @@ class StopOnDivergence(Callback):
         value = float(loss)
         if math.isfinite(value):
             return
-        stage, rate = pl_module.stage, trainer.optimizers[0].param_groups[0]["lr"]
+        stage, group = pl_module.stage, trainer.optimizers[0].param_groups[0]
+        rate = group["lr"]
+        # A schedule keeps the rate that was asked for.
+        asked = group.get("max_lr", group.get("initial_lr", rate))
         # A tenth of an absurd rate is one, too.
-        advice = f"try {stage}.optimizer.lr={min(rate / 10, USUAL_RATE):g}"
+        advice = f"try {stage}.optimizer.lr={min(asked / 10, USUAL_RATE):g}"
         if not trainer.gradient_clip_val:
             advice += ", or trainer.gradient_clip_val=1.0"
         raise UserError(
