@@ -84,11 +84,8 @@ def tolerate_narrow_console() -> None:
 
 def user_folder() -> Path:
     """Where the user stands, who has typed the command: ``hydra.job.chdir=true`` moves a job elsewhere."""
-    cwd = (
-        OmegaConf.select(HydraConfig.instance().cfg, "hydra.runtime.cwd")
-        if HydraConfig.initialized()
-        else None
-    )
+    composed = HydraConfig.instance().cfg
+    cwd = None if composed is None else OmegaConf.select(composed, "hydra.runtime.cwd")  # type: ignore[arg-type]
     return Path.cwd() if cwd is None else Path(cwd)
 
 

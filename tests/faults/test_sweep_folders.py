@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import MappingProxyType
+from typing import Any, ClassVar
 
 import optuna
 import pytest
@@ -15,7 +15,7 @@ from dae.search.study import SearchSettings, open_storage, open_study
 from dae.sweeps.layout import subfolder_problems
 
 LOSS = Metric("dae/val/loss", "min")
-SEARCH: dict = {
+SEARCH: dict[str, Any] = {
     "sampler": "random",
     "seed": 0,
     "pruner": "none",
@@ -26,8 +26,8 @@ SEARCH: dict = {
 
 
 class AnySpace:
-    dimensions = MappingProxyType({})
-    fixed = []  # noqa: RUF012
+    dimensions: ClassVar[dict[str, Any]] = {}
+    fixed: ClassVar[list[str]] = []
 
 
 def study_in(folder: Path, storage: str | None = None) -> tuple[SearchSettings, optuna.Study]:
