@@ -11,7 +11,7 @@ from dae.errors import ConfigError, Problem, UserError, raise_problems
 from dae.files import leads_out
 from dae.sweeps.jobs import read_jobs
 from dae.training.threads import settle_waiting
-from dae.words import path_from_here
+from dae.words import path_from_here, tolerate_narrow_console
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0; 2 the command is refused; 1 anything else went wrong.
     """
+    tolerate_narrow_console()
     options = _parser().parse_args(arguments)
     settle_waiting()
     try:

@@ -21,17 +21,16 @@ from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from dae.config.composition import remembered_compositions
-from dae.config.diagnosis import diagnose, refuse_flags, refuse_sweep
+from dae.config.diagnosis import COMPOSITION_ERRORS, diagnose, refuse_flags, refuse_sweep
 from dae.config.groups import conf_folder
 from dae.config.help import help_page
+from dae.config.paths import expand_typed_home
 from dae.data import shelf
-from dae.errors import ConfigError, JobError, TimeUp, UserError
+from dae.errors import ConfigError, JobError, TimeUp, UserError, raise_problems
 from dae.files import seal_yaml
 from dae.report.sweep_end import close_sweep
 from dae.report.write import page_is_outdated, write_or_warn, write_run_report
@@ -39,9 +38,11 @@ from dae.runs.records import read_run
 from dae.runs.saved_config import resume_command
 from dae.sweeps.hook import SweepFolder
 from dae.sweeps.job_names import job_folder
+from dae.sweeps.layout import subfolder_problems
 from dae.sweeps.leaderboard import rebuild_or_warn
 from dae.training.memory import freeze_imports, keep_freed_memory, release_memory
 from dae.training.threads import settle_count, settle_waiting
+from dae.words import tolerate_narrow_console, user_folder
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -65,7 +66,8 @@ def launch(arguments: Sequence[str] | None = None) -> int:
     """
     if arguments is not None:
         sys.argv = ["train.py", *arguments]
-    typed = sys.argv[1:]
+    typed = sys.argv[1:] = _without_null_resume([expand_typed_home(word) for word in sys.argv[1:]])
+    tolerate_narrow_console()
     if typed in (["--help"], ["-h"]):
         print(help_page())
         return 0
@@ -109,7 +111,7 @@ def _compose_and_run(jobs: _Jobs, sweep: bool) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except COMPOSITION_ERRORS as error:
         if jobs.begun:
             raise
         refused = diagnose(sys.argv[1:], error)
@@ -144,7 +146,8 @@ class _Jobs:
         self.begun += 1
         settings = HydraConfig.get()
         folder = Path(settings.runtime.output_dir)
-        sweep = folder.parent.resolve() if settings.mode == RunMode.MULTIRUN else None
+        is_job = settings.mode == RunMode.MULTIRUN
+        sweep = (user_folder() / settings.sweep.dir).resolve() if is_job else None
         keep_freed_memory()
         settle_waiting()  # again: another process may run the job than the one that was launched
         from dae.run import run
@@ -156,13 +159,16 @@ class _Jobs:
                 for file in (folder / ".hydra").glob("*.yaml"):
                     seal_yaml(file)
             settle_count(read_run(folder).get("threads"), settings.launcher.get("cpus_per_task"))
+            if sweep:
+                place = os.path.relpath(folder.resolve(), sweep)
+                raise_problems(subfolder_problems(Path(place).as_posix()))
             return run(
                 cfg if self.reopened is None else self.reopened,
                 folder,
                 self.command,
                 extended=self.reopened is not None,
                 sweep=sweep,
-                trial=_trial(settings.sweeper),
+                trial=_trial(settings.sweeper, sweep),
             )
         except UserError as error:
             log.error("%s", error)
@@ -201,6 +207,12 @@ class _Jobs:
         return max(self.failed.values(), default=0)
 
 
+def _without_null_resume(words: list[str]) -> list[str]:
+    """The words without any ``resume=`` if the last of them is ``resume=null``: a run of its own begins."""
+    given = [word for word in words if word.startswith("resume=")]
+    return [word for word in words if word not in given] if given[-1:] == ["resume=null"] else words
+
+
 def _accept_own_presets() -> None:
     """Silence Hydra's warning that our presets of the launchers stand in front of the plugins' own."""
     warnings.filterwarnings(
@@ -208,13 +220,13 @@ def _accept_own_presets() -> None:
     )
 
 
-def _trial(sweeper: DictConfig) -> Trial | None:
+def _trial(sweeper: DictConfig, sweep: Path | None) -> Trial | None:
     """The trial of the search that this job belongs to; None outside of a search."""
-    if sweeper.get("trial") is None:
+    if sweep is None or sweeper.get("trial") is None:
         return None
     from dae.search.study import attach_trial
 
-    return attach_trial(sweeper)
+    return attach_trial(sweeper, sweep)
 
 
 @contextmanager

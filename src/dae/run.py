@@ -19,6 +19,8 @@ from dae import metrics
 from dae.config import arms, settings
 from dae.config.auto import resolve_auto
 from dae.config.commands import same_data_words
+from dae.config.paths import anchor_paths
+from dae.config.sizes import check_sizes
 from dae.data.features import FeatureDataModule
 from dae.data.images import ImageDataModule
 from dae.models.autoencoder import DenoisingAutoencoder
@@ -83,7 +85,7 @@ def run(
     """
     if extended:
         settings.check_saved_config(cfg)  # before anything is looked up by it
-    cfg = resolve_auto(cfg)
+    cfg = resolve_auto(anchor_paths(cfg))
     value = resume.finished_objective(cfg, folder, extended)
     if value is not None:
         return value
@@ -128,6 +130,7 @@ def open_data(cfg: DictConfig, folder: Path, command: str) -> ImageDataModule:
     """Read and split the data, and write down what is run on it."""
     data: ImageDataModule = build(cfg.data)
     data.setup()
+    check_sizes(cfg, data)
     log.info("Run folder: %s", path_from_here(folder))
     log.info("Data: %s", data)
     write_run_json(folder, command, data)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import io
 import re
 import shlex
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 
 
 def format_figure(value: float | None) -> str:
@@ -26,9 +31,9 @@ def format_duration(value: float | None) -> str:
     return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def counted(number: int, thing: str) -> str:
-    """``1 epoch``, ``2 epochs``."""
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+def counted(number: int, thing: str, things: str | None = None) -> str:
+    """``1 epoch``, ``2 epochs``; ``things`` is a plural that is not made by an s."""
+    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
 
 
 def printable(text: str) -> str:
@@ -50,8 +55,9 @@ def closest_name(name: str, names: Iterable[str], cutoff: float = 0.5) -> str | 
 def quoted_override(key: str, value: object) -> str:
     """``key=value`` as one can paste it: quoted for Hydra where its grammar needs it, then for the shell."""
     text = "null" if value is None else str(value)
-    if not re.fullmatch(r"[\w./:+\-]+|\[[\w., -]*\]", text):
-        escaped = text.replace('"', r"\"")
+    if not re.fullmatch(r"[\w./:+\-]+|\[[\w., -]*\]", text, re.ASCII):
+        # Backslashes mean themselves, but before a quote.
+        escaped = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + found[2].replace('"', r"\""), text)
         text = f'"{escaped}"'
     return shlex.quote(f"{key}={text}")
 
@@ -69,7 +75,21 @@ def code_block(command: str) -> str:
     return f"{fence}bash\n{command}\n{fence}"
 
 
+def tolerate_narrow_console() -> None:
+    """Have the console show a sign that its encoding lacks as ``?``, where Python would raise an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def user_folder() -> Path:
+    """Where the user stands, who has typed the command: ``hydra.job.chdir=true`` moves a job elsewhere."""
+    composed = HydraConfig.instance().cfg
+    cwd = None if composed is None else OmegaConf.select(composed, "hydra.runtime.cwd")  # type: ignore[arg-type]
+    return Path.cwd() if cwd is None else Path(cwd)
+
+
 def path_from_here(path: Path) -> str:
-    """The path as one would type it here."""
-    here = Path.cwd()
+    """The path as one would type it where the user stands."""
+    here = user_folder()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -77,7 +77,7 @@ def test_a_plus_is_not_needed_and_does_no_harm(train, argument):
 def test_an_interval_longer_than_an_epoch_is_refused_once_the_data_is_known(train):
     done = train(*SMOKE, "stage=dae", "trainer.val_check_interval=4")
     assert done.exit_code == 2
-    assert "(4) must be less than or equal to the number of the training batches (3)" in done.out
+    assert "trainer.val_check_interval: found 4, but an epoch of dae has 3 batches" in done.out
     assert "try trainer.val_check_interval=0.5" in done.out
     assert "Traceback" not in done.text
 

@@ -10,7 +10,7 @@ import re
 import shlex
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,7 +31,8 @@ from dae.errors import ConfigError, Problem
 from dae.keys import overlap
 from dae.words import closest_name, quoted_override
 
-COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
+# Hydra's own errors, and what its code runs into, like a list in the place of a word: logger=[[1]].
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError, TypeError)
 
 
 def refuse_sweep(arguments: Sequence[str]) -> None:
@@ -61,7 +62,11 @@ def diagnose(arguments: Sequence[str], error: Exception) -> ConfigError:
         arguments: What was typed behind ``train.py``.
         error: Hydra's error; reported unchanged if nothing else is found.
     """
-    return ConfigError(_all_problems(arguments) or [Problem("command", str(error).strip())])
+    try:
+        problems = _all_problems(arguments)
+    except COMPOSITION_ERRORS:  # a config of the user's own, which stands in the way of all else
+        problems = []
+    return ConfigError(problems or [Problem("command", str(error).strip())])
 
 
 def refuse_flags(arguments: Sequence[str]) -> None:
@@ -131,7 +136,8 @@ class _Diagnosis:
                 self._unreadable[text] = error
                 if "=" in text:  # the value may be meant as one text, which may be wrong too
                     (quoted,) = shlex.split(quoted_override(*text.split("=", 1)))
-                    self.parsed.append(parser.parse_override(quoted))
+                    with suppress(HydraException):  # the key is what cannot be read
+                        self.parsed.append(parser.parse_override(quoted))
 
     def unreadable(self) -> Iterator[Problem]:
         """Overrides that Hydra cannot parse; quoting is proposed where the key would accept the text."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from dae.config.arms import arm_words, pretraining_word, stages_to_run, uses_pretrained
 from dae.config.commands import same_data_as_composed
 from dae.errors import Problem, UserError
 from dae.runs import checkpoint
-from dae.words import quoted_override
+from dae.words import path_from_here, quoted_override, user_folder
 
 Config = dict[str, Any]
 
@@ -89,7 +88,11 @@ def _same_run(config: Config) -> list[str]:
 
 def _advice(key: str, config: Config) -> str:
     """The newest run folders whose encoder would fit."""
-    files = [*Path("outputs").glob("*/dae/best.ckpt"), *Path("multirun").glob("*/*/dae/best.ckpt")]
+    files = [
+        file
+        for found in ("outputs/*", "multirun/*/*")
+        for file in user_folder().glob(f"{found}/dae/best.ckpt")
+    ]
     fitting = []
     for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
         try:
@@ -98,7 +101,7 @@ def _advice(key: str, config: Config) -> str:
         except UserError:
             continue  # half written, or of another project: not worth proposing
         if fits:
-            fitting.append(file.parent.parent)
+            fitting.append(path_from_here(file.parent.parent))
         if len(fitting) == 3:
             break
     if not fitting:

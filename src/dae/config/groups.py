@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +52,11 @@ def choice_node(group: str, choice: str, folders: Sequence[Path] = ()) -> dict[s
             place, _, name = f"{group}/{base}".rpartition("/") if base[0] != "/" else base[1:].rpartition("/")
             node |= choice_node(place, name, folders)
     return {**node, **content}
+
+
+@cache
+def interpolated_keys() -> frozenset[tuple[str, str]]:
+    """Name of a key and ``${another}``, of all that ``conf/`` itself takes from another key."""
+    files = (file for file in conf_folder().rglob("*.yaml") if "local" not in file.parts)
+    pattern = re.compile(r"^\s*(\w+): (\$\{[\w.]+\})", re.MULTILINE)
+    return frozenset(pair for file in files for pair in pattern.findall(file.read_text(encoding="utf-8")))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dae import metrics
-from dae.config import given_checkpoints
+from dae.config import given_checkpoints, rehearsal, sizes
 from dae.config.arms import stages_to_run
 from dae.config.commands import same_data_as_composed
 from dae.data.folder import is_without_classes
@@ -15,8 +15,9 @@ from dae.data.sources import FOLDER_KEYS, FOLDERS
 from dae.errors import Problem, UserError
 from dae.keys import overlap
 from dae.training.processes import device_count
-from dae.training.trainer import device_type
-from dae.words import closest_name, quoted_override
+from dae.training.threads import available_cores
+from dae.training.trainer import device_type, devices_there
+from dae.words import closest_name, counted, quoted_override
 
 Config = dict[str, Any]
 
@@ -28,11 +29,15 @@ def rule_problems(config: Config, wrong: Sequence[str]) -> Iterator[Problem]:
         config: The config as plain values.
         wrong: Key paths with a problem of their own; a rule that reads one of them is skipped.
     """
-    if config["stage"] == "data":
+    if config.get("stage") == "data":
         config = {**config, "stage": "dae" if _lacks_classes(config) else "both"}
-    for keys, rule in RULES:
-        if not any(overlap(key, path) for key in keys for path in wrong):
-            yield from rule(config)
+    told = list(wrong)
+    for rules, skipped in ((RULES, wrong), (REHEARSALS, told)):
+        for keys, rule in rules:
+            if not any(overlap(key, path) for key in keys for path in skipped):
+                found = list(rule(config))
+                yield from found
+                told += [problem.where for problem in found]
 
 
 def _blocks(config: Config) -> Iterator[Problem]:
@@ -155,6 +160,29 @@ def _device(config: Config) -> Iterator[Problem]:
     if device == "cpu" and precision.startswith("16"):
         what = f"found {precision!r}, which a CPU does not train in"
         yield Problem("trainer.precision", what, "try trainer.precision=auto")
+    yield from _lacking(config["trainer"], device)
+
+
+def _lacking(trainer: Config, device: str) -> Iterator[Problem]:
+    """Devices that this machine has not; those of a processor have no numbers."""
+    devices, there = trainer.get("devices", 1), devices_there(device)
+    where = "trainer.devices"
+    if device == "cpu":
+        most = max(2, available_cores())
+        if isinstance(devices, list):
+            what = f"found {devices}, but a processor has no numbers: say how many processes train"
+            yield Problem(where, what, f"try {where}={len(devices)}")
+        elif devices > most:
+            what = f"found {devices}, but this machine has {counted(available_cores(), 'core')}"
+            yield Problem(where, what, f"try {where}={most}")
+    elif isinstance(devices, int) and devices > there:
+        yield Problem(where, f"found {devices}, but this machine has {there}", f"try {where}={there}")
+    elif isinstance(devices, list) and not set(devices) <= set(range(there)):
+        what = f"found {devices}, but those of this machine are {list(range(there))}"
+        yield Problem(where, what, f"try {where}=[0]")
+    elif isinstance(devices, list) and len(set(devices)) < len(devices):
+        once = sorted(set(devices))
+        yield Problem(where, f"found {devices}, one of them twice", f"try {quoted_override(where, once)}")
 
 
 def _devices(config: Config) -> Iterator[Problem]:
@@ -186,8 +214,18 @@ def _scaled_and_clipped(config: Config) -> Iterator[Problem]:
             yield Problem(f"{stage}.optimizer.fused", what, f"try {stage}.optimizer.fused=false")
 
 
+def _optimizers(config: Config) -> Iterator[Problem]:
+    if device_type(config["trainer"].get("accelerator", "auto"))[0] != "cpu":
+        return  # what fails on a processor may work on a GPU
+    for stage in stages_to_run(config):
+        node = config[stage]
+        yield from rehearsal.optimizer_refuses(stage, node["optimizer"], node["scheduler"])
+
+
 # The keys that ``stages_to_run`` reads.
 _STAGES = ("stage", "pretraining", "classifier.encoder", "classifier.encoder_checkpoint")
+# Those by which networks are built and given images.
+_NETWORKS = ("data.image_size", "data.channels", "dae.encoder", "dae.decoder", "dae.noise")
 # Each rule with the keys that it reads.
 RULES: list[tuple[tuple[str, ...], Callable[[Config], Iterator[Problem]]]] = [
     (("classifier.encoder", "classifier.trainable_blocks"), _blocks),
@@ -206,4 +244,13 @@ RULES: list[tuple[tuple[str, ...], Callable[[Config], Iterator[Problem]]]] = [
     (("trainer",), _device),
     (("trainer", "data.batch_size"), _devices),
     (("trainer", "dae.optimizer", "classifier.optimizer", *_STAGES), _scaled_and_clipped),
+    (("data.image_size", "data.channels", "dae.encoder", "dae.decoder"), rehearsal.unlike_the_data),
+    (("data.source", "data.image_size", "data.channels"), sizes.images_too_large),
+]
+# Those that build something, of a config that is right in all that they read.
+REHEARSALS: list[tuple[tuple[str, ...], Callable[[Config], Iterator[Problem]]]] = [
+    ((*_NETWORKS, *_STAGES), rehearsal.networks_refuse),
+    ((*_NETWORKS, "classifier", "trainer", *_STAGES), sizes.least_memory_lacks),
+    (("trainer",), rehearsal.trainer_refuses),
+    (("trainer", "dae.optimizer", "dae.scheduler", "classifier", *_STAGES), _optimizers),
 ]

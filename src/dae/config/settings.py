@@ -7,6 +7,7 @@ the others against the small dataclasses below (``binding.py``). The rules betwe
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,10 +23,12 @@ from torch import nn
 from dae.config import rules
 from dae.config.auto import AUTO, KEYS, assume_auto, resolve_auto
 from dae.config.binding import Binding
+from dae.config.groups import interpolated_keys
+from dae.config.paths import anchor_paths
 from dae.data.images import ImageDataModule
 from dae.data.sources import FOLDERS
 from dae.errors import Problem, raise_problems
-from dae.keys import leaves
+from dae.keys import leaves, select
 from dae.models.noise import Noise
 from dae.models.optimization import OptimizerFactory, ScheduleFactory
 from dae.runs.saved_config import ADMITTED, read_saved_config, saved_problems
@@ -162,7 +165,7 @@ def find_problems(cfg: DictConfig, saved: bool = False) -> list[Problem]:
     except OmegaConfBaseException as error:
         what = str(error).splitlines()[0]
         return [Problem(error.full_key or "config", what, "see python train.py --cfg job")]
-    cfg = assume_auto(resolve_auto(cfg))
+    cfg = assume_auto(resolve_auto(anchor_paths(cfg)))
     config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     problems = list(_binding(config, saved).problems(Settings))
     wrong = [problem.where for problem in problems]
@@ -170,14 +173,36 @@ def find_problems(cfg: DictConfig, saved: bool = False) -> list[Problem]:
     # A key that follows another, which is wrong itself, has nothing to add.
     problems = [each for each in problems if _at_origin(each, origins).where not in {*wrong} - {each.where}]
     told = [_or_auto(_at_origin(problem, origins), config) for problem in problems]
-    return list(dict.fromkeys([*told, *rules.rule_problems(config, wrong)]))
+    found = dict.fromkeys([*told, *rules.rule_problems(config, wrong)])
+    return [_unless_in_force(problem, config) for problem in found]
+
+
+_ONE_OTHER_KEY = re.compile(r"\$\{([\w.]+)\}")
 
 
 def _interpolations(unresolved: Any) -> dict[str, str]:
-    """The target of each key whose value is an interpolation of one other key, by full paths."""
-    pattern = re.compile(r"\$\{([\w.]+)\}")
-    found = {path: pattern.fullmatch(str(value)) for path, value in leaves(unresolved)}
-    return {path: match.group(1) for path, match in found.items() if match}
+    """The key that is meant to be set instead, of each whose value ``conf/`` takes from another.
+
+    One that a user has made an interpolation himself is wrong itself.
+    """
+    found = {path: _ONE_OTHER_KEY.fullmatch(str(value)) for path, value in leaves(unresolved)}
+    ours = interpolated_keys()
+    return {
+        path: match.group(1)
+        for path, match in found.items()
+        if match and (path.rpartition(".")[2], match.group()) in ours
+    }
+
+
+def _unless_in_force(problem: Problem, config: Mapping[str, Any]) -> Problem:
+    """Leave out a proposal of what is there already."""
+    try:
+        words = [word.partition("=") for word in shlex.split(problem.hint)]
+    except ValueError:
+        return problem
+    proposed = words[1:] if problem.hint.startswith("try ") else []
+    same = [bool(equals) and str(select(config, key)) == value for key, equals, value in proposed]
+    return replace(problem, hint="") if same and all(same) else problem
 
 
 def _at_origin(problem: Problem, origins: Mapping[str, str]) -> Problem:

@@ -151,5 +151,5 @@ def free_memory(device: torch.device) -> int:
     meminfo = Path("/proc/meminfo")
     if not meminfo.is_file():
         return 4 * 2**30  # other systems do not say as simply; enough for MNIST many times over
-    values = dict(line.split(":") for line in meminfo.read_text().splitlines())
+    values = dict(line.split(":") for line in meminfo.read_text(encoding="utf-8").splitlines())
     return int(values["MemAvailable"].split()[0]) * 1024

@@ -37,6 +37,8 @@ def one_cycle(
         start_factor: First learning rate, as a share of the peak.
     """
     peaks = [group["lr"] for group in optimizer.param_groups]
+    if warmup * total_steps == 1:
+        warmup *= 1 + 1e-9  # OneCycleLR divides by the length of the way up less one step
     return OneCycleLR(
         optimizer,
         max_lr=peaks,

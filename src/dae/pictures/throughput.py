@@ -12,6 +12,11 @@ from pytorch_lightning import LightningModule, Trainer
 
 from dae.pictures.watcher import Watcher
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 log = logging.getLogger(__name__)
 
 
@@ -65,15 +70,16 @@ class Throughput(Watcher):
             return
         speed = f"{self.images / self.training:,.0f} images a second"
         share = f"{self.waiting / self.training:.1%} of the time spent on data"
-        memory = f"peak memory {peak_memory(pl_module.device) / 1e9:.2f} GB"
-        log.info("%s: %s, %s, %s", pl_module.stage, speed, share, memory)
+        peak = peak_memory(pl_module.device)
+        memory = "" if peak is None else f", peak memory {peak / 1e9:.2f} GB"
+        log.info("%s: %s, %s%s", pl_module.stage, speed, share, memory)
 
 
-def peak_memory(device: torch.device) -> int:
-    """Bytes: of the device's allocator on CUDA, else of the process since its start."""
+def peak_memory(device: torch.device) -> int | None:
+    """Bytes: of the device's allocator on CUDA, else of the process since its start; None on Windows."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    import resource
-
+    if resource is None:
+        return None
     # Kilobytes on Linux, bytes on macOS.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -151,7 +151,8 @@ def git_state() -> dict[str, str | None] | None:
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(here), *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True, errors="replace").stdout
+        said = subprocess.run(command, check=True, capture_output=True).stdout
+        return said.decode("utf-8", errors="replace")
 
     try:
         # A checkout of something else may hold the environment that this package is installed in.
@@ -167,7 +168,7 @@ def device_name() -> str:
         return torch.cuda.get_device_name()
     cores = counted(os.cpu_count() or 1, "core")
     if sys.platform == "linux":
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
         if names:
             return f"{names[0]} ({cores})"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +17,6 @@ from typing import Any, cast
 import optuna
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.distributions import (
@@ -37,7 +37,7 @@ from dae.runs.console import sweep_log
 from dae.runs.records import read_or_empty, read_result
 from dae.search.findings import findings_text, is_left_out
 from dae.search.space import Space
-from dae.search.study import SearchSettings, open_study, storage_url
+from dae.search.study import SearchSettings, open_study
 from dae.sweeps.commands import TRAIN, launch_overrides
 from dae.training.processes import device_count
 from dae.words import counted
@@ -127,6 +127,7 @@ class _Search:
     def run(self, command: list[str]) -> None:
         """Run trials until their total is reached."""
         self._settle(interrupted=True)
+        self._drop_unborn()
         earlier = len(self._counted())
         if earlier:
             held = counted(earlier, "trial")
@@ -198,11 +199,9 @@ class _Search:
     def _job(self, trial: Trial) -> list[str]:
         """The overrides of a job.
 
-        Those below ``hydra`` appear neither in the name of its folder nor in its config.
+        The one below ``hydra`` appears neither in the name of its folder nor in its config.
         """
-        storage = QuotedString(storage_url(self.settings, self.folder), Quote.single).with_quotes()
-        watched = [f"hydra.sweeper.storage={storage}", f"hydra.sweeper.trial={trial._trial_id}"]
-        return [*trial.user_attrs["overrides"], *watched]
+        return [*trial.user_attrs["overrides"], f"hydra.sweeper.trial={trial._trial_id}"]
 
     def _settle(self, interrupted: bool) -> int:
         """Report the results of this folder's jobs to the study.
@@ -229,9 +228,25 @@ class _Search:
                 self.study.tell(trial.number, state=TrialState.FAIL)
                 failed += 1
             else:
-                self._leave_out(trial.number, "interrupted")
+                # In this order: killed in between, a search asks for the point twice and runs it once.
                 self.study.enqueue_trial(trial.params)
+                self._leave_out(trial.number, "interrupted")
         return failed
+
+    def _drop_unborn(self) -> None:
+        """End the trials of a search that was killed between asking for a point and giving it to a job.
+
+        In a storage of several machines another one may just be between the two: it has a minute.
+        """
+        alone = self.settings.storage is None
+        latest = datetime.now() - (timedelta(0) if alone else timedelta(minutes=1))
+        for trial in self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+            started = trial.datetime_start
+            if "folder" not in trial.user_attrs and started is not None and started <= latest:
+                waited = trial.system_attrs.get("fixed_params")  # it had been in the queue
+                if waited:
+                    self.study.enqueue_trial(waited)
+                self._leave_out(trial.number, "interrupted")
 
     def _leave_out(self, number: int, why: str) -> None:
         trial_id = self.study.get_trials(deepcopy=False)[number]._trial_id

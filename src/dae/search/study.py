@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from optuna.distributions import (
     CategoricalDistribution,
     check_distribution_compatibility,
 )
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial
 from pydantic import NonNegativeInt, PositiveInt
 
@@ -22,8 +24,12 @@ from dae.errors import ConfigError, Problem, raise_problems
 from dae.metrics import Metric
 from dae.search.sampling import make_pruner, make_sampler
 from dae.search.space import Space
+from dae.words import path_from_here
 
 log = logging.getLogger(__name__)
+
+# In the sweep's folder.
+STUDY = "study.db"
 
 
 @dataclass
@@ -54,12 +60,13 @@ def open_study(settings: SearchSettings, space: Space, objective: Metric, folder
     try:
         study = optuna.create_study(
             study_name=settings.study_name,
-            storage=storage_url(settings, folder),
+            storage=open_storage(settings.storage, folder),
             direction="minimize" if objective.mode == "min" else "maximize",
             load_if_exists=True,
         )
     except Exception as error:  # each storage library has its own
-        what = f"{storage_url(settings, folder)} cannot be opened: {str(error).splitlines()[0]}"
+        place = settings.storage or path_from_here(folder / STUDY)
+        what = f"{place} cannot be opened: {str(error).splitlines()[0]}"
         raise ConfigError([Problem("hydra.sweeper.storage", what)]) from error
     trials = study.get_trials(deepcopy=False)
     study.sampler = make_sampler(settings.sampler, settings.seed + len(trials), settings.n_jobs > 1)
@@ -73,30 +80,37 @@ def open_study(settings: SearchSettings, space: Space, objective: Metric, folder
     return study
 
 
-def attach_trial(sweeper: DictConfig) -> Trial:
+def attach_trial(sweeper: DictConfig, folder: Path) -> Trial:
     """The trial that belongs to a job, in the job's own process.
 
     Args:
         sweeper: The job's ``hydra.sweeper``.
+        folder: The sweep's.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.load_study(
         study_name=sweeper.study_name,
-        storage=sweeper.storage,
+        storage=open_storage(sweeper.storage, folder),
         sampler=optuna.samplers.RandomSampler(),  # not used: the sweep has sampled already
         pruner=make_pruner(sweeper.pruner, sweeper.grace),
     )
     return Trial(study, sweeper.trial)
 
 
-def storage_url(settings: SearchSettings, folder: Path) -> str:
-    """The URL of the storage that holds the study.
+def open_storage(url: str | None, folder: Path) -> str | RDBStorage:
+    """The storage that holds the study.
 
     Args:
-        settings: The search's.
+        url: Optuna's; null is the file in the sweep's folder, whose path may hold what a URL gives a meaning.
         folder: The sweep's.
     """
-    return settings.storage or f"sqlite:///{folder}/study.db"
+    if url is not None:
+        return url
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(folder / STUDY, timeout=60, check_same_thread=False)
+
+    return RDBStorage("sqlite://", engine_kwargs={"creator": connect})
 
 
 def _incomparable(

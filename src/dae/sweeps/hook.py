@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +14,14 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, read_write
 
+from dae.config.paths import expand_home
 from dae.errors import UserError, raise_problems
 from dae.runs.format import refuse_sweep_of_other_format
 from dae.sweeps.commands import SWEPT
 from dae.sweeps.compared import comparison_problems, single_run_problems, sweep_overrides
 from dae.sweeps.job_lines import JobLines
+from dae.sweeps.layout import layout_problems
+from dae.words import quoted_override
 
 
 class SweepFolder(Callback):
@@ -45,6 +49,8 @@ class SweepFolder(Callback):
         """
         with _errors_as_exit():
             raise_problems(single_run_problems(config))
+        with read_write(config.hydra):
+            config.hydra.run.dir = expand_home(config.hydra.run.dir)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Note the folder and the swept keys.
@@ -53,11 +59,13 @@ class SweepFolder(Callback):
             SystemExit: Because of a ``ConfigError``: the folder holds a sweep that this version cannot
                 continue, or the sweep cannot be compared as it asks.
         """
-        folder = Path(config.hydra.sweep.dir).absolute()
+        folder = Path(expand_home(config.hydra.sweep.dir)).absolute()
         with _errors_as_exit():
+            raise_problems(layout_problems(config))
             refuse_sweep_of_other_format(folder)
             raise_problems(comparison_problems(config))
         SweepFolder.allow_targets = tuple(config.get("allow_targets") or ())
+        _settle_folder(config)
         add_swept_keys(config)
         elsewhere = not config.hydra.launcher._target_.endswith(".BasicLauncher")
         SweepFolder.lines = JobLines(folder, count_jobs(config), elsewhere)
@@ -81,6 +89,17 @@ def _errors_as_exit() -> Iterator[None]:
         yield
     except UserError as error:
         raise SystemExit(str(error)) from error
+
+
+def _settle_folder(config: DictConfig) -> None:
+    """Put the home into the sweep's folder, here and in all jobs, which are composed anew."""
+    asked = config.hydra.sweep.dir
+    folder = expand_home(asked)
+    if folder == asked:
+        return
+    with read_write(config.hydra):
+        config.hydra.sweep.dir = folder
+        config.hydra.overrides.hydra.append(shlex.split(quoted_override("hydra.sweep.dir", folder))[0])
 
 
 def add_swept_keys(config: DictConfig) -> None:

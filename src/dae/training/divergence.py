@@ -9,6 +9,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from dae.errors import UserError
 
+USUAL_RATE = 1e-3  # torch's own, of all its optimizers
+
 
 class StopOnDivergence(Callback):
     """Checks the loss of every step; on a GPU, which it would have to wait for, of every logged step."""
@@ -28,9 +30,15 @@ class StopOnDivergence(Callback):
         value = float(loss)
         if math.isfinite(value):
             return
-        stage, rate = pl_module.stage, trainer.optimizers[0].param_groups[0]["lr"]
+        stage, group = pl_module.stage, trainer.optimizers[0].param_groups[0]
+        rate = group["lr"]
+        # A schedule keeps the rate that was asked for.
+        asked = group.get("max_lr", group.get("initial_lr", rate))
+        # A tenth of an absurd rate is one, too.
+        advice = f"try {stage}.optimizer.lr={min(asked / 10, USUAL_RATE):g}"
+        if not trainer.gradient_clip_val:
+            advice += ", or trainer.gradient_clip_val=1.0"
         raise UserError(
             f"{stage} diverged: its loss is {value} at step {trainer.global_step} (epoch "
-            f"{trainer.current_epoch + 1}), with a learning rate of {rate:g}\n"
-            f"      try {stage}.optimizer.lr={rate / 10:g}, or trainer.gradient_clip_val=1.0"
+            f"{trainer.current_epoch + 1}), with a learning rate of {rate:g}\n      {advice}"
         )

@@ -112,17 +112,20 @@ class _Follower:
             "LOCAL_RANK": str(rank),
             "OMP_NUM_THREADS": str(torch.get_num_threads()),
             # A class of the user's own is found where it was found here.
+            "PYTHONIOENCODING": "utf-8",
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             READY: str(self.ready),
         }
-        with self.output.open("w") as output:
+        with self.output.open("w", encoding="utf-8") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "dae.training.follower", str(order)],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for the leader, which passes it on in its own time
+                # Ctrl-C is for the leader, which passes it on in its own time; the second is Windows' way.
+                start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
 
     def end(self) -> None:
@@ -139,7 +142,7 @@ class _Follower:
 def _raise_failed(started: Sequence[_Follower], cause: Exception | None = None) -> None:
     for follower in started:
         if follower.process.poll():
-            said = follower.output.read_text().strip().splitlines()
+            said = follower.output.read_text(encoding="utf-8").strip().splitlines()
             count = len(started) + 1
             raise UserError(
                 f"process {follower.rank + 1} of the {count} that train together has ended with exit code "

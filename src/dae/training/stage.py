@@ -14,7 +14,6 @@ from omegaconf import OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer, loggers
 
 from dae.data.images import ImageDataModule
-from dae.errors import ConfigError, Problem
 from dae.files import write_json
 from dae.metrics import Metric, is_telling, metrics_of
 from dae.models.classifier import EncoderClassifier
@@ -96,14 +95,7 @@ def run_stage(
         batches = data.training_batches(world_size=trainer.world_size)
         limits = trainer.limit_train_batches, trainer.accumulate_grad_batches
         log.info("%s: %s", module.stage, steps_in_words(epochs, batches, *limits))
-        try:
-            trainer.fit(module, datamodule=data, ckpt_path=str(last.path) if last else None)
-        except ValueError as error:
-            if "val_check_interval" not in str(error):
-                raise
-            # Only now is it known how many batches an epoch has.
-            what, advice = str(error).strip().split(".")[0], "try trainer.val_check_interval=0.5"
-            raise ConfigError([Problem("trainer.val_check_interval", what, advice)]) from error
+        trainer.fit(module, datamodule=data, ckpt_path=str(last.path) if last else None)
         pruned = any(isinstance(callback, Pruning) and callback.pruned for callback in callbacks)
         if epochs == 0:
             trainer.save_checkpoint(best)

@@ -45,6 +45,10 @@ def settle_waiting() -> None:
     if "torch" in sys.modules:
         _reason = "torch was imported before it could be chosen"
         return
+    if not hasattr(os, "getloadavg"):
+        os.environ.update(SLEEP)
+        _reason = "this system does not say how busy it is"
+        return
     load, cores = os.getloadavg()[0], available_cores()
     busy = load >= BUSY * cores
     os.environ.update(SLEEP if busy else SPIN)
@@ -98,7 +102,11 @@ def control_group_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/
         root: Where the control groups are mounted.
         own: The file that names those of this process, a line ``<number>:<controllers>:<path>`` each.
     """
-    names = [line.split(":", 2)[2] for line in own.read_text().splitlines()] if own.is_file() else []
+    names = (
+        [line.split(":", 2)[2] for line in own.read_text(encoding="utf-8").splitlines()]
+        if own.is_file()
+        else []
+    )
     quotas = [math.inf]
     for path in {Path(), *(Path(name.lstrip("/")) for name in names)}:
         for group in (path, *path.parents):
@@ -109,10 +117,10 @@ def control_group_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/
 def _quotas(group: Path, cpu_group: Path) -> list[float]:
     """The quota of one group, in version 2 of the control groups or in version 1, in microseconds."""
     if (group / "cpu.max").is_file():
-        quota, period = (group / "cpu.max").read_text().split()
+        quota, period = (group / "cpu.max").read_text(encoding="utf-8").split()
         return [] if quota == "max" else [int(quota) / int(period)]
     files = [cpu_group / f"cpu.cfs_{name}_us" for name in ("quota", "period")]
     if not all(file.is_file() for file in files):
         return []
-    quota_us, period_us = (int(file.read_text()) for file in files)
+    quota_us, period_us = (int(file.read_text(encoding="utf-8")) for file in files)
     return [quota_us / period_us] if quota_us > 0 else []

@@ -27,7 +27,8 @@ from dae.training.time_limit import Duration, TimeLimit
 log = logging.getLogger(__name__)
 
 Batches = PositiveInt | Annotated[float, Field(gt=0, le=1)]
-Computed = Literal["32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true"]
+# The images are made on the device, in float32: others would meet weights of another precision.
+Computed = Literal["32-true", "bf16-mixed", "16-mixed"]
 Precision = Literal["auto"] | Computed
 
 
@@ -180,6 +181,11 @@ def device_type(accelerator: str) -> tuple[Literal["cpu", "cuda", "mps"], str]:
     here = [name for name, there in (("cuda", cuda), ("mps", mps), ("cpu", True)) if there]
     what = f"found {accelerator!r}, but this machine has {', '.join(here)}"
     raise ConfigError([Problem("trainer.accelerator", what, "try trainer=auto")])
+
+
+def devices_there(device: str) -> int:
+    """How many of a device this machine has."""
+    return torch.cuda.device_count() if device == "cuda" else 1
 
 
 def best_precision(device: str) -> tuple[Computed, str]:
