@@ -175,7 +175,9 @@ def test_trials_of_a_search_that_died(train):
         trial.set_user_attr("overrides", [*DAE, f"dae.optimizer.lr={rate}"])
         trial.set_user_attr("folder", str(folder))
     (here / "ended").mkdir()
-    ended = {"status": "completed", "metrics": {"dae/val/noisy_loss": 0.01}}
+    judged = {"name": "dae/val/noisy_loss", "mode": "min", "value": 0.01}
+    ended = {"status": "completed", "objective": judged, "metrics": {"dae/val/noisy_loss": 0.01}}
+    ended |= {"checkpoints": {}, "shared_from": None, "seconds": {}, "signs": [], "error": None}
     (here / "ended" / "result.json").write_text(json.dumps(ended))
     done = train(*SEARCH, "hydra.sweeper.n_trials=4", RATE, *DAE)
     assert states(done) == ["COMPLETE", "COMPLETE", "FAIL", "RUNNING", "COMPLETE"]

@@ -202,7 +202,8 @@ def _unless_in_force(problem: Problem, config: Mapping[str, Any]) -> Problem:
         return problem
     proposed = words[1:] if problem.hint.startswith("try ") else []
     same = [bool(equals) and str(select(config, key)) == value for key, equals, value in proposed]
-    return replace(problem, hint="") if same and all(same) else problem
+    about_itself = problem.where in [key for key, *_ in proposed]  # and not what a misspelt key stands for
+    return replace(problem, hint="") if about_itself and all(same) else problem
 
 
 def _at_origin(problem: Problem, origins: Mapping[str, str]) -> Problem:
