@@ -326,6 +326,8 @@ def test_whatever_pillow_raises_is_told_by_file(tmp_path, monkeypatch, error):
         (("train", "val", "test"), True),
         (("Training", "Valid", "Test"), True),
         (("TRAIN", "validation", "testing"), True),
+        (("training_set", "test_set"), False),
+        (("train-images", "val-images", "Test Images"), True),
     ],
 )
 def test_splits_of_any_case_and_their_other_words(tmp_path, splits, own):
@@ -478,6 +480,15 @@ def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(walk.os, "scandir", scandir)
     with pytest.raises(UserError, match=r"/b: this folder of images cannot be read: Permission denied"):
         list_images(tmp_path)
+
+
+@pytest.mark.parametrize("source", ["image_folder", "mnist"])
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "file/x"])
+def test_a_root_that_cannot_be(tmp_path, monkeypatch, source, name):
+    monkeypatch.setattr(datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"is not a folder|could not be downloaded"):
+        module(tmp_path / name, source)
 
 
 def test_names_that_no_terminal_shows(tmp_path):

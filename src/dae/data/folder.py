@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from mimetypes import guess_type
 from pathlib import Path
 
-from dae.data.walk import Walk, subfolders
+from dae.data.walk import Walk, is_folder, subfolders
 from dae.errors import UserError
 from dae.words import counted, first_few, printable, quoted_override
 
@@ -17,11 +18,14 @@ from dae.words import counted, first_few, printable, quoted_override
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
 # The label of an image without a class.
 UNLABELLED = -1
-# The names of the folders that divide the images, in lower case.
+# The names of the folders that divide the images, in any case: train, Training, test_set, validation-images.
 SPLITS = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
+    split: re.compile(rf"({words})([ _-]?(set|data|images))?", re.IGNORECASE)
+    for split, words in (
+        ("train", "train|training"),
+        ("val", "val|valid|validation"),
+        ("test", "test|testing"),
+    )
 }
 
 
@@ -56,7 +60,7 @@ def split_folders(root: Path, unlabelled: Path | None = None) -> dict[str, Path]
     Raises:
         UserError: There is no such folder, or it is not clear how it is divided.
     """
-    if not root.is_dir():
+    if not is_folder(root):
         raise UserError(
             f"data.root={root} is not a folder. data=image_folder reads <root>/train/<class>/*.png and "
             "<root>/test/<class>/*.png, or <root>/<class>/*.png"
@@ -153,7 +157,7 @@ def list_unlabelled(folder: Path) -> Listing:
     Raises:
         UserError: There is no such folder, no image in it, or a folder that cannot be read.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise UserError(f"data.unlabelled={folder} is not a folder; expected one that holds images")
     return _without_classes(folder, Walk(folder, is_image))
 
@@ -182,7 +186,7 @@ def _without_classes(folder: Path, walk: Walk) -> Listing:
 
 
 def _split_named(name: str) -> str | None:
-    return next((split for split, words in SPLITS.items() if name.casefold() in words), None)
+    return next((split for split, words in SPLITS.items() if words.fullmatch(name)), None)
 
 
 def _class_of(path: str) -> str:

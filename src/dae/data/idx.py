@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import math
+import os
 import zlib
 from http.client import HTTPException
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from dae.data.image_set import ImageSet, Split
 from dae.errors import UserError
 from dae.files import atomic_path
-from dae.words import counted
+from dae.words import counted, printable
 
 # Torchvision's class of the packed files knows their md5 sums; these are the unpacked ones'. Of KMNIST there
 # are none; but it has as many labels of each class.
@@ -85,11 +86,15 @@ def _trusted(packed: Path, md5: str) -> Path | None:
     """The gz file if its md5 sum is right, else the unpacked file, else None."""
     unpacked = packed.with_suffix("")
     for path in (packed, unpacked):
-        if path.exists() and not path.is_file():
+        if os.path.exists(path) and not _is_there(path):  # noqa: PTH110
             raise UserError(f"{path} is no regular file; expected one of the data set: move it away")
-    if packed.is_file() and _md5(packed) == md5:
+    if _is_there(packed) and _md5(packed) == md5:
         return packed
-    return unpacked if unpacked.is_file() else None
+    return unpacked if _is_there(unpacked) else None
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises errors where it may not ask
 
 
 def _content(path: Path) -> bytes:
@@ -199,14 +204,14 @@ def _not_loaded(
     return UserError(
         f"{name} could not be downloaded: {str(error).strip() or type(error).__name__}\n"
         f"  Addresses tried:\n{addresses}\n"
-        f"  To use it without a network, put these files into {folder.resolve()}:\n{state}\n"
+        f"  To use it without a network, put these files into {printable(str(folder.absolute()))}:\n{state}\n"
         "  Or name the folder that holds them: data.root=<folder>\n"
         "  data=digits needs no network: python train.py data=digits"
     )
 
 
 def _found(file: Path, md5: str) -> str:
-    if not file.is_file():
+    if not _is_there(file):
         return "(missing)"
     found = _md5(file)
     return "(there)" if found == md5 else f"(there, but its md5 is {found})"

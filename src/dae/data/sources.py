@@ -16,6 +16,7 @@ from dae.data.folder import list_images, list_unlabelled, split_folders
 from dae.data.idx import torchvision_idx
 from dae.data.image_folder import image_folder
 from dae.data.image_set import ImageSet, Split, with_fixed_test
+from dae.data.walk import is_folder
 from dae.words import closest_name
 
 
@@ -54,7 +55,8 @@ def files_state(source: str, root: Path, unlabelled: Path | None) -> str:
         listings = [list_images(folder) for folder in split_folders(root, unlabelled).values()]
         listings += [list_unlabelled(unlabelled)] if unlabelled is not None else []
         return " ".join(listing.state for listing in listings)
-    stats = [(str(file), file.stat()) for file in sorted(root.glob("*/raw/*")) if file.exists()]
+    files = sorted(root.glob("*/raw/*")) if is_folder(root) else []
+    stats = [(str(file), file.stat()) for file in files if file.exists()]
     return repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
 
 

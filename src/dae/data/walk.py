@@ -105,6 +105,11 @@ def subfolders(folder: Path) -> list[str]:
     return [name for name in names if os.path.realpath(folder / name) not in above]
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder; False, too, where that may not be asked, or the name is impossible."""
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises errors then
+
+
 def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is nothing that a user has put there."""
     return name[0] == "." or name.casefold() in LITTER
