@@ -14,7 +14,7 @@ import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from dae.sweeps.job_names import job_folder
-from helpers import SMOKE
+from helpers import SMOKE, add_job
 from outcome import Outcome
 
 optuna = pytest.importorskip("optuna")
@@ -174,11 +174,8 @@ def test_trials_of_a_search_that_died(train):
         trial.suggest_float("dae.optimizer.lr", 1e-4, 1e-2, log=True)
         trial.set_user_attr("overrides", [*DAE, f"dae.optimizer.lr={rate}"])
         trial.set_user_attr("folder", str(folder))
-    (here / "ended").mkdir()
-    judged = {"name": "dae/val/noisy_loss", "mode": "min", "value": 0.01}
-    ended = {"status": "completed", "objective": judged, "metrics": {"dae/val/noisy_loss": 0.01}}
-    ended |= {"checkpoints": {}, "shared_from": None, "seconds": {}, "signs": [], "error": None}
-    (here / "ended" / "result.json").write_text(json.dumps(ended))
+    ended = add_job(here, status="completed", value=0.01, objective=("dae/val/noisy_loss", "min"))
+    ended.rename(here / "ended")
     done = train(*SEARCH, "hydra.sweeper.n_trials=4", RATE, *DAE)
     assert states(done) == ["COMPLETE", "COMPLETE", "FAIL", "RUNNING", "COMPLETE"]
     trials = study_of(done).trials
