@@ -21,6 +21,7 @@ from dae.config.auto import resolve_auto
 from dae.config.commands import same_data_words
 from dae.data.features import FeatureDataModule
 from dae.data.images import ImageDataModule
+from dae.errors import UserError
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.classifier import EncoderClassifier, classifier_head
 from dae.pictures.data_sheet import show_data
@@ -223,11 +224,17 @@ def latent_size(encoder: nn.Module, data: ImageDataModule) -> int:
 
     Raises:
         TypeError: The encoder does more than to apply its blocks, so that they cannot be frozen one by one.
+        UserError: Its latents are NaN or infinite.
     """
     images = torch.rand(2, data.channels, data.image_size, data.image_size)
     encoder.eval()  # a pass in training mode would change the buffers of what is to be frozen
     with torch.no_grad():
         latents = encoder(images)
+        if not latents.isfinite().all():
+            raise UserError(
+                f"the {type(encoder).__name__} makes NaN or infinite latents of images: the training of its "
+                "weights has diverged. Take another checkpoint, or train with a smaller learning rate"
+            )
         blocks = getattr(encoder, "blocks", None)
         if blocks is not None and not torch.equal(nn.Sequential(*blocks)(images), latents):
             raise TypeError(f"{type(encoder).__name__}.forward is not its blocks, one after the other")
