@@ -27,6 +27,7 @@ from dae.models.classifier import EncoderClassifier, classifier_head
 from dae.pictures.data_sheet import show_data
 from dae.pictures.watcher import Watcher
 from dae.runs import checkpoint, resume
+from dae.runs.checkpoint_file import read_content
 from dae.runs.closing import closing_summary
 from dae.runs.record import RunRecord, git_state, write_run_json
 from dae.runs.records import read_hydra
@@ -87,6 +88,8 @@ def run(
     cfg = resolve_auto(cfg)
     value = resume.finished_objective(cfg, folder, extended)
     if value is not None:
+        for file in folder.glob("*/best.ckpt"):
+            read_content(file)  # damage of what is taken as it is is told
         return value
     pretrained = None
     with RunRecord(folder) as record:

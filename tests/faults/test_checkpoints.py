@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import csv
 import json
+import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -22,7 +24,14 @@ from pytorch_lightning.loggers import CSVLogger
 from dae.errors import UserError
 from dae.models.networks import ConvDecoder, ConvEncoder
 from dae.run import latent_size
-from dae.runs.checkpoint import CheckpointError, load_autoencoder, load_encoder, read, warm_start
+from dae.runs.checkpoint import (
+    CheckpointError,
+    content_hash,
+    load_autoencoder,
+    load_encoder,
+    read,
+    warm_start,
+)
 from dae.runs.checkpoint_file import (
     FORMAT,
     DamagedCheckpointError,
@@ -32,6 +41,7 @@ from dae.runs.checkpoint_file import (
 )
 from dae.runs.newest_checkpoint import newest_whole_checkpoint
 from dae.runs.stage_result import StageResult, finished_stage
+from dae.training.checkpointing import StageCheckpoint
 from dae.training.loggers import keep_rows
 from helpers import ONE_PASS
 from outcome import Outcome, Train
@@ -283,6 +293,17 @@ def test_a_newer_format_and_an_exchanged_value_are_refused_in_words(tmp_path):
         assert "is damaged: its content does not agree with its digest" in text
     last = shutil.copy(file, tmp_path / "last.ckpt")
     assert "best.ckpt beside it remains; without it the stage is trained again: rm " in refusal(read, last)
+
+
+def test_no_file_but_the_best_checkpoint_is_deleted_for_a_better_one(tmp_path):
+    callback = StageCheckpoint(tmp_path, None)
+    state = callback.state_dict()
+    for path in ("/", "..", "x/..", "../../other.ckpt", "stage.json"):
+        callback.load_state_dict(
+            {**state, "best_model_path": path, "best_k_models": {path: torch.tensor(1.0)}}
+        )
+        assert callback.best_model_path == str(tmp_path / "best.ckpt")
+        assert [*callback.best_k_models] == [str(tmp_path / "best.ckpt")]
 
 
 def test_an_encoder_that_has_diverged_is_not_accused_of_its_forward():
@@ -545,9 +566,7 @@ def test_what_was_stopped_early_stays_stopped(killed, train: Train):
 def test_a_damaged_last_checkpoint_is_done_without(killed, train: Train):
     whole, place = killed
     last = place / "classifier" / "last.ckpt"
-    content = bytearray(last.read_bytes())
-    content[len(content) // 2] ^= 255
-    last.write_bytes(content)
+    flip_a_byte(last)
     done = train(f"resume={place}")
     assert done.exit_code == 0, done.text
     assert "last.ckpt is damaged" in done.text
@@ -556,6 +575,34 @@ def test_a_damaged_last_checkpoint_is_done_without(killed, train: Train):
     assert (place / "classifier" / "metrics.csv").read_text() == (
         whole.folder / "classifier" / "metrics.csv"
     ).read_text()
+
+
+def flip_a_byte(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 255
+    file.write_bytes(content)
+
+
+def test_a_damaged_best_checkpoint_of_a_completed_run_is_told_with_the_way_on(
+    finished: Train, train: Train, tmp_path: Path
+):
+    whole = finished(*STOPPED)
+    place = shutil.copytree(whole.folder, tmp_path / "completed")
+    best = place / "classifier" / "best.ckpt"
+    flip_a_byte(best)
+    done = train(f"resume={place}")
+    assert done.exit_code == 1
+    told = "completed/classifier/best.ckpt is damaged"
+    assert told in done.text
+    way_on = re.search(r"to train its stage again: rm (.*), then python train.py (resume=\S+)", done.text)
+    assert way_on
+    for word in shlex.split(way_on[1]):
+        Path(word).unlink()
+    again = train(way_on[2])
+    assert again.exit_code == 0, again.text
+    assert content_hash(read(best).tensors) == content_hash(
+        read(whole.folder / "classifier" / "best.ckpt").tensors
+    )
 
 
 def exchange_frozen(content: dict[str, Any]) -> None:
@@ -572,6 +619,10 @@ def garble_optimizer(content: dict[str, Any]) -> None:
     content["optimizer_states"][0]["state"][0]["exp_avg"] = torch.zeros(3)
 
 
+def garble_loops(content: dict[str, Any]) -> None:
+    content["loops"]["fit_loop"]["epoch_progress"] = 5
+
+
 def garble_callbacks(content: dict[str, Any]) -> None:
     content["callbacks"]["LearningSigns"] = [1]
 
@@ -582,6 +633,7 @@ def garble_callbacks(content: dict[str, Any]) -> None:
         (exchange_frozen, "its frozen tensors are not those of the encoder that the run began with"),
         (exchange_frozen_and_its_hash, "its frozen tensors are not those of the encoder"),
         (garble_optimizer, "last.ckpt cannot be gone on from: ValueError: the optimizer's exp_avg"),
+        (garble_loops, "last.ckpt cannot be gone on from: TypeError"),
         (garble_callbacks, "last.ckpt cannot be gone on from: TypeError"),
     ],
 )

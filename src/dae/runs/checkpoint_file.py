@@ -103,12 +103,13 @@ def read_content(path: Path) -> dict[str, Any]:
 def damaged(path: Path, reason: str) -> DamagedCheckpointError:
     """The error for a damaged file, with what can be done."""
     name = path_from_here(path)
-    stage = path.with_name("stage.json")
+    stage, result = path.with_name("stage.json"), path.parent.with_name("result.json")
     if path.name == "last.ckpt":
         beside = "best.ckpt beside it remains; " if path.with_name("best.ckpt").is_file() else ""
         way_on = f"{beside}without it the stage is trained again: rm {shlex.quote(name)}"
     elif stage.is_file():
-        again = f"rm {shlex.quote(path_from_here(stage))} {shlex.quote(name)}"
+        ended = [file for file in (stage, result, path) if file.is_file()]
+        again = " ".join(["rm", *(shlex.quote(path_from_here(file)) for file in ended)])
         resume = shlex.quote(f"resume={path_from_here(path.parent.parent)}")
         way_on = f"to train its stage again: {again}, then python train.py {resume}"
     else:

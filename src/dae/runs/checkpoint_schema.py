@@ -28,7 +28,7 @@ _PLAIN: dict[str, Any] = {
     "epoch": NonNegativeInt,
     "global_step": NonNegativeInt,
     "loops": dict[str, Any],
-    "pytorch-lightning_version": Annotated[str, Field(pattern=r"^\d+\.\d+")],
+    "pytorch-lightning_version": Annotated[str, Field(pattern=r"^[2-9]\.\d+(\.\w+)*$")],
 }
 # Of hyper_parameters: what is used of them. The others say how the weights were trained.
 _USED: dict[str, Any] = {

@@ -56,7 +56,7 @@ class StageCheckpoint(ModelCheckpoint):
     Attributes:
         stopped: Whether the fit has been stopped before its last epoch, by a search (``pruned``) or not.
         begun: The epochs behind the checkpoint that the fit goes on from.
-        stepped: Whether this process has made a step: then what was restored works.
+        works: Whether a batch has gone through what was restored.
     """
 
     def __init__(self, folder: Path, monitor: Metric | None, seconds: float = 0.0) -> None:
@@ -73,7 +73,7 @@ class StageCheckpoint(ModelCheckpoint):
         self.started = time.perf_counter() - seconds
         self.stopped: Literal["", "stopped", "pruned"] = ""
         self.begun = 0
-        self.stepped = False
+        self.works = False
 
     @property
     def state_key(self) -> str:
@@ -84,7 +84,13 @@ class StageCheckpoint(ModelCheckpoint):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Nothing is saved but after a validation and at the end of an epoch."""
-        self.stepped = True
+        self.works = True
+
+    def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
+        """What was restored can be used."""
+        self.works = True
+
+    on_test_batch_end = on_validation_batch_end
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -147,7 +153,8 @@ class StageCheckpoint(ModelCheckpoint):
         """Take the best score over, also from a run folder that has been moved since."""
 
         def here(path: str) -> str:
-            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+            # Whatever the file says: Lightning deletes the best of before at this place.
+            return str(Path(str(self.dirpath)) / "best.ckpt") if path else path
 
         moved = {name: here(state_dict[name]) for name in state_dict if name.endswith("_model_path")}
         best = {here(path): score for path, score in state_dict["best_k_models"].items()}

@@ -21,7 +21,7 @@ from dae.errors import ConfigError, Problem, UserError
 from dae.files import write_json
 from dae.metrics import Metric, is_telling, metrics_of
 from dae.models.classifier import EncoderClassifier
-from dae.runs.checkpoint import Checkpoint, CheckpointError, read
+from dae.runs.checkpoint import CheckpointError, read
 from dae.runs.newest_checkpoint import newest_whole_checkpoint
 from dae.runs.stage_result import StageResult
 from dae.training.checkpointing import StageCheckpoint
@@ -94,7 +94,7 @@ def run_stage(
         if pretrained:
             logger.log_metrics(result_scalars(pretrained.metrics), step=read(pretrained.checkpoint).epochs)
 
-    best = folder / "best.ckpt"
+    best, resumed = folder / "best.ckpt", last is not None
     status = "failed"
     try:
         if last:
@@ -103,7 +103,7 @@ def run_stage(
         limits = trainer.limit_train_batches, trainer.accumulate_grad_batches
         log.info("%s: %s", module.stage, steps_in_words(epochs, batches, *limits))
         try:
-            with _told_if_not_restored(last, checkpoint):
+            with _told_if_unusable(last.path if last else best, checkpoint, resumed):
                 trainer.fit(module, datamodule=data, ckpt_path=str(last.path) if last else None)
         except ValueError as error:
             if "val_check_interval" not in str(error):
@@ -117,9 +117,11 @@ def run_stage(
         counted = read(best)
         measured: list[Mapping[str, float]] = [counted.metrics]
         if not counted.metrics:  # its epoch was not validated
-            measured = [*trainer.validate(module, datamodule=data, ckpt_path=str(best), verbose=False)]
+            with _told_if_unusable(best, checkpoint, resumed):
+                measured = [*trainer.validate(module, datamodule=data, ckpt_path=str(best), verbose=False)]
         if not pruned:
-            measured += trainer.test(module, datamodule=data, ckpt_path=str(best), verbose=False)
+            with _told_if_unusable(best, checkpoint, resumed):
+                measured += trainer.test(module, datamodule=data, ckpt_path=str(best), verbose=False)
             if trainer.is_global_zero:
                 write_json(folder / "test.json", cast(dict[str, Any], module.tested))
         metrics = {name: value for part in measured for name, value in part.items() if name != "step"}
@@ -150,23 +152,25 @@ def run_stage(
 
 
 @contextmanager
-def _told_if_not_restored(last: Checkpoint | None, checkpoint: StageCheckpoint) -> Iterator[None]:
-    """Blame what fails before the first step of a fit that goes on on the checkpoint it goes on from.
+def _told_if_unusable(path: Path, checkpoint: StageCheckpoint, resumed: bool) -> Iterator[None]:
+    """Blame what fails in a run that goes on, before its first batch, on the checkpoint that is restored.
 
     Lightning takes over the states of loops, callbacks and optimizers as they are.
 
     Raises:
         CheckpointError: They cannot be used.
     """
+    checkpoint.works = not resumed
     try:
         yield
     except Exception as error:
         setting = "val_check_interval" in str(error)
-        if last is None or checkpoint.stepped or setting or isinstance(error, UserError | OutOfMemoryError):
+        if checkpoint.works or setting or isinstance(error, UserError | OutOfMemoryError):
             raise
+        name = path_from_here(path)
         raise CheckpointError(
-            f"{path_from_here(last.path)} cannot be gone on from: {type(error).__name__}: {error}\n"
-            f"      without it the stage is trained again: rm {shlex.quote(path_from_here(last.path))}"
+            f"{name} cannot be gone on from: {type(error).__name__}: {error}\n"
+            f"      without it the stage is trained again: rm {shlex.quote(name)}"
         ) from error
 
 
