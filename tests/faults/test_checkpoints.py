@@ -344,6 +344,15 @@ DAMAGES = st.tuples(
 )
 
 
+@pytest.mark.parametrize("with_digest", [True, False])
+def test_one_bit_of_a_weight_is_told(tmp_path, with_digest):
+    file = write(tmp_path, CONTENT, with_digest)
+    content, weight = bytearray(file.read_bytes()), CONTENT["state_dict"][WEIGHT[1]].numpy().tobytes()
+    content[content.index(weight) + 5] ^= 1
+    file.write_bytes(content)
+    assert "best.ckpt is damaged: the checksum of its piece" in refusal(read, file)
+
+
 def outcome_of_damage(file: Path) -> str:
     try:
         found = read_content(file)
