@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dae.runs.checkpoint_file import CheckpointError, read_content
 from dae.runs.checkpoint_schema import refuse_other_fields
 from dae.runs.description import build_described
-from dae.words import path_from_here
+from dae.words import path_from_here, printable
 
 __all__ = [
     "Checkpoint",
@@ -60,7 +60,7 @@ class Checkpoint:
         """Where it lies, which run it comes from, how far that had got."""
         first = next((f", {name} {value:.4f}" for name, value in self.metrics.items()), "")
         run = self.hyper_parameters.get("run", "unknown")
-        return f"{path_from_here(self.path)} (run {run}, epoch {self.epochs}{first})"
+        return printable(f"{path_from_here(self.path)} (run {run}, epoch {self.epochs}{first})")
 
 
 def find_checkpoint(place: str | Path) -> Path:

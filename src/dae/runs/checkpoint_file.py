@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dae.errors import UserError
 from dae.files import atomic_path
-from dae.words import path_from_here
+from dae.words import path_from_here, printable
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,10 @@ _DEEPEST = 64
 
 
 class CheckpointError(UserError):
-    """A checkpoint that is not there, cannot be read, or does not fit."""
+    """A checkpoint that is not there, cannot be read, or does not fit; no terminal obeys the names in it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("\n".join(map(printable, message.split("\n"))))
 
 
 class DamagedCheckpointError(CheckpointError):
