@@ -23,11 +23,13 @@ from dae.config.paths import anchor_paths
 from dae.config.sizes import check_sizes
 from dae.data.features import FeatureDataModule
 from dae.data.images import ImageDataModule
+from dae.errors import UserError
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.classifier import EncoderClassifier, classifier_head
 from dae.pictures.data_sheet import show_data
 from dae.pictures.watcher import Watcher
 from dae.runs import checkpoint, resume
+from dae.runs.checkpoint_file import read_content
 from dae.runs.closing import closing_summary
 from dae.runs.record import RunRecord, git_state, write_run_json
 from dae.runs.records import read_hydra
@@ -88,6 +90,8 @@ def run(
     cfg = resolve_auto(anchor_paths(cfg))
     value = resume.finished_objective(cfg, folder, extended)
     if value is not None:
+        for file in folder.glob("*/best.ckpt"):
+            read_content(file)  # damage of what is taken as it is is told
         return value
     pretrained = None
     with RunRecord(folder) as record:
@@ -226,11 +230,17 @@ def latent_size(encoder: nn.Module, data: ImageDataModule) -> int:
 
     Raises:
         TypeError: The encoder does more than to apply its blocks, so that they cannot be frozen one by one.
+        UserError: Its latents are NaN or infinite.
     """
     images = torch.rand(2, data.channels, data.image_size, data.image_size)
     encoder.eval()  # a pass in training mode would change the buffers of what is to be frozen
     with torch.no_grad():
         latents = encoder(images)
+        if not latents.isfinite().all():
+            raise UserError(
+                f"the {type(encoder).__name__} makes NaN or infinite latents of images: the training of its "
+                "weights has diverged. Take another checkpoint, or train with a smaller learning rate"
+            )
         blocks = getattr(encoder, "blocks", None)
         if blocks is not None and not torch.equal(nn.Sequential(*blocks)(images), latents):
             raise TypeError(f"{type(encoder).__name__}.forward is not its blocks, one after the other")

@@ -10,6 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from dae.runs.checkpoint import content_hash, read
+from dae.runs.checkpoint_file import write_content
 from dae.runs.stage_result import StageResult, finished_stage
 from dae.sweeps.shared import shared_stage, stage1_digest
 from helpers import ONE_PASS, composed
@@ -145,7 +146,7 @@ def _train(place: Path) -> StageResult:
             file.write("once\n")
         found = StageResult({"dae/val/loss": 0.5}, place / "dae" / "best.ckpt", 0.3, 1)
         found.checkpoint.parent.mkdir(exist_ok=True)
-        found.checkpoint.write_text("weights")
+        write_content(found.checkpoint, {"state_dict": {}, "hyper_parameters": {}})
         found.save()
     return found
 
@@ -164,7 +165,8 @@ def test_parallel_jobs_wait_for_each_other(tmp_path):
         process.join()
         assert process.exitcode == 0
     assert (place / "trained").read_text() == "once\n"
-    assert all((folder / "dae" / "best.ckpt").read_text() == "weights" for folder in folders)
+    weights = (place / "dae" / "best.ckpt").read_bytes()
+    assert all((folder / "dae" / "best.ckpt").read_bytes() == weights for folder in folders)
     found = finished_stage(folders[0] / "dae", 1)
     assert found is not None
     assert found.shared_from == "../stage1/a"

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import pickle
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from torch import Tensor, nn
 
-from dae.errors import UserError
-from dae.words import path_from_here
+from dae.runs.checkpoint_file import CheckpointError, read_content
+from dae.runs.checkpoint_schema import refuse_other_fields
+from dae.runs.description import build_described
+from dae.words import path_from_here, printable
 
-
-class CheckpointError(UserError):
-    """A checkpoint that is not there, cannot be read, or does not fit."""
+__all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "content_hash",
+    "find_checkpoint",
+    "load_autoencoder",
+    "load_encoder",
+    "read",
+    "strict_load",
+    "warm_start",
+]
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,7 @@ class Checkpoint:
         metrics: Validation metrics of these very weights.
         epochs: Epochs that were trained.
         seconds: What the stage had taken until then.
+        training: All else that the file holds, from which Lightning goes on.
     """
 
     path: Path
@@ -41,6 +49,7 @@ class Checkpoint:
     metrics: dict[str, float]
     epochs: int
     seconds: float = 0.0
+    training: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def pretraining(self) -> str | None:
@@ -51,7 +60,7 @@ class Checkpoint:
         """Where it lies, which run it comes from, how far that had got."""
         first = next((f", {name} {value:.4f}" for name, value in self.metrics.items()), "")
         run = self.hyper_parameters.get("run", "unknown")
-        return f"{path_from_here(self.path)} (run {run}, epoch {self.epochs}{first})"
+        return printable(f"{path_from_here(self.path)} (run {run}, epoch {self.epochs}{first})")
 
 
 def find_checkpoint(place: str | Path) -> Path:
@@ -75,29 +84,21 @@ def find_checkpoint(place: str | Path) -> Path:
 
 
 def read(place: str | Path) -> Checkpoint:
-    """Open a checkpoint of ours with ``weights_only=True``.
+    """Open a checkpoint of ours, as ``read_content`` does, and check the type of everything in it.
 
     Raises:
-        CheckpointError: It is not there, not a checkpoint, or not one of ours.
+        CheckpointError: It is not there, damaged, no checkpoint, or not one of ours.
     """
     path = find_checkpoint(place)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{path} is not a checkpoint of plain values: {reason}") from error
-    expected = {"state_dict", "hyper_parameters"}
-    if not isinstance(content, dict) or not expected <= content.keys():
-        raise CheckpointError(
-            f"{path} is not a checkpoint of this project: it lacks {', '.join(sorted(expected))}"
-        )
+    content = read_content(path)
+    refuse_other_fields(path, content)
+    own = {name: content.pop(name) for name in ("metrics", "epochs", "seconds") if name in content}
     return Checkpoint(
         path=path,
-        tensors=content["state_dict"],
-        hyper_parameters=content["hyper_parameters"],
-        metrics=content.get("metrics", {}),
-        epochs=content.get("epochs", 0),
-        seconds=content.get("seconds", 0.0),
+        tensors=content.pop("state_dict"),
+        hyper_parameters=content.pop("hyper_parameters"),
+        **{"metrics": {}, "epochs": 0, **own},
+        training=content,
     )
 
 
@@ -138,22 +139,19 @@ def load_autoencoder(
 
 
 def _describes(checkpoint: Checkpoint, name: str) -> bool:
-    description = checkpoint.hyper_parameters.get(name)
-    return isinstance(description, dict) and "_target_" in description
+    return checkpoint.hyper_parameters.get(name) is not None
 
 
 def _rebuilt(checkpoint: Checkpoint, name: str, allow_targets: Sequence[str]) -> nn.Module:
     """The encoder or the decoder of a checkpoint, by its own description, with its weights."""
-    description = checkpoint.hyper_parameters[name]
-    for target in _targets(description):
-        _check_target(target, checkpoint.path, allow_targets)
-    try:
-        module = instantiate(description, _convert_="all")
-    except Exception as error:
-        raise CheckpointError(
-            f"{checkpoint.path}: its {name} {description} cannot be built: {error}"
-        ) from error
-    strict_load(module, _below(checkpoint.tensors, f"{name}."), checkpoint.path, f"{name}.")
+    tensors, prefix = _below(checkpoint.tensors, f"{name}."), f"{name}."
+
+    def check(skeleton: nn.Module) -> None:
+        _refuse_misfit(skeleton, tensors, checkpoint.path, prefix)
+
+    described = checkpoint.hyper_parameters[name]
+    module = build_described(checkpoint.path, name, described, allow_targets, check)
+    strict_load(module, tensors, checkpoint.path, prefix)
     return module
 
 
@@ -169,11 +167,16 @@ def warm_start(autoencoder: nn.Module, place: str | Path) -> Checkpoint:
 
 
 def strict_load(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, prefix: str) -> None:
-    """Copy ``tensors`` into ``module``; every name and every shape must be the same.
+    """Copy ``tensors`` into ``module``; every name, every shape and every kind of number must be the same.
 
     Raises:
-        CheckpointError: With all missing, unexpected and misshapen tensors, under their names in the file.
+        CheckpointError: With all missing, unexpected and misfit tensors, under their names in the file.
     """
+    _refuse_misfit(module, tensors, path, prefix)
+    module.load_state_dict(dict(tensors), strict=True)
+
+
+def _refuse_misfit(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, prefix: str) -> None:
     wanted = module.state_dict()
     problems = [
         f"missing     {prefix}{name} {_shape(wanted[name])}" for name in wanted if name not in tensors
@@ -181,10 +184,16 @@ def strict_load(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, pr
     problems += [
         f"unexpected  {prefix}{name} {_shape(tensors[name])}" for name in tensors if name not in wanted
     ]
+    both = [name for name in wanted if name in tensors]
     problems += [
         f"misshapen   {prefix}{name} {_shape(tensors[name])}, expected {_shape(wanted[name])}"
-        for name in wanted
-        if name in tensors and tensors[name].shape != wanted[name].shape
+        for name in both
+        if tensors[name].shape != wanted[name].shape
+    ]
+    problems += [
+        f"mistyped    {prefix}{name} {tensors[name].dtype}, expected {wanted[name].dtype}"
+        for name in both
+        if not _same_kind(tensors[name].dtype, wanted[name].dtype)
     ]
     if problems:
         listing = "\n    ".join(problems)
@@ -192,7 +201,11 @@ def strict_load(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, pr
         raise CheckpointError(
             f"{path} does not fit:\n    {listing}\n  What would have fitted:\n    {fitting}"
         )
-    module.load_state_dict(dict(tensors), strict=True)
+
+
+def _same_kind(found: torch.dtype, wanted: torch.dtype) -> bool:
+    """Weights may have been trained in another precision; a count is a count."""
+    return found == wanted or (found.is_floating_point and wanted.is_floating_point)
 
 
 def content_hash(tensors: Mapping[str, Tensor]) -> str:
@@ -211,35 +224,3 @@ def _shape(tensor: Tensor) -> str:
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _targets(node: Any) -> Iterator[str]:
-    """Every ``_target_`` in a description, at any depth."""
-    if isinstance(node, dict):
-        if "_target_" in node:
-            yield str(node["_target_"])
-        node = list(node.values())
-    if isinstance(node, list | tuple):
-        for member in node:
-            yield from _targets(member)
-
-
-def _check_target(target: str, path: Path, allow_targets: Sequence[str]) -> None:
-    """A file may name a module class of ours, or of an allowed package; nothing else is even imported."""
-    packages = ("dae.models", *allow_targets)
-    module, _, name = target.rpartition(".")
-    if any(f"{module}.".startswith(f"{package}.") for package in packages):
-        try:
-            found = getattr(importlib.import_module(module), name, None)
-        except ImportError as error:
-            raise CheckpointError(f"{path}: its network is a {target}, and {error}") from error
-        # A name that a module merely imported belongs to somebody else.
-        defined = f"{getattr(found, '__module__', '')}."
-        own = any(defined.startswith(f"{package}.") for package in packages)
-        if own and isinstance(found, type) and issubclass(found, nn.Module):
-            return
-    package = target.split(".")[0]
-    raise CheckpointError(
-        f"{path} asks to build {target}; only network classes of {', '.join(packages)} are built. "
-        f"If you trust that file: 'allow_targets=[{package}]'"
-    )

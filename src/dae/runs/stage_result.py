@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from dae.files import write_json
+from dae.runs.checkpoint import read
 from dae.runs.records import read_stage
 from dae.runs.signs import Sign
 from dae.words import path_from_here
@@ -54,11 +55,12 @@ def finished_stage(folder: Path, epochs: int) -> StageResult | None:
 
     Raises:
         DamagedFileError: ``stage.json`` is damaged.
+        CheckpointError: Its checkpoint cannot be used any more.
     """
     content = read_stage(folder)
     if content.get("epochs") != epochs:
         return None
-    best = folder / "best.ckpt"
+    best = read(folder / "best.ckpt").path
     log.info("%s is taken as it is: %s", folder.name, path_from_here(best))
     signs = tuple(Sign(**{name: sign[name] for name in SIGN}) for sign in content.get("signs", ()))
     known = {name: content[name] for name in RECORDED if name in content}

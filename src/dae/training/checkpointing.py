@@ -2,26 +2,61 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
+from torch import Tensor
+from torch.optim import Optimizer
 
 from dae.metrics import Metric
+from dae.training.pruning import Pruning
+
+log = logging.getLogger(__name__)
+
+
+def lay_out_like_parameters(optimizer: Optimizer) -> None:
+    """Give the state of a fused optimizer the layout of its parameters.
+
+    The fused kernels look at neither: they go through the memory of all tensors by the size of the parameter.
+
+    Raises:
+        ValueError: A tensor has another shape than its parameter.
+    """
+    fused = (
+        parameter for group in optimizer.param_groups if group.get("fused") for parameter in group["params"]
+    )
+    for parameter in fused:
+        state = optimizer.state.get(parameter, {})
+        for name, value in state.items():
+            shape = torch.Size() if name == "step" else parameter.shape
+            if isinstance(value, Tensor) and value.shape != shape:
+                found = tuple(value.shape)
+                raise ValueError(f"the optimizer's {name} is of shape {found}, expected {tuple(shape)}")
+            if isinstance(value, Tensor) and name != "step" and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
 class StageCheckpoint(ModelCheckpoint):
     """The best validation by ``monitor``, or the last epoch without it; each file holds its own metrics.
 
     With ``trainer.val_check_interval`` the best may lie within an epoch. ``last.ckpt`` is always written at
-    the end of one, and what is resumed from it meets the same validations again.
+    the end of one, and what is resumed from it meets the same validations again. The decision to stop early
+    belongs to it, whoever has made it: a fit that goes on from there stays stopped.
 
     Args:
         folder: Of the stage.
         monitor: The metric that decides; None when nothing is chosen.
         seconds: What the stage has taken in an earlier process.
+
+    Attributes:
+        stopped: Whether the fit has been stopped before its last epoch, by a search (``pruned``) or not.
+        begun: The epochs behind the checkpoint that the fit goes on from.
+        works: Whether a batch has gone through what was restored.
     """
 
     def __init__(self, folder: Path, monitor: Metric | None, seconds: float = 0.0) -> None:
@@ -36,6 +71,9 @@ class StageCheckpoint(ModelCheckpoint):
         )
         self.validated_step = -1
         self.started = time.perf_counter() - seconds
+        self.stopped: Literal["", "stopped", "pruned"] = ""
+        self.begun = 0
+        self.works = False
 
     @property
     def state_key(self) -> str:
@@ -46,6 +84,45 @@ class StageCheckpoint(ModelCheckpoint):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Nothing is saved but after a validation and at the end of an epoch."""
+        self.works = True
+
+    def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
+        """What was restored can be used."""
+        self.works = True
+
+    on_test_batch_end = on_validation_batch_end
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Take over whether the fit had been stopped."""
+        self.stopped = checkpoint.get("stopped", "")
+        self.begun = checkpoint.get("epochs", 0)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Do not train on what was stopped."""
+        if self.stopped:
+            trainer.should_stop = True
+            why = "the search had pruned it" if self.stopped == "pruned" else "it had been stopped early"
+            log.info("%s is not trained further than epoch %d: %s", pl_module.stage, self.begun, why)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the optimizers that have been restored.
+
+        Raises:
+            ValueError: One of them would write outside of its tensors.
+        """
+        for optimizer in trainer.optimizers:
+            lay_out_like_parameters(optimizer)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count the epoch that the checkpoint was written behind, where nothing more was to be trained.
+
+        Lightning does so itself where all epochs are behind it.
+        """
+        progress: Any = trainer.fit_loop.epoch_progress.current
+        if self.stopped:
+            progress.completed = progress.processed
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember which weights the present metrics are of; write them if they are the best."""
@@ -66,13 +143,18 @@ class StageCheckpoint(ModelCheckpoint):
         metrics = trainer.callback_metrics.items() if fresh else ()
         checkpoint["metrics"] = {name: float(value) for name, value in metrics if "/val/" in name}
         checkpoint["seconds"] = time.perf_counter() - self.started
+        if running and trainer.should_stop:
+            pruned = any(isinstance(each, Pruning) and each.pruned for each in trainer.callbacks)  # type: ignore[attr-defined]
+            self.stopped = "pruned" if pruned else "stopped"
+        checkpoint["stopped"] = self.stopped
         checkpoint["epochs"] = trainer.current_epoch + (1 if running else 0)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the best score over, also from a run folder that has been moved since."""
 
         def here(path: str) -> str:
-            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+            # Whatever the file says: Lightning deletes the best of before at this place.
+            return str(Path(str(self.dirpath)) / "best.ckpt") if path else path
 
         moved = {name: here(state_dict[name]) for name in state_dict if name.endswith("_model_path")}
         best = {here(path): score for path, score in state_dict["best_k_models"].items()}

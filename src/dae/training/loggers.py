@@ -1,7 +1,9 @@
-"""TensorBoard, with an HPARAMS tab that holds both stages of every run."""
+"""TensorBoard, with an HPARAMS tab that holds both stages of every run; CSV files that go on."""
 
 from __future__ import annotations
 
+import csv
+import logging
 import time
 from argparse import Namespace
 from collections.abc import Mapping
@@ -13,6 +15,10 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+
+from dae.words import path_from_here
+
+log = logging.getLogger(__name__)
 
 # What watches a run, or says where things are: as columns of HPARAMS they would hide the others.
 NO_HYPERPARAMETERS = ("callbacks", "logger", "allow_targets", "objective")
@@ -76,6 +82,39 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
 
     def _add(self, summary: Summary) -> None:
         self.experiment._get_file_writer().add_summary(summary)
+
+
+def keep_rows(logger: loggers.CSVLogger, epochs: int) -> None:
+    """Go on in the file of an earlier process; Lightning would delete it.
+
+    Rows behind the checkpoint that the fit goes on from are left out, since they are logged again, and so are
+    those of a test and of the stage before.
+
+    Args:
+        logger: That has logged nothing yet.
+        epochs: How many that checkpoint has behind it; 0 keeps nothing.
+    """
+    file = Path(logger.log_dir) / "metrics.csv"
+    if not file.is_file():
+        return
+    try:
+        with file.open(newline="", encoding="utf-8") as opened:
+            rows = [row for row in csv.DictReader(opened) if not any(map(_logged_again, row.items()))]
+        # Steps count epochs, or the images seen, which are more; an epoch's last row is that of its training.
+        ends = [index for index, row in enumerate(rows, 1) if float(row["step"]) <= epochs]
+    except (csv.Error, ValueError, TypeError, KeyError) as error:
+        aside = file.with_name("metrics.damaged.csv")
+        file.replace(aside)
+        log.warning("%s cannot be read (%r): put aside as %s", path_from_here(file), error, aside.name)
+        return
+    writer = logger.experiment  # deletes the file
+    writer.metrics = rows[: max(ends, default=0)]
+    logger.save()
+
+
+def _logged_again(cell: tuple[str, str]) -> bool:
+    name, value = cell
+    return bool(value) and ("/test/" in name or name.startswith("result/"))
 
 
 def result_scalars(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from omegaconf import OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer, loggers
+from torch import OutOfMemoryError
 
 from dae.data.images import ImageDataModule
+from dae.errors import UserError
 from dae.files import write_json
 from dae.metrics import Metric, is_telling, metrics_of
 from dae.models.classifier import EncoderClassifier
-from dae.runs.checkpoint import read
+from dae.runs.checkpoint import CheckpointError, read
+from dae.runs.newest_checkpoint import newest_whole_checkpoint
 from dae.runs.stage_result import StageResult
 from dae.training.checkpointing import StageCheckpoint
 from dae.training.divergence import StopOnDivergence
 from dae.training.frozen import FrozenGuard
-from dae.training.loggers import TensorBoardLogger, result_scalars
+from dae.training.loggers import TensorBoardLogger, keep_rows, result_scalars
 from dae.training.progress import progress_callbacks
-from dae.training.pruning import Pruning
 from dae.training.seeding import EpochSeed
 from dae.training.signs import LearningSigns
 from dae.training.steps import steps_in_words
 from dae.training.summary import model_table
+from dae.words import path_from_here
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +53,7 @@ def run_stage(
     shared: bool = False,
     pretrained: StageResult | None = None,
 ) -> StageResult:
-    """Fit a module, find its best checkpoint and test that once; go on from ``last.ckpt`` if it is there.
+    """Fit a module, find its best checkpoint and test that once; go on from its newest one if there is any.
 
     Args:
         module: Of stage 1 or stage 2.
@@ -66,7 +71,7 @@ def run_stage(
     """
     quiet_lightning()
     folder.mkdir(parents=True, exist_ok=True)
-    last = read(folder / "last.ckpt") if (folder / "last.ckpt").is_file() else None
+    last = newest_whole_checkpoint(folder)
     started = time.perf_counter() - (last.seconds if last else 0)
     log.info("%s\n%s", type(module).__name__, model_table(module, _blank_images(data)))
 
@@ -83,11 +88,13 @@ def run_stage(
             logger.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(config)}```")
             if shared:
                 continue
+        elif isinstance(logger, loggers.CSVLogger):
+            keep_rows(logger, last.epochs if last else 0)
         logger.log_hyperparams(config)
         if pretrained:
             logger.log_metrics(result_scalars(pretrained.metrics), step=read(pretrained.checkpoint).epochs)
 
-    best = folder / "best.ckpt"
+    best, resumed = folder / "best.ckpt", last is not None
     status = "failed"
     try:
         if last:
@@ -95,16 +102,19 @@ def run_stage(
         batches = data.training_batches(world_size=trainer.world_size)
         limits = trainer.limit_train_batches, trainer.accumulate_grad_batches
         log.info("%s: %s", module.stage, steps_in_words(epochs, batches, *limits))
-        trainer.fit(module, datamodule=data, ckpt_path=str(last.path) if last else None)
-        pruned = any(isinstance(callback, Pruning) and callback.pruned for callback in callbacks)
+        with _told_if_unusable(last.path if last else best, checkpoint, resumed):
+            trainer.fit(module, datamodule=data, ckpt_path=str(last.path) if last else None)
+        pruned = checkpoint.stopped == "pruned"
         if epochs == 0:
             trainer.save_checkpoint(best)
         counted = read(best)
         measured: list[Mapping[str, float]] = [counted.metrics]
         if not counted.metrics:  # its epoch was not validated
-            measured = [*trainer.validate(module, datamodule=data, ckpt_path=str(best), verbose=False)]
+            with _told_if_unusable(best, checkpoint, resumed):
+                measured = [*trainer.validate(module, datamodule=data, ckpt_path=str(best), verbose=False)]
         if not pruned:
-            measured += trainer.test(module, datamodule=data, ckpt_path=str(best), verbose=False)
+            with _told_if_unusable(best, checkpoint, resumed):
+                measured += trainer.test(module, datamodule=data, ckpt_path=str(best), verbose=False)
             if trainer.is_global_zero:
                 write_json(folder / "test.json", cast(dict[str, Any], module.tested))
         metrics = {name: value for part in measured for name, value in part.items() if name != "step"}
@@ -132,6 +142,28 @@ def run_stage(
     if not pruned and trainer.is_global_zero:
         result.save()
     return result
+
+
+@contextmanager
+def _told_if_unusable(path: Path, checkpoint: StageCheckpoint, resumed: bool) -> Iterator[None]:
+    """Blame what fails in a run that goes on, before its first batch, on the checkpoint that is restored.
+
+    Lightning takes over the states of loops, callbacks and optimizers as they are.
+
+    Raises:
+        CheckpointError: They cannot be used.
+    """
+    checkpoint.works = not resumed
+    try:
+        yield
+    except Exception as error:
+        if checkpoint.works or isinstance(error, UserError | OutOfMemoryError):
+            raise
+        name = path_from_here(path)
+        raise CheckpointError(
+            f"{name} cannot be gone on from: {type(error).__name__}: {error}\n"
+            f"      without it the stage is trained again: rm {shlex.quote(name)}"
+        ) from error
 
 
 def _left_out(stage: str, data: ImageDataModule, monitor: Metric | None) -> set[str]:

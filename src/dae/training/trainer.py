@@ -20,7 +20,7 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from dae.errors import ConfigError, Problem
-from dae.files import atomic_path
+from dae.runs.checkpoint_file import read_content, write_content
 from dae.training.processes import device_count, is_follower
 from dae.training.time_limit import Duration, TimeLimit
 
@@ -103,7 +103,7 @@ def build_trainer(
         devices=devices,
         precision=None if own else computed,
         # The environment is named, since under SLURM Lightning would take its tasks for processes of the run.
-        plugins=[WholeCheckpoints(), *own, LightningEnvironment()],
+        plugins=[CheckedCheckpoints(), *own, LightningEnvironment()],
         strategy=strategy if several else "auto",
         max_epochs=max_epochs,
         callbacks=[*callbacks, *limit],
@@ -140,15 +140,24 @@ class Unprofiled(PassThroughProfiler):
         return self._nothing
 
 
-class WholeCheckpoints(TorchCheckpointIO):
-    """Checkpoints that are whole or not there. Lightning's pass through $TMPDIR, perhaps on another disk."""
+class CheckedCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are whole or not there, written and opened as ``checkpoint_file`` does.
+
+    Lightning's pass through $TMPDIR, perhaps on another disk, and are opened unchecked. With several devices
+    the first process writes, and each one checks what it goes on from.
+    """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
-        """Write beside ``path``, then take its place."""
-        with atomic_path(Path(path)) as temporary:
-            torch.save(checkpoint, temporary)
+        """Write it with its digest."""
+        write_content(Path(path), checkpoint)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Check and open it; what a file holds is data, whatever Lightning would allow."""
+        return read_content(Path(path))
 
 
 class Bf16Mixed(plugins.MixedPrecision):

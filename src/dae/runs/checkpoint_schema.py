@@ -1,0 +1,127 @@
+"""What a checkpoint of ours holds, field by field: anything else is told before it is used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
+from torch import Tensor
+
+from dae.runs.checkpoint_file import CheckpointError
+from dae.signatures import wrong_value
+from dae.words import path_from_here
+
+_FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
+_REQUIRED = ("state_dict", "hyper_parameters")
+# Plain fields and their annotations; those of Lightning as far as it relies on them without a look.
+_PLAIN: dict[str, Any] = {
+    "hyper_parameters": dict[str, Any],
+    "metrics": dict[str, float],
+    "epochs": NonNegativeInt,
+    "seconds": NonNegativeFloat,
+    "stopped": Literal["", "stopped", "pruned"],
+    "epoch": NonNegativeInt,
+    "global_step": NonNegativeInt,
+    "loops": dict[str, Any],
+    "pytorch-lightning_version": Annotated[str, Field(pattern=r"^[2-9]\.\d+(\.\w+)*$")],
+}
+# Of hyper_parameters: what is used of them. The others say how the weights were trained.
+_USED: dict[str, Any] = {
+    "encoder": dict[str, Any] | None,
+    "decoder": dict[str, Any] | None,
+    "pretraining": Literal["denoising", "plain", "none"] | None,
+    "run": str,
+    "classes": list[str],
+}
+_CONTAINERS = {"state_dict": dict, "callbacks": dict, "optimizer_states": list, "lr_schedulers": list}
+
+
+def refuse_other_fields(path: Path, content: Mapping[str, Any]) -> None:
+    """Make sure that every field has the type that it is used as, and that no number is NaN or infinite.
+
+    Args:
+        path: The file, for the message.
+        content: All that it holds.
+
+    Raises:
+        CheckpointError: With the field, what it holds, and what was expected.
+    """
+    lacking = sorted(set(_REQUIRED) - content.keys())
+    if lacking:
+        raise CheckpointError(f"{path} is not a checkpoint of this project: it lacks {', '.join(lacking)}")
+    problem = next(_problems(content), None)
+    if problem:
+        raise CheckpointError(f"{path_from_here(path)}: {problem}")
+
+
+def plain_problem(value: Any, where: str) -> str:
+    """What keeps a value from being a scalar, or lists and mappings of such; empty if nothing does."""
+    if isinstance(value, dict):
+        odd = next((key for key in value if type(key) is not str), None)
+        if odd is not None:
+            return f"{where} has {_short(odd)} as a key, expected text"
+        members = [plain_problem(member, f"{where}.{key}") for key, member in value.items()]
+    elif isinstance(value, list | tuple):
+        members = [plain_problem(member, f"{where}[{index}]") for index, member in enumerate(value)]
+    elif type(value) is int and value.bit_length() > 63:
+        return f"{where} is an integer of {value.bit_length()} bits"
+    elif type(value) is float and not math.isfinite(value):
+        return f"{where} is {value}"
+    elif value is None or type(value) in (bool, int, float, str):
+        return ""
+    else:
+        return f"{where} is a {type(value).__name__}, expected a plain value"
+    return next(filter(None, members), "")
+
+
+def _problems(content: Mapping[str, Any]) -> Iterator[str]:
+    for name, kind in _CONTAINERS.items():
+        if name in content and not isinstance(content[name], kind):
+            yield f"{name} is {_short(content[name])}, expected a {kind.__name__}"
+    yield from _wrong(content, _PLAIN, "")
+    yield from _wrong(content["hyper_parameters"], _USED, "hyper_parameters.")
+    for name, tensor in content["state_dict"].items():
+        where = f"state_dict[{_short(name)}]"
+        if type(name) is not str or not isinstance(tensor, Tensor):
+            yield f"{where} is {_short(tensor)}, expected a name and a tensor"
+        elif tensor.dtype not in _FLOATS + _INTEGERS:
+            yield f"{where} is of {tensor.dtype}, expected real numbers"
+        else:
+            yield from _not_finite(tensor, where)
+    for index, state in enumerate(content.get("optimizer_states", ())):
+        yield from _all_finite(state, f"optimizer_states[{index}]")
+
+
+def _wrong(node: Mapping[str, Any], hints: Mapping[str, Any], below: str) -> Iterator[str]:
+    for name in hints.keys() & node.keys():
+        problem = plain_problem(node[name], below + name)
+        expected = None if problem else wrong_value(hints[name], node[name])
+        if problem or expected:
+            yield problem or f"{below}{name} is {_short(node[name])}, expected {expected}"
+
+
+def _all_finite(node: Any, where: str) -> Iterator[str]:
+    if isinstance(node, Tensor):
+        yield from _not_finite(node, where)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield from _all_finite(value, f"{where}[{_short(key)}]")
+
+
+def _not_finite(tensor: Tensor, where: str) -> Iterator[str]:
+    if tensor.dtype in _FLOATS and not torch.isfinite(tensor).all():
+        kind = "NaN" if tensor.isnan().any() else "infinite numbers"
+        yield f"{where} holds {kind}; expected finite ones. The training that wrote it has diverged"
+
+
+def _short(value: Any) -> str:
+    """The value in a line; only its type where it may be large."""
+    if value is None or type(value) in (bool, float, str) or (type(value) is int and value.bit_length() < 64):
+        text = repr(value)
+        return text if len(text) <= 80 else f"{text[:76]}..."
+    return f"a {type(value).__name__}"

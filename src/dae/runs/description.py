@@ -1,0 +1,148 @@
+"""Builds a network by the description in a checkpoint: a class and plain values, held against its signature.
+
+What comes from a file is data, so nothing in it is resolved or called: a description names one class, of
+ours or of a package that the user allows, and the values of its arguments.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from dae.runs.checkpoint_file import CheckpointError
+from dae.runs.checkpoint_schema import plain_problem
+from dae.signatures import argument_hints, wrong_value
+from dae.words import closest_name
+
+_OURS = ("dae.models",)
+# Keys by which Hydra would call, nest or convert; only the first has a meaning here, and only at the top.
+_HYDRA = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
+# No name with two underscores in front: a package's __main__ would run when it is imported.
+_DOTTED = re.compile(r"(?!__)[A-Za-z_]\w*(\.(?!__)[A-Za-z_]\w*)*")
+
+
+def build_described(
+    path: Path,
+    name: str,
+    description: Mapping[str, Any],
+    allow_targets: Sequence[str],
+    check: Callable[[nn.Module], None],
+) -> nn.Module:
+    """The network of a description.
+
+    Args:
+        path: The file that it comes from, for messages.
+        name: ``encoder`` or ``decoder``.
+        description: ``_target_`` and the arguments of that class.
+        allow_targets: Packages besides ours whose classes may be named.
+        check: Compares a network without content with the tensors of the file, so that sizes which these
+            do not have are refused before they take memory.
+
+    Raises:
+        CheckpointError: It holds more than plain values, names another class, or does not fit its signature.
+    """
+    called = next(_called(description, name), None)
+    if called:
+        raise CheckpointError(f"{path}: {called}; a description holds plain values and one _target_")
+    problem = plain_problem(description, name)
+    target = description.get("_target_")
+    if problem or not isinstance(target, str):
+        raise CheckpointError(f"{path}: {problem or f'its {name} has no _target_ that names a class'}")
+    network = _network_class(target, path, allow_targets)
+    values = {key: value for key, value in description.items() if key != "_target_"}
+    try:
+        misfits = list(_misfits(network, values))
+        if not misfits:
+            skeleton = _skeleton(network, values, must=_is_in(target, _OURS))
+            if skeleton is not None:
+                check(skeleton)
+            return network(**values)
+    except CheckpointError:
+        raise
+    except Exception as error:  # whatever a class says to values that its signature admits
+        misfits = [f"{type(error).__name__}: {error}"]
+    shown = str(dict(description))
+    shown = shown if len(shown) <= 300 else f"{shown[:296]}...}}"
+    raise CheckpointError(f"{path}: its {name} {shown} cannot be built: {'; '.join(misfits)}")
+
+
+def _skeleton(network: type[nn.Module], values: Mapping[str, Any], must: bool) -> nn.Module | None:
+    """The network without memory for its numbers; a class of the user's, which may look at them, need not."""
+    try:
+        with torch.device("meta"):
+            return network(**values)
+    except Exception:
+        if must:
+            raise
+        return None
+
+
+def _called(node: Any, where: str, nested: bool = False) -> Iterator[str]:
+    """All that Hydra or OmegaConf would call or resolve in a description."""
+    if isinstance(node, dict):
+        if nested and "_target_" in node:
+            yield f"{where} asks to build {str(node['_target_'])[:100]}"
+        for key, value in node.items():
+            if key in _HYDRA[1:]:
+                yield f"{where} has the key {key}"
+            yield from _called(key, where, nested=True)
+            yield from _called(value, f"{where}.{str(key)[:100]}", nested=True)
+    elif isinstance(node, list | tuple):
+        for index, value in enumerate(node):
+            yield from _called(value, f"{where}[{index}]", nested=True)
+    elif isinstance(node, str) and "${" in node:
+        yield f"{where} holds the interpolation {node[:100]!r}"
+
+
+def _misfits(network: type[nn.Module], values: Mapping[str, Any]) -> Iterator[str]:
+    """Why a class does not take these arguments."""
+    parameters = inspect.signature(network).parameters
+    hints = argument_hints(network, inspect.signature(network))
+    for key, value in values.items():
+        if key not in hints:
+            near = closest_name(key, hints)
+            yield f"{network.__name__} has no argument {key!r}" + (f"; the nearest is {near}" if near else "")
+            continue
+        expected = wrong_value(hints[key], value)
+        if expected is not None:
+            yield f"{key} is {value!r}, expected {expected}"
+    for key in hints.keys() - values.keys():
+        if key in parameters and parameters[key].default is inspect.Parameter.empty:
+            yield f"{key} is missing"
+
+
+def _network_class(target: str, path: Path, allow_targets: Sequence[str]) -> type[nn.Module]:
+    """A class of ours or of an allowed package; nothing else is even imported."""
+    for package in allow_targets:
+        if not _DOTTED.fullmatch(package):
+            raise CheckpointError(
+                f"allow_targets: found {package!r}, expected packages, like allow_targets=[my_package]"
+            )
+    packages = (*_OURS, *allow_targets)
+    module, _, name = target.rpartition(".")
+    if _DOTTED.fullmatch(target) and _is_in(module, packages):
+        try:
+            found = getattr(importlib.import_module(module), name, None)
+        except (Exception, SystemExit) as error:  # the code of an allowed package, whatever it does
+            raise CheckpointError(f"{path}: its network is a {target}, and {error}") from error
+        # A name that a module merely imported belongs to somebody else.
+        own = _is_in(str(getattr(found, "__module__", "")), packages)
+        if own and isinstance(found, type) and issubclass(found, nn.Module):
+            return found
+    package = target.split(".")[0]
+    trusted = f" If you trust that file: 'allow_targets=[{package}]'" if _DOTTED.fullmatch(package) else ""
+    raise CheckpointError(
+        f"{path} asks to build {target[:200]}; only network classes of {', '.join(packages)} are built."
+        f"{trusted}"
+    )
+
+
+def _is_in(module: str, packages: Sequence[str]) -> bool:
+    return any(f"{module}.".startswith(f"{package}.") for package in packages)
