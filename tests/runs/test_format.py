@@ -15,7 +15,7 @@ from outcome import Train
 def old_run(sweep: Path) -> Path:
     folder = add_job(sweep, "seed=0", value=0.5)
     (folder / "config.yaml").write_text("seed: 0\n")
-    (folder / "run.json").write_text(json.dumps({"git": {"commit": "0123456789abcdef"}}))
+    (folder / "run.json").write_text(json.dumps({"git": {"commit": "0123456789abcdef", "diff": None}}))
     return folder
 
 
