@@ -98,7 +98,7 @@ def checked(changes: Changes) -> tuple[DictConfig | None, list[Problem]]:
     return cfg, problems
 
 
-@settings(derandomize=True, max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(derandomize=True, max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(CHANGES)
 def test_any_config_is_accepted_or_refused_in_words(changes):
     checked(changes)
