@@ -98,7 +98,7 @@ def checked(changes: Changes) -> tuple[DictConfig | None, list[Problem]]:
     return cfg, problems
 
 
-@settings(derandomize=True, max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(derandomize=True, max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(CHANGES)
 def test_any_config_is_accepted_or_refused_in_words(changes):
     checked(changes)
@@ -124,16 +124,18 @@ def test_a_thousand_configs(tally: Callable[[str, str], None], tmp_path, monkeyp
     every = max(1, len(runnable) // 40)
     wrong = []
     for number, (changes, cfg) in enumerate(runnable[::every][:40]):
-        outcome = ended(within_a_minute(cfg), tmp_path / str(number))
+        outcome = ended(within_a_minute(cfg, changes), tmp_path / str(number))
         tally("random configs that were accepted and run", outcome.partition(":")[0])
         if outcome.startswith("an error of the code"):
             wrong.append((changes, outcome))
     assert not wrong, "\n".join(f"{changes}: {outcome}" for changes, outcome in wrong)
 
 
-def within_a_minute(cfg: DictConfig) -> DictConfig:
-    """The same with few epochs and steps: that many of them take long is no fault."""
+def within_a_minute(cfg: DictConfig, changes: Changes) -> DictConfig:
+    """The same with few epochs and steps, and without callbacks unless they are what is tried."""
     short = copy.deepcopy(cfg)
+    if not any(key == "objective" or "callbacks" in f"{key}{value}" for key, value in changes):
+        short.callbacks = {}
     for key, most in (("dae.epochs", 2), ("classifier.epochs", 2), ("data.least_steps", 200)):
         OmegaConf.update(short, key, min(most, OmegaConf.select(short, key) or 0))
     if short.data.least_steps == 0:
