@@ -64,7 +64,7 @@ def quoted_override(key: str, value: object) -> str:
 
 def markdown(text: str) -> str:
     """A text as Markdown shows it, on one line: nothing in it is HTML, the end of a cell, or a link."""
-    plain = printable(text.replace("&", "&amp;").replace("<", "&lt;"))
+    plain = printable(" ".join(text.replace("&", "&amp;").replace("<", "&lt;").splitlines()))
     return plain.replace("|", r"\|").replace("](", r"]\(").replace("`", "'")
 
 

@@ -28,7 +28,7 @@ RUN = {
     "format": int,
     "command": str,
     "started": str,
-    "git": (Whole(commit=_TEXT, diff=_TEXT), None),
+    "git": ({"commit": _TEXT, "diff": _TEXT}, None),
     "versions": {str: str},
     "device": str,
     "threads": int,
