@@ -5,7 +5,10 @@ python train.py --help    the stages, the groups with their choices, example com
 
 import sys
 
-from dae.launch import launch
+from dae.runs.interruption import leave_quietly
 
 if __name__ == "__main__":
+    leave_quietly()  # what follows takes most of a second to import
+    from dae.launch import launch
+
     sys.exit(launch())

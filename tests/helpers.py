@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from collections.abc import Iterable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -230,3 +232,21 @@ class Page(HTMLParser):
         assert all("scope" in each for each in self.all("th"))
         assert len(self.all("h1")) == len(self.all("script")) == len(self.all("style")) == 1
         assert "default-src 'none'" in self.source
+
+
+def launch_beside(folder: Path, said: Path, arguments: Sequence[str]) -> None:
+    """Be ``python train.py`` with these arguments, in a process that was forked for it.
+
+    Args:
+        folder: Where it is typed.
+        said: The file that its console is added to.
+        arguments: What is typed behind ``train.py``.
+    """
+    from dae.launch import launch
+
+    os.chdir(folder)
+    with said.open("ab") as console:
+        for number in (1, 2):
+            os.dup2(console.fileno(), number)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os._exit(launch(arguments))

@@ -38,7 +38,7 @@ def test_the_wheel_holds_the_package_and_its_configs(tmp_path):
     subprocess.run([sys.executable, "-c", code, str(folder)], check=True, cwd=tmp_path, timeout=60)
     Page(folder).assert_well_formed()
     (entry_points,) = tmp_path.glob("site/*.dist-info/entry_points.txt")
-    assert "dae = dae.cli:main" in entry_points.read_text()
+    assert "dae = dae.__main__:main" in entry_points.read_text()
 
 
 def test_groups_are_read_from_the_files():

@@ -1,6 +1,19 @@
-"""``python -m dae``: the same as ``dae``."""
+"""``python -m dae``, and the command ``dae``. Ctrl-C ends it without a traceback, in its imports too."""
 
-from dae.cli import main
+from __future__ import annotations
 
-if __name__ == "__main__":  # whoever imports it runs nothing
-    raise SystemExit(main())
+import sys
+
+from dae.runs.interruption import leave_quietly
+
+
+def main() -> int:
+    """Run the command line; the exit code."""
+    leave_quietly()
+    from dae import cli  # most of a second
+
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dae.errors import ConfigError, Problem, UserError, raise_problems
 from dae.files import leads_out
+from dae.runs.interruption import Terminated, interruptible
 from dae.sweeps.jobs import read_jobs
 from dae.training.threads import settle_waiting
 from dae.words import path_from_here, tolerate_narrow_console
@@ -21,17 +22,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows ``dae``; None takes them from ``sys.argv``.
 
     Returns:
-        The exit code: 0; 2 the command is refused; 1 anything else went wrong.
+        The exit code: 0; 2 the command is refused; 1 anything else went wrong; 130 Ctrl-C; 143 SIGTERM.
     """
     tolerate_narrow_console()
     options = _parser().parse_args(arguments)
     settle_waiting()
     try:
-        for folder in options.folders:
-            if options.compare is None:
-                options.command(folder)
-            else:
-                compare(folder, options.compare)
+        with interruptible():
+            for folder in options.folders:
+                if options.compare is None:
+                    options.command(folder)
+                else:
+                    compare(folder, options.compare)
+    except Terminated as stopped:
+        return int(str(stopped.code))
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code

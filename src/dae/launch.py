@@ -9,14 +9,10 @@ import logging
 import os
 import re
 import shlex
-import signal
 import sys
-import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import hydra
@@ -34,8 +30,12 @@ from dae.errors import ConfigError, JobError, TimeUp, UserError, raise_problems
 from dae.files import seal_yaml
 from dae.report.sweep_end import close_sweep
 from dae.report.write import page_is_outdated, write_or_warn, write_run_report
-from dae.runs.records import read_run
+from dae.runs.disk import DiskError, disk_error, told_elsewhere
+from dae.runs.interruption import Terminated, held_back, interruptible
+from dae.runs.owner import InUseError, claim, release, release_all
+from dae.runs.records import read_hydra, read_or_empty, read_run
 from dae.runs.saved_config import resume_command
+from dae.sweeps.commands import continue_command
 from dae.sweeps.hook import SweepFolder
 from dae.sweeps.job_names import job_folder
 from dae.sweeps.layout import subfolder_problems
@@ -49,9 +49,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-
-class Terminated(SystemExit):
-    """SIGTERM, as an exception, so that the run writes its result on its way out."""
+STOPPING = "interrupted: saving; again to stop now"
 
 
 def launch(arguments: Sequence[str] | None = None) -> int:
@@ -84,13 +82,18 @@ def launch(arguments: Sequence[str] | None = None) -> int:
     jobs = _Jobs(shlex.join(["python", "train.py", *typed]))
     SweepFolder.lines = None
     exit_code = None
-    with _sigterm_as_exception(), remembered_compositions():
+    with interruptible(STOPPING), remembered_compositions():
         try:
-            exit_code = _compose_and_run(jobs, sweep=bool(sweep))
-        finally:
-            # Also on Ctrl-C or after an error: who leads so far is worth knowing then, too.
-            failed = jobs.closing(ended=exit_code == 0)
-            shelf.clear()
+            try:
+                exit_code = _compose_and_run(jobs, sweep=bool(sweep))
+            finally:
+                with held_back():
+                    release_all()  # what Hydra did not come to run
+                    shelf.clear()
+                    # Also on Ctrl-C or after an error: who leads so far is worth knowing then, too.
+                    failed = jobs.closing(ended=exit_code == 0)
+        except Terminated as stopped:
+            return int(str(stopped.code))
     return exit_code or failed
 
 
@@ -117,8 +120,12 @@ def _compose_and_run(jobs: _Jobs, sweep: bool) -> int:
         refused = diagnose(sys.argv[1:], error)
         print(refused, file=sys.stderr)
         return refused.exit_code
-    except Terminated:
-        return 143
+    except OSError as error:
+        told = disk_error(error, Path())
+        if told is None:
+            raise
+        print(told, file=sys.stderr)
+        return told.exit_code
     except SystemExit as exit_:
         if not isinstance(exit_.__cause__, UserError):
             raise
@@ -146,10 +153,24 @@ class _Jobs:
         self.begun += 1
         settings = HydraConfig.get()
         folder = Path(settings.runtime.output_dir)
+        with interruptible(STOPPING):  # again: another process may run the job than the one that was launched
+            try:
+                claim(folder)
+            except InUseError:
+                if settings.mode != RunMode.MULTIRUN:
+                    raise
+                return None  # another launch of this sweep runs the job
+            try:
+                return self._run(cfg, folder)
+            finally:
+                release(folder)
+
+    def _run(self, cfg: DictConfig, folder: Path) -> float | None:
+        settings = HydraConfig.get()
         is_job = settings.mode == RunMode.MULTIRUN
         sweep = (user_folder() / settings.sweep.dir).resolve() if is_job else None
         keep_freed_memory()
-        settle_waiting()  # again: another process may run the job than the one that was launched
+        settle_waiting()  # in a process that was not launched
         from dae.run import run
 
         freeze_imports()
@@ -162,38 +183,52 @@ class _Jobs:
             if sweep:
                 place = os.path.relpath(folder.resolve(), sweep)
                 raise_problems(subfolder_problems(Path(place).as_posix()))
-            return run(
-                cfg if self.reopened is None else self.reopened,
-                folder,
-                self.command,
-                extended=self.reopened is not None,
-                sweep=sweep,
-                trial=_trial(settings.sweeper, sweep),
-            )
+            with told_elsewhere():
+                return run(
+                    cfg if self.reopened is None else self.reopened,
+                    folder,
+                    self.command,
+                    extended=self.reopened is not None,
+                    sweep=sweep,
+                    trial=_trial(settings.sweeper, sweep),
+                )
         except UserError as error:
-            log.error("%s", error)
+            go_on = self._go_on(folder, sweep) if isinstance(error, DiskError) else ""
+            log.error("%s%s", error, go_on)
             self.failed[folder.name] = error.exit_code
             refused = error.exit_code == ConfigError.exit_code
-        except Exception:
-            log.exception("The run failed: an error of the code, or of something below it")
+        except Exception as error:
             self.failed[folder.name] = 1
+            if told := disk_error(error, folder):
+                log.error("%s%s", told, self._go_on(folder, sweep))
+            else:
+                log.exception("The run failed: an error of the code, or of something below it")
         except TimeUp as up:
-            log.warning("Interrupted: %s%s", up, "" if sweep else f"; go on: {resume_command(folder)}")
+            log.warning("Interrupted: %s%s", up, self._go_on(folder, sweep))
             self.failed[folder.name] = up.exit_code
-        except SystemExit as exit_:
+        except (KeyboardInterrupt, SystemExit) as stop:
+            log.warning("Interrupted%s", self._go_on(folder, sweep))
             # Lightning turns Ctrl-C into an exit of its own.
-            raise exit_ if isinstance(exit_, Terminated) else KeyboardInterrupt from exit_
+            raise stop if isinstance(stop, Terminated) else KeyboardInterrupt from stop
         finally:
-            if sweep is None:
-                shelf.clear()
-            release_memory()  # what the page takes would come on top of what the stages took
-            if not refused and page_is_outdated(folder):  # what is refused leaves its result alone
-                write_or_warn(write_run_report, folder)
-            if sweep:
-                rebuild_or_warn(sweep)
+            with held_back():
+                if sweep is None:
+                    shelf.clear()
+                release_memory()  # what the page takes would come on top of what the stages took
+                if not refused and page_is_outdated(folder):  # what is refused leaves its result alone
+                    write_or_warn(write_run_report, folder)
+                if sweep:
+                    rebuild_or_warn(sweep)
         if sweep:
             raise JobError(folder.name)  # Hydra goes on with the other jobs
         return None
+
+    def _go_on(self, folder: Path, sweep: Path | None) -> str:
+        """How to go on with a run; a sweep says it once, at its end."""
+        if sweep:
+            return ""
+        begun = (folder / "config.yaml").is_file()
+        return f"; go on: {resume_command(folder) if begun else self.command}"
 
     def closing(self, ended: bool) -> int:
         """The exit code; of a sweep, show the leaderboard and name the failed jobs.
@@ -202,8 +237,13 @@ class _Jobs:
             ended: Whether all jobs were run.
         """
         if SweepFolder.lines is not None:
+            folder = SweepFolder.lines.folder
             SweepFolder.lines.close()
-            return close_sweep(SweepFolder.lines.folder, self.failed, ended, SweepFolder.allow_targets)
+            failed = close_sweep(folder, self.failed, ended, SweepFolder.allow_targets)
+            hydra = read_or_empty(read_hydra, folder / "multirun.yaml")
+            if not ended and hydra:
+                print(f"go on: {continue_command(folder, hydra)}")
+            return failed
         return max(self.failed.values(), default=0)
 
 
@@ -227,23 +267,6 @@ def _trial(sweeper: DictConfig, sweep: Path | None) -> Trial | None:
     from dae.search.study import attach_trial
 
     return attach_trial(sweeper, sweep)
-
-
-@contextmanager
-def _sigterm_as_exception() -> Iterator[None]:
-    """Have SIGTERM raise ``Terminated`` in the block."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python lets the main thread alone set handlers, and runs them there
-        return
-    previous = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated(143)
 
 
 def register_resolvers() -> None:

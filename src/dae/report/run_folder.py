@@ -15,6 +15,7 @@ from dae.config.commands import config_flags
 from dae.files import DamagedFileError, Whole, misfit, read_yaml
 from dae.metrics import METRICS
 from dae.report.scalars import Series, read_scalars, scalar_files, series_of
+from dae.runs.owner import was_left
 from dae.runs.records import (
     read_hydra,
     read_result,
@@ -82,8 +83,8 @@ class RunFolder:
 
     @property
     def status(self) -> str:
-        """The status in ``result.json``, or ``running``."""
-        return str(self.result.get("status", "running"))
+        """The status in ``result.json``, or ``running``, or ``interrupted`` if nobody runs it any more."""
+        return str(self.result.get("status") or ("interrupted" if was_left(self.folder) else "running"))
 
     @cached_property
     def stages(self) -> dict[str, dict[str, Any]]:

@@ -144,7 +144,7 @@ def _counted_epoch(series: Series, stage: str) -> float | None:
 def run_notes(run: RunFolder) -> Iterator[str]:
     """A sentence for each thing that a reader of the figures must know about the run."""
     config = run.config
-    if run.status == "running":
+    if not run.result:
         yield "The run has not ended, or its process was killed: this is its state so far."
     if run.config.get("stage") == "data":
         yield "stage=data shows the data: nothing was trained."

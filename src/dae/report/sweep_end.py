@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from dae.report.write import write_or_warn, write_sweep_report
-from dae.sweeps.jobs import Job, launch_time, start_time
+from dae.runs.owner import owner_of
+from dae.sweeps.jobs import GONE, Job, launch_time, start_time
 from dae.sweeps.leaderboard import rebuild_or_warn
 from dae.sweeps.leaderboard_text import console_text
 from dae.sweeps.ranking import Leaderboard
@@ -36,12 +37,17 @@ def close_sweep(
     searched = (sweep_folder / "search.md").is_file()  # the search has printed its own summary
     if board and board.jobs and not searched:
         print(console_text(board))
-    failed = dict.fromkeys(heard, "see its train.log")
+    failed, elsewhere = dict.fromkeys(heard, "see its train.log"), {}
     for job in jobs:
         if job.failed:
             failed[job.folder.name] = job.error
+        elif owner := owner_of(job.folder):
+            elsewhere[job.folder.name] = owner
         elif ended and job.status not in ("completed", "pruned"):
-            failed[job.folder.name] = f"{job.status}: {job.error or 'its process has ended without a result'}"
+            failed[job.folder.name] = f"{job.status}: {job.error or GONE}"
+    if elsewhere:
+        names = "".join(f"\n  {name}: {owner}" for name, owner in elsewhere.items())
+        print(f"{counted(len(elsewhere), 'job')} running elsewhere:{names}")
     if failed:
         names = "".join(f"\n  {name}: {error}" for name, error in failed.items())
         all_jobs = counted(max(len(jobs), len(failed)), "job")

@@ -1,4 +1,4 @@
-"""What of the log the console shows: of a single run everything, of a sweep some lines about its jobs."""
+"""Where the log goes: ``train.log``, and the console, of a sweep some lines about its jobs."""
 
 from __future__ import annotations
 
@@ -33,6 +33,36 @@ class ConsoleHandler(logging.StreamHandler):
     @stream.setter
     def stream(self, _: TextIO) -> None:
         pass
+
+
+class RunLog(logging.FileHandler):
+    """``train.log``. If it cannot be written, one line on stderr says so, instead of a traceback a line.
+
+    Args:
+        filename: Made with the first record.
+    """
+
+    def __init__(self, filename: str) -> None:
+        super().__init__(filename, encoding="utf-8", delay=True)
+        self.complained = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, but not those about the jobs of a sweep: another process may be running this job."""
+        if record.name == sweep_log.name:
+            return
+        try:
+            super().emit(record)
+        except OSError:  # of opening the file; `handleError` has those of writing to it
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Say once what is wrong with the file; raise what is wrong with the code."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self.complained:
+            self.complained = True
+            print(f"{self.baseFilename} is not complete: {error}", file=sys.stderr)
 
 
 def shows_progress() -> bool:

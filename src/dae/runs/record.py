@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -21,12 +23,18 @@ from dae.data.images import ImageDataModule
 from dae.errors import TimeUp, UserError
 from dae.files import write_json
 from dae.metrics import Metric
+from dae.runs.disk import disk_error, first_error
 from dae.runs.format import FORMAT
+from dae.runs.interruption import NAMES, Terminated, held_back
 from dae.runs.records import read_run
 from dae.runs.signs import Sign
 from dae.runs.stage_result import StageResult
 from dae.words import counted, path_from_here
 
+log = logging.getLogger(__name__)
+
+# Room that is kept for the result on a disk that fills up, and the bytes of it.
+RESERVE, ROOM = ".reserve", 1 << 16
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy")
 
 
@@ -49,8 +57,15 @@ class RunRecord:
 
     def __enter__(self) -> RunRecord:
         self.started = time.perf_counter()
-        # Of an earlier, unfinished turn: until this one ends, the run is running.
-        (self.folder / "result.json").unlink(missing_ok=True)
+        try:
+            # Not zeros, which a disk may keep without taking room for them.
+            (self.folder / RESERVE).unlink(missing_ok=True)  # a link would lead elsewhere
+            (self.folder / RESERVE).write_bytes(os.urandom(ROOM))
+            # Of an earlier, unfinished turn: until this one ends, the run is running.
+            (self.folder / "result.json").unlink(missing_ok=True)
+        except OSError as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
         return self
 
     def add_stage(self, stage: str, result: StageResult) -> None:
@@ -71,6 +86,29 @@ class RunRecord:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Write ``result.json``.
+
+        Raises:
+            DiskError: In words, what ended the run, or kept the result of a completed one from being written.
+        """
+        first = first_error(error)
+        told = disk_error(first, self.folder)
+        with held_back():
+            try:
+                (self.folder / RESERVE).unlink(missing_ok=True)
+                write_json(self.folder / "result.json", self._result(told or first))
+            except OSError as second:
+                unwritten = disk_error(second, self.folder)
+                if error is None:
+                    raise unwritten or second from second
+                # What came first is to be told.
+                log.warning("How the run has ended could not be written: %s", unwritten or second)
+        if told:
+            raise told from first
+        if first is not None and first is not error:
+            raise first
+
+    def _result(self, error: BaseException | None) -> dict[str, Any]:
         status = "pruned" if self.pruned else "completed"
         if error is not None:
             status = "failed" if isinstance(error, Exception) else "interrupted"
@@ -79,7 +117,7 @@ class RunRecord:
             value = self.metrics.get(self.objective.name)
             objective = {"name": self.objective.name, "mode": self.objective.mode, "value": value}
         total = time.perf_counter() - self.started
-        result = {
+        return {
             "status": status,
             "objective": objective,
             "metrics": self.metrics,
@@ -89,11 +127,14 @@ class RunRecord:
             "signs": [asdict(sign) for sign in self.signs],
             "error": _text(error) if error is not None else None,
         }
-        write_json(self.folder / "result.json", result)
 
 
 def _text(error: BaseException) -> str:
-    return str(error) if isinstance(error, UserError | TimeUp) else f"{type(error).__name__}: {error}"
+    if isinstance(error, UserError | TimeUp | Terminated):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt | SystemExit):  # Lightning turns Ctrl-C into an exit of its own
+        return f"interrupted by {NAMES[signal.SIGINT]}"
+    return f"{type(error).__name__}: {error}"
 
 
 def write_run_json(folder: Path, command: str, data: ImageDataModule) -> None:

@@ -15,6 +15,7 @@ from dae.errors import ConfigError, Problem, raise_problems
 from dae.files import DamagedFileError, links_out
 from dae.keys import NO_PART_OF_A_RUN, leaves, select
 from dae.runs.format import refuse_other_format
+from dae.runs.owner import owner_of
 from dae.runs.records import read_result
 from dae.runs.saved_config import read_saved_config, resume_words, saved_problems
 from dae.words import counted, path_from_here
@@ -97,7 +98,13 @@ def _newest_unfinished() -> Path:
     if not unfinished:
         what = f"found {counted(len(runs), 'run')} in {place}, none of them unfinished"
         raise ConfigError([Problem("resume=auto", what, "name one: resume=<run folder>")])
-    return max(unfinished, key=_started)
+    owners = {folder: owner_of(folder) for folder in unfinished}
+    free = [folder for folder, owner in owners.items() if owner is None]
+    if not free:
+        running = "".join(f"\n      {path_from_here(folder)}: {owner}" for folder, owner in owners.items())
+        what = f"all unfinished runs in {place} are going on already:{running}"
+        raise ConfigError([Problem("resume=auto", what)])
+    return max(free, key=_started)
 
 
 def _started(folder: Path) -> float:

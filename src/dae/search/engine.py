@@ -34,6 +34,7 @@ from dae.config.settings import find_problems
 from dae.errors import ConfigError, JobError, Problem, raise_problems
 from dae.files import write_text_atomically
 from dae.runs.console import sweep_log
+from dae.runs.owner import owner_of
 from dae.runs.records import read_or_empty, read_result
 from dae.search.findings import findings_text, is_left_out
 from dae.search.space import Space
@@ -218,6 +219,8 @@ class _Search:
             folder = trial.user_attrs["folder"]
             if not Path(folder).is_relative_to(self.folder):
                 continue  # the job of another machine
+            if owner_of(Path(folder)):
+                continue  # another process is running it
             result = read_or_empty(read_result, Path(folder))
             status, value = result.get("status"), result.get("metrics", {}).get(self.objective.name)
             if status == "completed" and value is not None:

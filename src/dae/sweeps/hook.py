@@ -16,7 +16,9 @@ from omegaconf import DictConfig, read_write
 
 from dae.config.paths import expand_home
 from dae.errors import UserError, raise_problems
+from dae.runs.disk import disk_error
 from dae.runs.format import refuse_sweep_of_other_format
+from dae.runs.owner import claim
 from dae.sweeps.commands import SWEPT
 from dae.sweeps.compared import comparison_problems, single_run_problems, sweep_overrides
 from dae.sweeps.job_lines import JobLines
@@ -42,13 +44,15 @@ class SweepFolder(Callback):
         self.swept = swept
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Refuse to compare where there is one run, before its folder is there.
+        """Refuse to compare where there is one run, and claim its folder before Hydra writes to it.
 
         Raises:
-            SystemExit: Because of a ``ConfigError``.
+            SystemExit: Because of a ``UserError``.
         """
-        with _errors_as_exit():
+        folder = Path(expand_home(config.hydra.run.dir)).absolute()
+        with _errors_as_exit(folder):
             raise_problems(single_run_problems(config))
+            claim(folder)
         with read_write(config.hydra):
             config.hydra.run.dir = expand_home(config.hydra.run.dir)
 
@@ -56,11 +60,11 @@ class SweepFolder(Callback):
         """Note the folder and the swept keys.
 
         Raises:
-            SystemExit: Because of a ``ConfigError``: the folder holds a sweep that this version cannot
+            SystemExit: Because of a ``UserError``: the folder holds a sweep that this version cannot
                 continue, or the sweep cannot be compared as it asks.
         """
         folder = Path(expand_home(config.hydra.sweep.dir)).absolute()
-        with _errors_as_exit():
+        with _errors_as_exit(folder):
             raise_problems(layout_problems(config))
             refuse_sweep_of_other_format(folder)
             raise_problems(comparison_problems(config))
@@ -83,12 +87,13 @@ class SweepFolder(Callback):
 
 
 @contextmanager
-def _errors_as_exit() -> Iterator[None]:
+def _errors_as_exit(folder: Path) -> Iterator[None]:
     """Have an error leave the program: Hydra turns the exception of a callback into a warning."""
     try:
         yield
-    except UserError as error:
-        raise SystemExit(str(error)) from error
+    except (UserError, OSError) as error:
+        told = disk_error(error, folder) or error
+        raise SystemExit(str(told)) from told
 
 
 def _settle_folder(config: DictConfig) -> None:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from dae.runs.console import sweep_log
+from dae.runs.owner import owner_of
 from dae.runs.resume import ENDED
 from dae.sweeps.jobs import Job, launch_time, modified_time, read_job, start_time
 from dae.words import counted, format_duration, format_figure, path_from_here
@@ -57,7 +58,9 @@ class JobLines:
         """
         self.reported.add(job_folder.name)
         job = self._ended(job_folder)
-        if job is None or (failed and not job.failed):
+        if job is None and (owner := owner_of(job_folder)):
+            sweep_log.info("  running elsewhere: %s", owner)
+        elif job is None or (failed and not job.failed):
             sweep_log.info("  failed: see %s", path_from_here(job_folder / "train.log"))
         else:
             sweep_log.info("  %s", self._outcome(job))

@@ -9,7 +9,11 @@ from typing import Any
 
 from dae.files import DamagedFileError, misfit, read_yaml
 from dae.metrics import Metric
+from dae.runs.owner import was_left
 from dae.runs.records import read_result, refuse_link
+
+# What became of a run without a result.
+GONE = "its process has ended without a result"
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,8 @@ class Job:
 
     Attributes:
         overrides: As Hydra wrote them down, those of the job alone; they can be typed again.
-        status: That of ``result.json``; ``running`` before there is one, ``broken`` if it cannot be read.
+        status: That of ``result.json``; before there is one ``running``, or ``interrupted`` if its process is
+            gone; ``broken`` if it cannot be read.
         objective: The metric that the job is judged by; None if it ended before that was known.
         value: The objective of the checkpoint that counts; None if there is none, or if it is not a number.
         checkpoint: The file that the value belongs to, relative to the folder; None if there is none.
@@ -135,7 +140,9 @@ def _with_result(job: Job) -> Job:
     except DamagedFileError as error:
         advice = "delete it and continue the sweep to run this job again"
         return _broken(job, f"result.json cannot be read ({error.why}): {advice}")
-    return replace(job, **_fields(result)) if result else job
+    if result:
+        return replace(job, **_fields(result))
+    return replace(job, status="interrupted", error=GONE) if was_left(job.folder) else job
 
 
 def _fields(result: dict[str, Any]) -> dict[str, Any]:

@@ -13,10 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from dae.config.arms import pretraining_word, training_noise
 from dae.files import atomic_path, write_text_atomically
+from dae.runs.owner import InUseError, claim, release
 from dae.runs.records import read_hydra
 from dae.runs.stage_result import StageResult
 from dae.sweeps.cautions import is_below
@@ -93,8 +92,7 @@ def _decides_stage1(override: str) -> bool:
 def shared_stage(place: Path, job: Path, train: Callable[[Path], StageResult]) -> StageResult:
     """Train stage 1 in the job that comes first; the other jobs wait for its result.
 
-    The lock is the operating system's: it ends with its process, and holds between machines if the file
-    system supports that.
+    Who waits for a folder owns one job already, and who owns the folder waits for nobody.
 
     Args:
         place: From ``stage1_folder``.
@@ -106,15 +104,15 @@ def shared_stage(place: Path, job: Path, train: Callable[[Path], StageResult]) -
         The stage's result with the job's own checkpoint, and the seconds that this job spent on it.
     """
     started = time.perf_counter()
-    place.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(place / ".lock")
     try:
-        held = lock.acquire(blocking=False)
-    except Timeout:
+        claim(place)
+    except InUseError:
         log.info("Stage 1 is being trained by another job, in %s: waiting for it", path_from_here(place))
-        held = lock.acquire()
-    with held:
+        claim(place, wait=True)
+    try:
         result = train(place)
+    finally:
+        release(place)
     checkpoint = job / "dae" / "best.ckpt"
     with atomic_path(checkpoint) as temporary:
         shutil.copyfile(result.checkpoint, temporary)

@@ -17,6 +17,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.profilers import PassThroughProfiler
+from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from dae.errors import ConfigError, Problem
@@ -98,7 +99,7 @@ def build_trainer(
         # Lightning takes a rank that a cluster has left in the environment for this run's, and logs nothing.
         cast(Any, rank_zero_only).rank = 0
     limit = [TimeLimit(max_time)] if max_time is not None and not is_follower() else []
-    return Trainer(
+    trainer = Trainer(
         accelerator=chosen,
         devices=devices,
         precision=None if own else computed,
@@ -128,6 +129,15 @@ def build_trainer(
         use_distributed_sampler=False,  # each process draws its own share of a batch
         **lightning,
     )
+    trainer._signal_connector = NoHandlers(trainer)
+    return trainer
+
+
+class NoHandlers(_SignalConnector):
+    """Signals are for who launches the run. Lightning's own handler would wait for the other processes."""
+
+    def register_signal_handlers(self) -> None:
+        """Leave all handlers as they are."""
 
 
 class Unprofiled(PassThroughProfiler):
