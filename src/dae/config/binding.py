@@ -22,13 +22,10 @@ from torch.optim import Optimizer
 
 from dae.config.groups import choice_node, group_choices
 from dae.errors import Problem
-from dae.keys import leaves, overlap, select
-from dae.runs.saved_config import is_admitted
+from dae.keys import HYDRA_KEYS, is_admitted, leaves, overlap, select
 from dae.signatures import admits, argument_hints, wrong_value
 from dae.words import closest_name, quoted_override
 
-# Keys of a node that mean something to Hydra; all but the first two could change what is built, unseen.
-HYDRAS = frozenset(("_target_", "_partial_", "_args_", "_recursive_", "_convert_"))
 # What a config says itself; anything else is built from a node.
 PLAIN = (str, int, float, bool, complex, bytes, type(None), PurePath, timedelta, Enum, torch.Tensor)
 CONTAINERS = (collections.abc.Mapping, collections.abc.Sequence, collections.abc.Set)
@@ -256,7 +253,7 @@ def _wrong_partial(path: str, node: dict[str, Any], partial: bool) -> Problem:
 
 def _nodes(path: str, value: Any) -> Iterator[str]:
     """The paths of all nodes in a value, at any depth, by any key that means something to Hydra."""
-    if isinstance(value, dict) and not HYDRAS.isdisjoint(value):
+    if isinstance(value, dict) and not HYDRA_KEYS.isdisjoint(value):
         yield path
     members = (
         value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()

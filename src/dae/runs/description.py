@@ -16,14 +16,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from dae.keys import HYDRA_KEYS, is_admitted
 from dae.runs.checkpoint_file import CheckpointError
 from dae.runs.checkpoint_schema import plain_problem
 from dae.signatures import argument_hints, wrong_value
 from dae.words import closest_name
 
 _OURS = ("dae.models",)
-# Keys by which Hydra would call, nest or convert; only the first has a meaning here, and only at the top.
-_HYDRA = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 # No name with two underscores in front: a package's __main__ would run when it is imported.
 _DOTTED = re.compile(r"(?!__)[A-Za-z_]\w*(\.(?!__)[A-Za-z_]\w*)*")
 
@@ -60,7 +59,7 @@ def build_described(
     try:
         misfits = list(_misfits(network, values))
         if not misfits:
-            skeleton = _skeleton(network, values, must=_is_in(target, _OURS))
+            skeleton = _skeleton(network, values, must=is_admitted(target, _OURS))
             if skeleton is not None:
                 check(skeleton)
             return network(**values)
@@ -90,7 +89,7 @@ def _called(node: Any, where: str, nested: bool = False) -> Iterator[str]:
         if nested and "_target_" in node:
             yield f"{where} asks to build {str(node['_target_'])[:100]}"
         for key, value in node.items():
-            if key in _HYDRA[1:]:
+            if key in HYDRA_KEYS and key != "_target_":
                 yield f"{where} has the key {key}"
             yield from _called(key, where, nested=True)
             yield from _called(value, f"{where}.{str(key)[:100]}", nested=True)
@@ -127,13 +126,13 @@ def _network_class(target: str, path: Path, allow_targets: Sequence[str]) -> typ
             )
     packages = (*_OURS, *allow_targets)
     module, _, name = target.rpartition(".")
-    if _DOTTED.fullmatch(target) and _is_in(module, packages):
+    if _DOTTED.fullmatch(target) and is_admitted(module, packages):
         try:
             found = getattr(importlib.import_module(module), name, None)
         except (Exception, SystemExit) as error:  # the code of an allowed package, whatever it does
             raise CheckpointError(f"{path}: its network is a {target}, and {error}") from error
         # A name that a module merely imported belongs to somebody else.
-        own = _is_in(str(getattr(found, "__module__", "")), packages)
+        own = is_admitted(str(getattr(found, "__module__", "")), packages)
         if own and isinstance(found, type) and issubclass(found, nn.Module):
             return found
     package = target.split(".")[0]
@@ -142,7 +141,3 @@ def _network_class(target: str, path: Path, allow_targets: Sequence[str]) -> typ
         f"{path} asks to build {target[:200]}; only network classes of {', '.join(packages)} are built."
         f"{trusted}"
     )
-
-
-def _is_in(module: str, packages: Sequence[str]) -> bool:
-    return any(f"{module}.".startswith(f"{package}.") for package in packages)

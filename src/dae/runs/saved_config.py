@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dae.errors import Problem
 from dae.files import DamagedFileError, misfit, read_yaml, sealed, write_text_atomically
+from dae.keys import is_admitted
 from dae.words import path_from_here, quoted_override
 
 FILE = "config.yaml"
@@ -79,11 +80,6 @@ def saved_problems(
                 f"{what}{', '.join((*ADMITTED, *allow_targets))} are built",
                 hint if re.fullmatch(r"\w+", package) else "",
             )
-
-
-def is_admitted(name: str, packages: Sequence[str]) -> bool:
-    """Whether the full name of a class or a module lies in one of the packages."""
-    return any(f"{name}.".startswith(f"{package}.") for package in packages if package)
 
 
 def needed_targets(config: Mapping[str, Any]) -> list[str]:
