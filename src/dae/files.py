@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import os
 import re
@@ -20,6 +21,8 @@ import yaml
 
 from dae.errors import UserError
 from dae.words import path_from_here, printable
+
+log = logging.getLogger(__name__)
 
 # The last key of a JSON file, and in a YAML file the beginning of the first line and of the last one.
 DIGEST = "sha256"
@@ -81,14 +84,23 @@ def write_text_atomically(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
+def json_text(content: dict[str, Any]) -> str:
+    """The content as JSON; NaN and infinity, which it lacks, become null."""
+    return json.dumps(_finite(content), indent=2) + "\n"
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write ``content`` and its digest; NaN and infinity, which JSON lacks, become null."""
-    plain = json.loads(json.dumps(_finite(content)))
-    write_text_atomically(path, json.dumps({**plain, DIGEST: _digest_of(plain)}, indent=2) + "\n")
+    plain = json.loads(json_text(content))
+    write_text_atomically(path, json_text({**plain, DIGEST: _digest_of(plain)}))
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, changed: bool = False) -> dict[str, Any]:
     """What ``write_json`` has written there; empty if there is nothing yet.
+
+    Args:
+        path: The file.
+        changed: Take one that does not agree with its digest all the same, and warn of it.
 
     Raises:
         DamagedFileError: It is not what was written there.
@@ -110,14 +122,16 @@ def read_json(path: Path) -> dict[str, Any]:
     digest = content.pop(DIGEST, None)
     _require_plain(path, content, finite=True)
     if digest is not None and digest != _digest_of(content):
-        raise DamagedFileError(path, f'{NOT_AS_WRITTEN} its "{DIGEST}"')
+        if not changed:
+            raise DamagedFileError(path, f'{NOT_AS_WRITTEN} its "{DIGEST}"')
+        log.warning("%s is not what was written there: it was changed, or is damaged", path_from_here(path))
     return content
 
 
 def sealed(text: str) -> str:
     """A YAML text between a line with its digest and one that says that it ends there."""
     content = f"{text}{SEAL}: all of the lines above\n"
-    return f"{SEAL} of what follows: {hashlib.sha256(content.encode()).hexdigest()}\n{content}"
+    return f"{SEAL} of what follows: {text_digest(content)}\n{content}"
 
 
 def seal_yaml(path: Path) -> None:
@@ -292,8 +306,13 @@ def _require_plain(path: Path, content: Any, finite: bool = False) -> None:
             raise DamagedFileError(path, f"{where} is {_kind(node)}, expected plain values")
 
 
+def text_digest(text: str) -> str:
+    """SHA-256 of a text in UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _digest_of(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return text_digest(json.dumps(content, sort_keys=True))
 
 
 def _reason(error: Exception) -> str:

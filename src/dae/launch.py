@@ -179,7 +179,9 @@ class _Jobs:
             if self.reopened is None:  # else Hydra has written nothing
                 for file in (folder / ".hydra").glob("*.yaml"):
                     seal_yaml(file)
-            settle_count(read_run(folder).get("threads"), settings.launcher.get("cpus_per_task"))
+            settle_count(
+                read_run(folder, changed=True).get("threads"), settings.launcher.get("cpus_per_task")
+            )
             if sweep:
                 place = os.path.relpath(folder.resolve(), sweep)
                 raise_problems(subfolder_problems(Path(place).as_posix()))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from dae.config.arms import is_denoising, pretraining_word, stages_to_run
 from dae.runs.checkpoint import read
@@ -56,8 +57,8 @@ def test_the_arms_differ_in_their_stage_1_alone(train: Train):
 
 
 def _overrides(job: Path) -> list[str]:
-    lines = (job / ".hydra" / "overrides.yaml").read_text().splitlines()
-    return [line.removeprefix("- ") for line in lines]
+    found: list[str] = yaml.safe_load((job / ".hydra" / "overrides.yaml").read_text())
+    return found
 
 
 def test_a_sweep_reads_a_checkpoint_in_the_arm_that_it_is_of(train: Train, finished: Train):

@@ -222,7 +222,7 @@ def test_a_diverged_run_says_why(train: Train):
     page.assert_well_formed()
     assert "Why it failed dae diverged: its loss is nan at step" in page.text
     assert "There is no test: the run has not reached it" in page.text
-    assert "debug=smoke callbacks=none stage=dae dae/optimizer=sgd dae.optimizer.lr=1e+29" in page.text
+    assert "debug=smoke callbacks=none stage=dae dae/optimizer=sgd dae.optimizer.lr=0.001" in page.text
     assert f"resume={done.folder.relative_to(done.place)}" in page.text
     assert "ERROR dae diverged" in page.text, "the end of the log"
     assert "dae: no curves, since it ended before there was a point to log" in page.text

@@ -173,7 +173,9 @@ def find_problems(cfg: DictConfig, saved: bool = False) -> list[Problem]:
     # A key that follows another, which is wrong itself, has nothing to add.
     problems = [each for each in problems if _at_origin(each, origins).where not in {*wrong} - {each.where}]
     told = [_or_auto(_at_origin(problem, origins), config) for problem in problems]
-    found = dict.fromkeys([*told, *rules.rule_problems(config, wrong)])
+    # The arguments of a class that cannot be had have not been looked at.
+    unchecked = [path.removesuffix("._target_") for path in wrong]
+    found = dict.fromkeys([*told, *rules.rule_problems(config, unchecked)])
     return [_unless_in_force(problem, config) for problem in found]
 
 

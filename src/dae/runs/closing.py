@@ -21,7 +21,7 @@ def closing_summary(record: RunRecord, stages: list[str], same_run: Sequence[str
     folder = path_from_here(record.folder)
     assert record.objective is not None
     width = max(map(len, record.metrics))
-    ceiling = read_run(record.folder)["pixel_accuracy_ceiling"]
+    ceiling = read_run(record.folder, changed=True)["pixel_accuracy_ceiling"]
     lines, left_out = ["Result of the checkpoint that counts"], False
     for name, value in record.metrics.items():
         is_objective = name == record.objective.name

@@ -21,7 +21,7 @@ def refuse_other_format(folder: Path) -> None:
         ConfigError: A version with another format has begun it.
         DamagedFileError: ``run.json`` is damaged.
     """
-    begun = read_run(folder)
+    begun = read_run(folder, changed=True)
     found = begun.get("format", 1)
     if not begun or found == FORMAT:
         return

@@ -26,7 +26,7 @@ from dae.metrics import Metric
 from dae.runs.disk import disk_error, first_error
 from dae.runs.format import FORMAT
 from dae.runs.interruption import NAMES, Terminated, held_back
-from dae.runs.records import read_run
+from dae.runs.records import discard_result, read_run, write_result
 from dae.runs.signs import Sign
 from dae.runs.stage_result import StageResult
 from dae.words import counted, path_from_here
@@ -62,7 +62,7 @@ class RunRecord:
             (self.folder / RESERVE).unlink(missing_ok=True)  # a link would lead elsewhere
             (self.folder / RESERVE).write_bytes(os.urandom(ROOM))
             # Of an earlier, unfinished turn: until this one ends, the run is running.
-            (self.folder / "result.json").unlink(missing_ok=True)
+            discard_result(self.folder)
         except OSError as error:
             self.__exit__(type(error), error, error.__traceback__)
             raise
@@ -96,7 +96,7 @@ class RunRecord:
         with held_back():
             try:
                 (self.folder / RESERVE).unlink(missing_ok=True)
-                write_json(self.folder / "result.json", self._result(told or first))
+                write_result(self.folder, self._result(told or first))
             except OSError as second:
                 unwritten = disk_error(second, self.folder)
                 if error is None:
@@ -163,7 +163,7 @@ def write_run_json(folder: Path, command: str, data: ImageDataModule) -> None:
         "data_checksum": data_checksum,
     }
     file = folder / "run.json"
-    begun = read_run(folder)
+    begun = read_run(folder, changed=True)
     if not begun:
         write_json(file, {**now, "resumed": []})
         return

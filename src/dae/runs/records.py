@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dae.files import DamagedFileError, Whole, leads_out, misfit, read_json, read_yaml
+from dae.files import (
+    NOT_AS_WRITTEN,
+    DamagedFileError,
+    Whole,
+    json_text,
+    leads_out,
+    misfit,
+    read_json,
+    read_text,
+    read_yaml,
+    text_digest,
+    write_text_atomically,
+)
 from dae.words import path_from_here
 
 _TEXT, _NUMBER = (str, None), (float, None)
@@ -60,6 +73,25 @@ HYDRA: dict[str, Any] = {
 }
 # Each of a status that a run can end with.
 STATUSES = ("completed", "failed", "interrupted", "pruned")
+RESULT_DIGEST = ".result.sha256"
+
+
+def write_result(folder: Path, content: dict[str, Any]) -> None:
+    """Write ``result.json``, whose keys are a promise, and its digest beside it; none if nothing has begun.
+
+    Raises:
+        OSError: The disk is full or write-protected.
+    """
+    text = json_text(content)
+    if (folder / "run.json").is_file():
+        write_text_atomically(folder / RESULT_DIGEST, text_digest(text))
+    write_text_atomically(folder / "result.json", text)
+
+
+def discard_result(folder: Path) -> None:
+    """Delete ``result.json``: until a run ends again, it is running."""
+    (folder / "result.json").unlink(missing_ok=True)
+    (folder / RESULT_DIGEST).unlink(missing_ok=True)
 
 
 def read_result(folder: Path) -> dict[str, Any]:
@@ -68,7 +100,9 @@ def read_result(folder: Path) -> dict[str, Any]:
     Raises:
         DamagedFileError: It is damaged.
     """
-    file = folder / "result.json"
+    file, digest = folder / "result.json", folder / RESULT_DIGEST
+    if os.path.lexists(digest) and read_text(digest) != text_digest(read_text(file) or ""):
+        raise DamagedFileError(file, f"{NOT_AS_WRITTEN} {RESULT_DIGEST}")
     found = _checked(file, read_json(file), *RESULT)
     if found and found["status"] not in STATUSES:
         raise DamagedFileError(file, f"status is {found['status']!r}, expected {', '.join(STATUSES)}")
@@ -91,14 +125,18 @@ def read_stage(folder: Path) -> dict[str, Any]:
     return _checked(file, read_json(file), *STAGE)
 
 
-def read_run(folder: Path) -> dict[str, Any]:
+def read_run(folder: Path, changed: bool = False) -> dict[str, Any]:
     """``run.json``; empty if the run has ended before it was written.
+
+    Args:
+        folder: The run's.
+        changed: Take one that was changed all the same, and warn of it.
 
     Raises:
         DamagedFileError: It is damaged.
     """
     file = folder / "run.json"
-    return _checked(file, read_json(file), RUN)
+    return _checked(file, read_json(file, changed), RUN)
 
 
 def read_tested(folder: Path) -> dict[str, Any]:
@@ -114,9 +152,11 @@ def read_tested(folder: Path) -> dict[str, Any]:
     found = read_json(file)
     _checked(file, found, {key: TESTED.get(key, [_NUMBER]) for key in found})
     each = found.get("balanced_accuracy", {"right": [0], "images": [1]})
-    shares = list(zip(each["right"], each["images"], strict=False))
-    even = len(each["right"]) == len(each["images"])
-    if not even or not all(0 <= right <= images for right, images in shares) or not any(each["images"]):
+    right, images = each["right"], each["images"]
+    possible = len(right) == len(images) and all(
+        0 <= one <= all_ for one, all_ in zip(right, images, strict=True)
+    )
+    if not possible or not any(images):
         raise DamagedFileError(file, "balanced_accuracy does not say how many of how many images are right")
     return found
 

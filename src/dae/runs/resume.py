@@ -177,7 +177,11 @@ def finished_objective(cfg: DictConfig, folder: Path, extended: bool) -> float |
         what = f"a run of another config has begun in this folder:{lines}"
         hint = "the code or conf/ has changed meanwhile: undo that, or sweep into another hydra.sweep.dir"
         raise ConfigError([Problem(path_from_here(folder), what, hint)])
-    result = read_result(folder)
+    try:
+        result = read_result(folder)
+    except DamagedFileError as error:
+        log.warning("%s It goes on, and writes that file anew", error)
+        result = {}
     if differing or result.get("status") not in ENDED or cfg.stage == "data":
         log.info("Going on in %s", path_from_here(folder))
         return None
