@@ -45,6 +45,7 @@ def test_a_run_leaves_what_it_promises(train: Train):
         "config.yaml",
         "run.json",
         "result.json",
+        ".result.sha256",
         "train.log",
         "report.html",
         ".hydra/config.yaml",
@@ -282,7 +283,7 @@ def test_stage_data_shows_the_data_and_trains_nothing(finished: Train):
     assert done.exit_code == 0, done.text
     assert {file.name for file in done.folder.iterdir()} == {
         *("config.yaml", "run.json", "result.json", "train.log", "report.html", ".hydra"),
-        "contact_sheet.png",
+        *("contact_sheet.png", ".result.sha256"),
     }
     assert done.result["status"] == "completed"
     assert done.result["objective"] == {"name": None, "mode": None, "value": None}

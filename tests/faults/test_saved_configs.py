@@ -372,7 +372,7 @@ def test_damage_is_told_and_the_page_goes_on(copied: Path, monkeypatch, damage):
 
 
 def test_a_damaged_file_ends_a_resumed_run_in_words(train: Train, copied: Path):
-    for name in ("result.json", "run.json", "dae/stage.json"):
+    for name in ("run.json", "dae/stage.json"):
         file = copied / name
         whole = file.read_bytes()
         if name == "dae/stage.json":
@@ -383,6 +383,18 @@ def test_a_damaged_file_ends_a_resumed_run_in_words(train: Train, copied: Path):
         assert f"{name} cannot be read: " in done.text
         assert "Traceback" not in done.text
         file.write_bytes(whole)
+
+
+def test_a_run_whose_result_was_changed_goes_on_and_writes_it_anew(train: Train, copied: Path):
+    file = copied / "result.json"
+    whole = json.loads(file.read_text())
+    file.write_text(file.read_text().replace('"completed"', '"interrupted"'))
+    done = train(f"resume={copied}")
+    assert done.exit_code == 0, done.text
+    assert "result.json cannot be read: it is not what was written there" in done.text
+    anew = json.loads(file.read_text())
+    assert {**anew, "seconds": None} == {**whole, "seconds": None}
+    assert read_result(copied)["status"] == "completed"
 
 
 def test_what_was_written_by_hand_is_read_without_a_digest(tmp_path):
