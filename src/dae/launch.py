@@ -92,6 +92,8 @@ def launch(arguments: Sequence[str] | None = None) -> int:
                     shelf.clear()
                     # Also on Ctrl-C or after an error: who leads so far is worth knowing then, too.
                     failed = jobs.closing(ended=exit_code == 0)
+                    # Else the next command of this process would take its user to stand where this one did.
+                    HydraConfig.instance().cfg = None
         except Terminated as stopped:
             return int(str(stopped.code))
     return exit_code or failed
