@@ -55,6 +55,8 @@ def open_study(settings: SearchSettings, space: Space, objective: Metric, folder
         ConfigError: It cannot be opened, or its trials cannot be compared with those to come.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if settings.storage is None:
+        folder.mkdir(parents=True, exist_ok=True)
     try:
         study = optuna.create_study(
             study_name=settings.study_name,
