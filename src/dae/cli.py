@@ -9,10 +9,12 @@ from pathlib import Path
 
 from dae.errors import ConfigError, Problem, UserError, raise_problems
 from dae.files import leads_out
+from dae.runs.console import settle_console
+from dae.runs.disk import require_user_folder
 from dae.runs.interruption import Terminated, interruptible
 from dae.sweeps.jobs import read_jobs
 from dae.training.threads import settle_waiting
-from dae.words import path_from_here, tolerate_narrow_console
+from dae.words import path_from_here, quoted_path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,11 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0; 2 the command is refused; 1 anything else went wrong; 130 Ctrl-C; 143 SIGTERM.
     """
-    tolerate_narrow_console()
+    settle_console()
     options = _parser().parse_args(arguments)
     settle_waiting()
     try:
         with interruptible():
+            require_user_folder()
             for folder in options.folders:
                 if options.compare is None:
                     options.command(folder)
@@ -119,9 +122,9 @@ def _require_sweep(folder: Path, expected: str) -> None:
     if read_jobs(folder):
         return
     if _is_run(folder):
-        found, hint = "is the folder of a run", f"try dae report {folder}"
+        found, hint = "is the folder of a run", f"try dae report {quoted_path(folder)}"
     elif _is_run(folder.parent):
-        found, hint = "lies in the folder of a run", f"try dae report {folder.parent}"
+        found, hint = "lies in the folder of a run", f"try dae report {quoted_path(folder.parent)}"
     else:
         found = "holds no run and no jobs" if folder.is_dir() else "is not a folder"
         runs = sorted(Path().glob("outputs/*/result.json")) + sorted(Path().glob("multirun/*/multirun.yaml"))

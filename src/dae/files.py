@@ -63,8 +63,10 @@ REMEDIES = {
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A path to write to, beside ``path``; it takes its place when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A path to write to, beside ``path``; it takes its place when the block ends without an error.
+
+    Its folder has to be there: one that was moved or deleted while it was in use is not made anew.
+    """
     # Processes of several machines may write into one folder, so a process id would not do.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:

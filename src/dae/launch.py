@@ -30,8 +30,9 @@ from dae.errors import ConfigError, JobError, TimeUp, UserError, raise_problems
 from dae.files import seal_yaml
 from dae.report.sweep_end import close_sweep
 from dae.report.write import page_is_outdated, write_or_warn, write_run_report
-from dae.runs.disk import DiskError, disk_error, told_elsewhere
-from dae.runs.interruption import Terminated, held_back, interruptible
+from dae.runs.console import settle_console
+from dae.runs.disk import DiskError, disk_error, require_user_folder, told_elsewhere
+from dae.runs.interruption import Terminated, held_back, interruptible, signals_kept
 from dae.runs.owner import InUseError, claim, release, release_all
 from dae.runs.records import read_hydra, read_or_empty, read_run
 from dae.runs.saved_config import resume_command
@@ -42,7 +43,7 @@ from dae.sweeps.layout import subfolder_problems
 from dae.sweeps.leaderboard import rebuild_or_warn
 from dae.training.memory import freeze_imports, keep_freed_memory, release_memory
 from dae.training.threads import settle_count, settle_waiting
-from dae.words import tolerate_narrow_console, user_folder
+from dae.words import user_folder
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -65,7 +66,7 @@ def launch(arguments: Sequence[str] | None = None) -> int:
     if arguments is not None:
         sys.argv = ["train.py", *arguments]
     typed = sys.argv[1:] = _without_null_resume([expand_typed_home(word) for word in sys.argv[1:]])
-    tolerate_narrow_console()
+    settle_console()
     if typed in (["--help"], ["-h"]):
         print(help_page())
         return 0
@@ -80,7 +81,7 @@ def launch(arguments: Sequence[str] | None = None) -> int:
     register_resolvers()
     settle_waiting()
     jobs = _Jobs(shlex.join(["python", "train.py", *typed]))
-    SweepFolder.lines = None
+    SweepFolder.lines, SweepFolder.folder = None, Path()
     exit_code = None
     with interruptible(STOPPING), remembered_compositions():
         try:
@@ -102,14 +103,16 @@ def launch(arguments: Sequence[str] | None = None) -> int:
 def _compose_and_run(jobs: _Jobs, sweep: bool) -> int:
     """The exit code; the jobs themselves know which of them have failed."""
     try:
-        refuse_flags(sys.argv[1:])
-        if any(word.startswith("resume=") for word in sys.argv[1:]):
-            from dae.runs.resume import reopen_run
+        with signals_kept():
+            require_user_folder()
+            refuse_flags(sys.argv[1:])
+            if any(word.startswith("resume=") for word in sys.argv[1:]):
+                from dae.runs.resume import reopen_run
 
-            jobs.reopened, sys.argv[1:] = reopen_run(sys.argv[1:])
-        elif sweep:
-            refuse_sweep(sys.argv[1:])
-        hydra.main(config_path=str(conf_folder()), config_name="train", version_base="1.3")(jobs)()
+                jobs.reopened, sys.argv[1:] = reopen_run(sys.argv[1:])
+            elif sweep:
+                refuse_sweep(sys.argv[1:])
+            hydra.main(config_path=str(conf_folder()), config_name="train", version_base="1.3")(jobs)()
     except JobError as error:
         jobs.failed.update(dict.fromkeys(error.args, 1))
         return 0
@@ -122,8 +125,8 @@ def _compose_and_run(jobs: _Jobs, sweep: bool) -> int:
         refused = diagnose(sys.argv[1:], error)
         print(refused, file=sys.stderr)
         return refused.exit_code
-    except OSError as error:
-        told = disk_error(error, Path())
+    except Exception as error:
+        told = disk_error(error, SweepFolder.folder)
         if told is None:
             raise
         print(told, file=sys.stderr)
@@ -157,7 +160,8 @@ class _Jobs:
         folder = Path(settings.runtime.output_dir)
         with interruptible(STOPPING):  # again: another process may run the job than the one that was launched
             try:
-                claim(folder)
+                with signals_kept():
+                    claim(folder)
             except InUseError:
                 if settings.mode != RunMode.MULTIRUN:
                     raise

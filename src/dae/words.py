@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import io
 import re
 import shlex
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -47,9 +45,13 @@ def first_few(names: Sequence[str], most: int = 3) -> str:
 
 
 def closest_name(name: str, names: Iterable[str], cutoff: float = 0.5) -> str | None:
-    """The one of ``names`` that ``name`` most likely meant, or None if none has a likeness of ``cutoff``."""
-    found = difflib.get_close_matches(name, list(names), n=1, cutoff=cutoff)
-    return found[0] if found else None
+    """The one of ``names`` that ``name`` most likely meant, or None if none has a likeness of ``cutoff``.
+
+    Case is no difference.
+    """
+    written = {each.lower(): each for each in names}
+    found = difflib.get_close_matches(name.lower(), list(written), n=1, cutoff=cutoff)
+    return written[found[0]] if found else None
 
 
 def quoted_override(key: str, value: object) -> str:
@@ -75,11 +77,9 @@ def code_block(command: str) -> str:
     return f"{fence}bash\n{command}\n{fence}"
 
 
-def tolerate_narrow_console() -> None:
-    """Have the console show a sign that its encoding lacks as ``?``, where Python would raise an error."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+def quoted_path(path: Path) -> str:
+    """The path as an argument of a command that one types where the user stands."""
+    return shlex.quote(path_from_here(path))
 
 
 def user_folder() -> Path:

@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 
 from dae.config.paths import PATH_KEYS, anchor_paths, expand_typed_home
 from dae.pictures import throughput
+from dae.runs.console import settle_console
 from dae.training import threads
-from dae.words import tolerate_narrow_console
 from helpers import QUIET, composed, draw_images
 
 IMAGES = ("stage=data", "data=image_folder", *QUIET)
@@ -102,7 +102,7 @@ def test_a_broken_config_of_ones_own_is_told_in_words(train):
 def test_a_console_shows_what_it_can(monkeypatch):
     shown = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="iso8859-1"))
-    tolerate_narrow_console()
+    settle_console()
     print("größe 字", flush=True)
     assert shown.getvalue().decode("iso8859-1").split() == ["größe", "?"]
 

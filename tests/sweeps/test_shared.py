@@ -152,6 +152,7 @@ def _train(place: Path) -> StageResult:
 
 
 def _job(place: Path, job: Path) -> None:
+    job.mkdir()
     shared_stage(place, job, _train)
 
 

@@ -23,16 +23,19 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from dae.config.groups import LIST_GROUPS, conf_folder, group_choices, group_names
 from dae.errors import ConfigError, Problem
 from dae.keys import overlap
+from dae.runs.saved_config import KEYS
 from dae.words import closest_name, quoted_override
 
 # Hydra's own errors, and what its code runs into, like a list in the place of a word: logger=[[1]].
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError, TypeError)
+# A setting whose key and value may stand in several words; between two words is a NUL.
+SETTING = re.compile("-*(?P<key>[\\w./@-]+)(?P<between>\0?[=:]\0?|\0)(?P<value>[^\0=-][^\0=]*)(?=\0|$)")
 
 
 def refuse_sweep(arguments: Sequence[str]) -> None:
@@ -70,35 +73,46 @@ def diagnose(arguments: Sequence[str], error: Exception) -> ConfigError:
 
 
 def refuse_flags(arguments: Sequence[str]) -> None:
-    """Refuse flags that Hydra does not have, like ``--data digits``, and propose the settings meant by them.
+    """Refuse settings that are written otherwise, and propose how they are written.
+
+    They are flags that Hydra does not have, ``--data digits``, and ``dae.epochs = 3``, ``dae.epochs:3``.
 
     Raises:
         ConfigError: With the setting that each of them stands for, and all else that is wrong.
     """
     unknown = get_args_parser().parse_known_args(list(arguments))[1]
     flags = {word for word in unknown if re.match("--?[A-Za-z]", word)}
-    if not flags:
-        return
     problems, meant = [], []
-    words = list(arguments)
-    while words:
-        flag = typed = words.pop(0)
-        if flag not in flags:
-            meant.append(flag)
+    words = ["", *arguments]
+    while len(words) > 1:
+        before, typed = words.pop(0), words[0]
+        is_flag = typed in flags
+        found = SETTING.match("\0".join(words[:3]))
+        spaced = found and not before.startswith("-") and _is_spaced(found["key"], found["between"])
+        if not is_flag and not spaced:
+            meant.append(typed)
             continue
-        key, equals, value = flag.lstrip("-").partition("=")
-        if not equals and words and not re.match("-|[^=]*=", words[0]):
-            equals, value = "=", words.pop(0)
-            typed = f"{flag} {value}"
-        setting = f"{key.replace('-', '_')}={value}"
-        meant += [setting] if equals else []
-        advice = f"try {shlex.quote(setting)}" if equals else "see python train.py --help"
-        problems.append(Problem(typed, "there is no such flag; settings are written key=value", advice))
+        what = "there is no such flag; settings are written key=value"
+        advice = "see python train.py --help"
+        if found:
+            last = found[0].count("\0")
+            typed = " ".join(words[: last + 1])
+            del words[:last]
+            meant.append(f"{found['key'].replace('-', '_')}={found['value']}")
+            advice = f"try {shlex.quote(meant[-1])}"
+        problems.append(Problem(typed, what if is_flag else "a setting is one word: key=value", advice))
+    if not problems:
+        return
     # Which config resume= stands for is known only when that run is opened.
     wrong = _all_problems([word for word in meant if not word.startswith("resume=")])
     if wrong:
         problems = [replace(problem, hint="") for problem in problems]
     raise ConfigError([*problems, *wrong])
+
+
+def _is_spaced(key: str, between: str) -> bool:
+    known = key in KEYS or key in group_names() or "." in key or "/" in key
+    return between != "=" and (known or "=" in between)
 
 
 def _all_problems(arguments: Sequence[str]) -> list[Problem]:
@@ -134,7 +148,9 @@ class _Diagnosis:
                 self.parsed.append(parser.parse_override(text))
             except HydraException as error:
                 self._unreadable[text] = error
-                if "=" in text:  # the value may be meant as one text, which may be wrong too
+                if (
+                    "=" in text and text.partition("=")[0] not in group_names()
+                ):  # the value may be meant as one text, which may be wrong too
                     (quoted,) = shlex.split(quoted_override(*text.split("=", 1)))
                     with suppress(HydraException):  # the key is what cannot be read
                         self.parsed.append(parser.parse_override(quoted))
@@ -149,6 +165,10 @@ class _Diagnosis:
                 continue
             refused = any(overlap(problem.where, key.lstrip("+")) for problem in found)
             advice = "" if refused else f"if it is one text, try {quoted_override(key, value)}"
+            if re.fullmatch(r"\(.*\)", value):
+                advice = f"a list is written in brackets: try {quoted_override(key, f'[{value[1:-1]}]')}"
+            elif offered := group_choices(key):
+                advice = f"expected one of {', '.join(offered)}, or several: [a,b]"
             yield Problem(text, f"Hydra cannot read it: {_first_line(error)}", advice)
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
@@ -215,6 +235,8 @@ class _Diagnosis:
         if group in LIST_GROUPS and set(values.split(",")) <= set(group_choices(group)):
             together = quoted_override(group, f"[{values}]")
             return f"for all of them in one run, try {together}; for a run each, {sweep}"
+        if OmegaConf.is_list(OmegaConf.select(self.compose([]), group)):
+            return f"a list is written in brackets: try {quoted_override(group, f'[{values}]')}"
         return sweep
 
     def values(self) -> Iterator[Problem]:
@@ -277,6 +299,10 @@ def _bad_choice(override: Override, text: str, error: Exception) -> Problem:
         choice = closest_name(value, group_choices(meant)) if meant else None
         return Problem(text, what, f"try {quoted_override(str(meant), choice)}" if choice else "")
     wrong = [name for name in value.strip("[]").split(",") if name.strip() not in offered]
+    parts = [name for name in group_names() if name.endswith(f"/{group}")]
+    if not wrong and parts:
+        advice = f"try {' '.join(f'{part}={value}' for part in parts)}"
+        return Problem(text, f"this group is chosen for its part: {', '.join(parts)}", advice)
     if not wrong or value in ("null", ""):
         advice = f"try {group}=none" if "none" in offered else ""
         return Problem(text, f"expected one of {', '.join(offered)}", advice)

@@ -65,7 +65,7 @@ def _objective(config: Config) -> Iterator[Problem]:
             advice = quoted_override("callbacks", f"[{','.join([*present, callback])}]")
             yield Problem("objective", what, f"try {advice}")
             return
-    meant = closest_name(name, measured)
+    meant = next((each for each in measured if each.endswith(f"/{name}")), closest_name(name, measured))
     what = f"found {name!r}, expected auto or one of {', '.join(measured)}"
     yield Problem("objective", what, f"try objective={meant}" if meant else "")
 

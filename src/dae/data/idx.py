@@ -186,6 +186,7 @@ def _download(dataset: type, folder: Path, missing: list[str]) -> None:
         errors: list[Exception] = []
         for mirror in mirrors if file in missing else ():
             try:
+                folder.mkdir(parents=True, exist_ok=True)
                 with atomic_path(folder / file) as temporary:
                     download_url(mirror + file, str(folder), temporary.name, md5)
                 break

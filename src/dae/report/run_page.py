@@ -19,7 +19,7 @@ from dae.report.embedded_pictures import embedded_pictures
 from dae.report.intervals import bootstrap_interval, mean_share_interval, wilson_interval
 from dae.report.run_folder import RunFolder
 from dae.report.scalars import Series, scalar_files
-from dae.words import counted, path_from_here, quoted_override
+from dae.words import counted, path_from_here, quoted_override, quoted_path
 
 STAGES = {"dae": "Stage 1: the denoising autoencoder", "classifier": "Stage 2: the classifier"}
 # Characters of the uncommitted changes; run.json holds all of them.
@@ -213,9 +213,8 @@ def next_commands(run: RunFolder) -> list[tuple[str, str]]:
         found.append(("Go on where it stopped", run.resume()))
     if ended and (longer := _longer(run)):
         found.append(("The last epoch is the best: go on", run.resume(*longer)))
-    found.append(
-        ("Curves, pictures and HPARAMS", f"tensorboard --logdir {path_from_here(run.folder.parent)}")
-    )
+    runs = quoted_path(run.folder.parent)
+    found.append(("Curves, pictures and HPARAMS", f"tensorboard --logdir {runs}"))
     if not ended or not config:
         return found
     if config.get("stage") == "data":

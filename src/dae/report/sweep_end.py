@@ -10,7 +10,7 @@ from pathlib import Path
 from dae.report.write import write_or_warn, write_sweep_report
 from dae.runs.owner import owner_of
 from dae.sweeps.jobs import GONE, Job, launch_time, start_time
-from dae.sweeps.leaderboard import rebuild_or_warn
+from dae.sweeps.leaderboard import read_board, rebuild_or_warn
 from dae.sweeps.leaderboard_text import console_text
 from dae.sweeps.ranking import Leaderboard
 from dae.words import counted
@@ -28,14 +28,15 @@ def close_sweep(
         allow_targets: Packages besides ours whose classes its command admits.
 
     Returns:
-        1 if a job of this sweep has failed, else 0.
+        1 if a job of this sweep has failed, or its leaderboard could not be written, else 0.
     """
-    board = rebuild_or_warn(sweep_folder)
-    if board and board.jobs:
+    written = rebuild_or_warn(sweep_folder)
+    board = written or read_board(sweep_folder)
+    if board.jobs:
         write_or_warn(partial(write_sweep_report, allow_targets=allow_targets), sweep_folder)
-    jobs = _launched(board) if board else []
+    jobs = _launched(board)
     searched = (sweep_folder / "search.md").is_file()  # the search has printed its own summary
-    if board and board.jobs and not searched:
+    if board.jobs and not searched:
         print(console_text(board))
     failed, elsewhere = dict.fromkeys(heard, "see its train.log"), {}
     for job in jobs:
@@ -52,7 +53,7 @@ def close_sweep(
         names = "".join(f"\n  {name}: {error}" for name, error in failed.items())
         all_jobs = counted(max(len(jobs), len(failed)), "job")
         print(f"{len(failed)} of {all_jobs} failed:{names}", file=sys.stderr)
-    return int(bool(failed))
+    return int(bool(failed) or written is None)
 
 
 def _launched(board: Leaderboard) -> list[Job]:

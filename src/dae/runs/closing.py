@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dae.metrics import is_telling, left_out_words
 from dae.runs.record import RunRecord
 from dae.runs.records import read_run
-from dae.words import counted, path_from_here, quoted_override
+from dae.words import counted, path_from_here, quoted_override, quoted_path
 
 
 def closing_summary(record: RunRecord, stages: list[str], same_run: Sequence[str]) -> str:
@@ -37,9 +37,8 @@ def closing_summary(record: RunRecord, stages: list[str], same_run: Sequence[str
     times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in record.seconds.items())
     checkpoints = ", ".join(record.checkpoints.values())
     lines += [f"  took         {times}", f"  run folder   {folder}  ({checkpoints})"]
-    lines.append(
-        f"  look inside  {folder}/report.html; tensorboard --logdir {path_from_here(record.folder.parent)}"
-    )
+    runs = quoted_path(record.folder.parent)
+    lines.append(f"  look inside  {folder}/report.html; tensorboard --logdir {runs}")
     if "dae" in stages:
         place = quoted_override("classifier.encoder_checkpoint", folder)
         words = ["python train.py stage=classifier classifier=linear", place, *same_run]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import logging
+import os
 import sys
-from typing import TextIO
+from pathlib import Path
+from typing import Any, TextIO
 
 from hydra.types import RunMode
 
+# Where those who read have gone: `| head -1`.
+GONE = (errno.EPIPE,)
 # For the lines that belong on the console of a sweep.
 sweep_log = logging.getLogger("dae.sweep")
 
@@ -63,6 +69,51 @@ class RunLog(logging.FileHandler):
         elif not self.complained:
             self.complained = True
             print(f"{self.baseFilename} is not complete: {error}", file=sys.stderr)
+
+
+class _Console(io.FileIO):
+    """A standard stream that takes what cannot be written, too; the first time one line on stderr says so."""
+
+    complained = False
+
+    def write(self, data: Any, /) -> int:
+        """Write what can be written."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            if not self.complained and error.errno not in GONE:
+                self.complained = True
+                print(f"What is printed is not complete: {error.strerror}", file=sys.stderr)
+            return memoryview(data).nbytes
+
+
+def settle_console() -> None:
+    """Have a run outlive its console: what that cannot take is no error of the run.
+
+    A sign that its encoding lacks is shown as ``?``. Where there is nobody to read, by ``| head -1`` or
+    ``>&-``, or no room to write, nothing more is shown.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        buffer = getattr(stream, "buffer", None)
+        raw = getattr(buffer, "raw", buffer)  # without a buffer by python -u
+        if stream is None:
+            stream = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+        elif stream is getattr(sys, f"__{name}__") and isinstance(
+            raw, io.FileIO
+        ):  # else somebody captures it
+            stream.flush()
+            console = _Console(raw.fileno(), "w", closefd=False)
+            console.complained = name == "stderr"  # there is nowhere to complain to
+            stream = io.TextIOWrapper(
+                console if raw is buffer else io.BufferedWriter(console),
+                encoding=stream.encoding,
+                line_buffering=stream.line_buffering,
+                write_through=stream.write_through,
+            )
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+        setattr(sys, name, stream)
 
 
 def shows_progress() -> bool:

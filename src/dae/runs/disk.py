@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import shutil
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +14,13 @@ from pathlib import Path
 from types import NoneType
 
 from dae.errors import UserError
-from dae.words import path_from_here
+from dae.words import path_from_here, quoted_path
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 ELSEWHERE = "or another folder: hydra.run.dir=<folder>, in a sweep hydra.sweep.dir=<folder>"
 # Error number -> what is needed.
 NEEDED = {
+    errno.ENOENT: "what was there when it began: it has been moved or deleted since",
     errno.EROFS: f"a disk that is not read-only, {ELSEWHERE}",
     errno.EACCES: f"the permission to read and write there (ls -ld shows who has it), {ELSEWHERE}",
     errno.EPERM: f"the permission to read and write there (ls -ld shows who has it), {ELSEWHERE}",
@@ -28,8 +30,10 @@ NEEDED = {
     errno.EFBIG: "leave to write larger files (ulimit -f)",
     errno.EMFILE: "leave to open more files (ulimit -n)",
 }
+# Whose errors have the one that counts behind them.
+OTHERS = ("optuna.", "sqlalchemy.")
 # What torch says where it keeps the operating system's error to itself.
-CUT = re.compile("PytorchStreamWriter.*|unexpected pos.*|open file failed.*")
+CUT = re.compile("PytorchStreamWriter.*|unexpected pos.*|open file failed.*|Parent directory.*")
 
 
 class DiskError(UserError):
@@ -44,11 +48,15 @@ def disk_error(error: BaseException | None, folder: Path) -> DiskError | None:
         folder: That the run wrote to, for an error that names no file.
     """
     cause, cut = error, None
-    while isinstance(cause, RuntimeError):  # a checkpoint that torch could not write to its end
+    # A checkpoint that torch could not write to its end, a study that Optuna could not.
+    while isinstance(cause, RuntimeError) or (cause and type(cause).__module__.startswith(OTHERS)):
         cut = cut or CUT.search(str(cause))
         cause = cause.__cause__ or cause.__context__
     if cut and cause is None:
-        cause = OSError(errno.ENOSPC, f"a checkpoint could not be written to its end ({cut[0]})")
+        number = errno.ENOENT if cut[0].startswith("Parent") else errno.ENOSPC
+        cause = OSError(number, f"a checkpoint could not be written to its end ({cut[0]})")
+    if isinstance(cause, sqlite3.OperationalError):
+        return DiskError(f"{path_from_here(folder)}: the study of the search: {cause}")
     if not isinstance(cause, OSError) or cause.errno is None:
         return None
     place = Path(os.fsdecode(cause.filename)) if isinstance(cause.filename, str | bytes) else folder
@@ -67,6 +75,18 @@ def first_error(error: BaseException | None) -> BaseException | None:
     ):
         error = error.__context__
     return error
+
+
+def require_user_folder() -> None:
+    """Make sure that the folder that the user stands in is there.
+
+    Raises:
+        DiskError: It has been deleted.
+    """
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise DiskError("The folder that you stand in has been deleted: cd to one that is there") from error
 
 
 @contextmanager
@@ -88,4 +108,4 @@ def told_elsewhere() -> Iterator[None]:
 def _room(place: Path) -> str:
     there = next((parent for parent in (place, *place.absolute().parents) if parent.is_dir()), Path())
     free = shutil.disk_usage(there).free / 1e6
-    return f"room on its disk, where {free:,.1f} MB are free (df -h {path_from_here(there)}, df -i, quota)"
+    return f"room on its disk, where {free:,.1f} MB are free (df -h {quoted_path(there)}, df -i, quota)"

@@ -68,6 +68,31 @@ def interruptible(words: str = "") -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+        if previous:
+            _State.received = 0
+
+
+def lost_signal() -> Terminated | None:
+    """The first signal, where its exception has been raised and something else has become of it.
+
+    Other code that cleans up behind it may run into an error of its own, which takes its place, or pass over
+    it: so does OmegaConf, in the middle of a list.
+    """
+    return Terminated(128 + _State.received) if _State.received and not _State.pending else None
+
+
+@contextmanager
+def signals_kept() -> Iterator[None]:
+    """Have a signal end the block, or what follows it, even if its exception is lost on its way."""
+    error = None
+    try:
+        yield
+    except Exception as other:
+        error = other
+    if lost := lost_signal():
+        raise lost from error
+    if error:
+        raise error
 
 
 @contextmanager

@@ -54,6 +54,7 @@ class InUseError(ConfigError):
     """A run folder is another process's; nothing in it was changed. Exit code 2: the command is refused."""
 
     def __init__(self, folder: Path, owner: Owner) -> None:
+        self.owner = owner
         hint = "wait until that run has ended, or stop it there, or choose another folder"
         super().__init__([Problem(path_from_here(folder), f"a run is going on here: {owner}", hint)])
 

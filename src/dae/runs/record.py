@@ -25,7 +25,7 @@ from dae.files import write_json
 from dae.metrics import Metric
 from dae.runs.disk import disk_error, first_error
 from dae.runs.format import FORMAT
-from dae.runs.interruption import NAMES, Terminated, held_back
+from dae.runs.interruption import NAMES, Terminated, held_back, lost_signal
 from dae.runs.records import discard_result, read_run, write_result
 from dae.runs.signs import Sign
 from dae.runs.stage_result import StageResult
@@ -91,7 +91,8 @@ class RunRecord:
         Raises:
             DiskError: In words, what ended the run, or kept the result of a completed one from being written.
         """
-        first = first_error(error)
+        lost = lost_signal() if isinstance(error, Exception) else None
+        first = lost or first_error(error)
         told = disk_error(first, self.folder)
         with held_back():
             try:

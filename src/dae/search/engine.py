@@ -34,17 +34,19 @@ from dae.config.settings import find_problems
 from dae.errors import ConfigError, JobError, Problem, raise_problems
 from dae.files import write_text_atomically
 from dae.runs.console import sweep_log
-from dae.runs.owner import owner_of
+from dae.runs.owner import InUseError, claim, owner_of
 from dae.runs.records import read_or_empty, read_result
 from dae.search.findings import findings_text, is_left_out
 from dae.search.space import Space
 from dae.search.study import SearchSettings, open_study
 from dae.sweeps.commands import TRAIN, launch_overrides
 from dae.training.processes import device_count
-from dae.words import counted
+from dae.words import counted, path_from_here
 
 # So many repeated proposals in a row mean that the space is exhausted.
 REPEATS = 50
+# In the sweep's folder: what the one search there owns.
+OWNED = ".search"
 
 
 def search(arguments: Sequence[str], config: DictConfig, launcher: Launcher, loader: ConfigLoader) -> None:
@@ -79,10 +81,26 @@ def search(arguments: Sequence[str], config: DictConfig, launcher: Launcher, loa
         )
         raise ConfigError([Problem("hydra.sweeper.pruner", what, "try hydra.sweeper.pruner=none")])
     folder = Path(config.hydra.sweep.dir).absolute()
+    if settings.storage is None:
+        _claim(folder)
     study = open_study(settings, space, objective, folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    _claim(folder)  # not before a storage elsewhere is known to be there: what is refused makes no folder
     OmegaConf.save(config, folder / "multirun.yaml")
     _Search(settings, space, objective, folder, study, launcher).run(_command(config, arguments))
+
+
+def _claim(folder: Path) -> None:
+    """Have no second search in this folder: it would take a trial that is about to begin for one cut off.
+
+    Raises:
+        ConfigError: There is one already.
+    """
+    try:
+        claim(folder / OWNED)
+    except InUseError as error:
+        hint = "wait until it has ended; several jobs at once: hydra/launcher=joblib hydra.sweeper.n_jobs=2"
+        what = f"a search is going on here: {error.owner}"
+        raise ConfigError([Problem(path_from_here(folder), what, hint)]) from error
 
 
 def find_objective(space: Space) -> metrics.Metric:

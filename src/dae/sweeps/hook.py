@@ -13,6 +13,7 @@ from hydra.core.override_parser.types import Glob
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from dae.config.paths import expand_home
 from dae.errors import UserError, raise_problems
@@ -38,6 +39,8 @@ class SweepFolder(Callback):
 
     # Those of the sweep that this process has launched; None in a process that only runs jobs.
     lines: ClassVar[JobLines | None] = None
+    # Of the run or of the sweep.
+    folder: ClassVar[Path] = Path()
     allow_targets: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, swept: Sequence[str] = ()) -> None:
@@ -49,12 +52,15 @@ class SweepFolder(Callback):
         Raises:
             SystemExit: Because of a ``UserError``.
         """
-        folder = Path(expand_home(config.hydra.run.dir)).absolute()
+        asked = _readable(config.hydra.run)
+        if asked is None:
+            return
+        folder = SweepFolder.folder = Path(expand_home(asked)).absolute()
         with _errors_as_exit(folder):
             raise_problems(single_run_problems(config))
             claim(folder)
         with read_write(config.hydra):
-            config.hydra.run.dir = expand_home(config.hydra.run.dir)
+            config.hydra.run.dir = expand_home(asked)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Note the folder and the swept keys.
@@ -63,7 +69,10 @@ class SweepFolder(Callback):
             SystemExit: Because of a ``UserError``: the folder holds a sweep that this version cannot
                 continue, or the sweep cannot be compared as it asks.
         """
-        folder = Path(expand_home(config.hydra.sweep.dir)).absolute()
+        asked = _readable(config.hydra.sweep)
+        if asked is None:
+            return
+        folder = SweepFolder.folder = Path(expand_home(asked)).absolute()
         with _errors_as_exit(folder):
             raise_problems(layout_problems(config))
             refuse_sweep_of_other_format(folder)
@@ -84,6 +93,14 @@ class SweepFolder(Callback):
         if SweepFolder.lines is not None:
             folder = Path(config.hydra.runtime.output_dir)
             SweepFolder.lines.report_end(folder, job_return.status == JobStatus.FAILED)
+
+
+def _readable(node: DictConfig) -> str | None:
+    """The folder that a node names; None if it cannot be made out, which Hydra says next, as an error."""
+    try:
+        return str(node.dir)
+    except OmegaConfBaseException:
+        return None
 
 
 @contextmanager

@@ -77,6 +77,7 @@ def stage1_folder(sweep: Path, job: Path, digest: str) -> Path:
     place = sweep / "stage1"
     folder = place / folder_name(place, slug(varied) or "shared", digest, has_digest)
     if not (folder / DIGEST).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
         write_text_atomically(folder / DIGEST, digest)
     return folder
 
@@ -114,6 +115,7 @@ def shared_stage(place: Path, job: Path, train: Callable[[Path], StageResult]) -
     finally:
         release(place)
     checkpoint = job / "dae" / "best.ckpt"
+    checkpoint.parent.mkdir(exist_ok=True)
     with atomic_path(checkpoint) as temporary:
         shutil.copyfile(result.checkpoint, temporary)
     origin = Path(os.path.relpath(place, job)).as_posix()

@@ -70,7 +70,7 @@ def run_stage(
         pretrained: Stage 1 if it was trained elsewhere: its results are logged here.
     """
     quiet_lightning()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     last = newest_whole_checkpoint(folder)
     started = time.perf_counter() - (last.seconds if last else 0)
     log.info("%s\n%s", type(module).__name__, model_table(module, _blank_images(data)))
