@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +40,40 @@ def lay_out_like_parameters(optimizer: Optimizer) -> None:
                 raise ValueError(f"the optimizer's {name} is of shape {found}, expected {tuple(shape)}")
             if isinstance(value, Tensor) and name != "step" and value.stride() != parameter.stride():
                 state[name] = torch.empty_like(parameter, requires_grad=False).copy_(value)
+
+
+def refuse_other_state(state: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
+    """Make sure that what a callback takes over, and uses only later, is of the right types.
+
+    Args:
+        state: From a checkpoint.
+        kinds: The types of its members; of a tensor that holds one number.
+
+    Raises:
+        ValueError: It has others.
+    """
+    for name, kind in kinds.items():
+        value = state[name]
+        number = isinstance(value, Tensor) and value.dim() == 0 and not value.isnan()
+        if not (number if kind is Tensor else type(value) is kind):
+            raise ValueError(f"{name} is {value!r:.100}, expected {kind.__name__}")
+
+
+def refuse_other_options(optimizer: Optimizer, scheduled: bool) -> None:
+    """Make sure that an optimizer that was restored still has the options that it was built with.
+
+    Args:
+        optimizer: All of its parameters have the same.
+        scheduled: Whether a schedule moves its learning rate.
+
+    Raises:
+        ValueError: A checkpoint has brought others than the config's.
+    """
+    free = {*("fused", "foreach", "capturable"), *(["lr"] if scheduled else [])}  # how, not what is computed
+    for name, own in optimizer.defaults.items():
+        for group in optimizer.param_groups:
+            if name not in free and group[name] != own:
+                raise ValueError(f"the optimizer's {name} is {group[name]!r:.100}, the run's is {own!r}")
 
 
 class StageCheckpoint(ModelCheckpoint):
@@ -110,9 +145,10 @@ class StageCheckpoint(ModelCheckpoint):
         """Look at the optimizers that have been restored.
 
         Raises:
-            ValueError: One of them would write outside of its tensors.
+            ValueError: One of them has other options, or would write outside of its tensors.
         """
         for optimizer in trainer.optimizers:
+            refuse_other_options(optimizer, scheduled=bool(trainer.lr_scheduler_configs))
             lay_out_like_parameters(optimizer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -151,6 +187,7 @@ class StageCheckpoint(ModelCheckpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the best score over, also from a run folder that has been moved since."""
+        refuse_other_state(state_dict, {"best_k_models": dict, "kth_value": Tensor})
 
         def here(path: str) -> str:
             # Whatever the file says: Lightning deletes the best of before at this place.
