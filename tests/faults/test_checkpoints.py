@@ -253,6 +253,9 @@ FIELDS: list[tuple[tuple[Any, ...], Any, str]] = [
     (("seconds",), "long", "seconds is 'long', expected a number >= 0"),
     (("stopped",), True, "stopped is True, expected"),
     (("loops",), None, "loops is None"),
+    (("loops",), {"fit_loop": {"ready": "x"}}, "loops.fit_loop.ready is 'x', expected a count"),
+    (("loops",), {"fit_loop": {"ready": -1}}, "loops.fit_loop.ready is -1, expected a count"),
+    (("seconds",), 1e200, "seconds is 1e+200, expected a number >= 0"),
     (("callbacks",), [], "callbacks is a list"),
     (("pytorch-lightning_version",), "new", "pytorch-lightning_version is 'new'"),
     (
@@ -687,6 +690,11 @@ def exchange_an_option(content: dict[str, Any]) -> None:
     content["optimizer_states"][0]["param_groups"][0]["lr"] = 5.0
 
 
+def lose_the_optimizer(content: dict[str, Any]) -> None:
+    content["stopped"] = ""
+    content["optimizer_states"] = []
+
+
 def garble_loops(content: dict[str, Any]) -> None:
     content["loops"]["fit_loop"]["epoch_progress"] = 5
 
@@ -702,6 +710,10 @@ def garble_callbacks(content: dict[str, Any]) -> None:
         (exchange_frozen_and_its_hash, "its frozen tensors are not those of the encoder"),
         (garble_optimizer, "last.ckpt cannot be gone on from: ValueError: the optimizer's exp_avg"),
         (exchange_an_option, "the optimizer's lr is 5.0, the run's is 1e-12"),
+        (
+            lose_the_optimizer,
+            "ValueError: it has states of [0, 0] optimizers and schedules, the run has [1, 0]",
+        ),
         (garble_loops, "last.ckpt cannot be gone on from: TypeError"),
         (garble_callbacks, "last.ckpt cannot be gone on from: TypeError"),
     ],

@@ -91,6 +91,7 @@ class StageCheckpoint(ModelCheckpoint):
     Attributes:
         stopped: Whether the fit has been stopped before its last epoch, by a search (``pruned``) or not.
         begun: The epochs behind the checkpoint that the fit goes on from.
+        restored: Of how many optimizers and schedules that checkpoint has a state; None at the start.
         works: Whether a batch has gone through what was restored.
     """
 
@@ -108,6 +109,7 @@ class StageCheckpoint(ModelCheckpoint):
         self.started = time.perf_counter() - seconds
         self.stopped: Literal["", "stopped", "pruned"] = ""
         self.begun = 0
+        self.restored: list[int] | None = None
         self.works = False
 
     @property
@@ -133,6 +135,7 @@ class StageCheckpoint(ModelCheckpoint):
         """Take over whether the fit had been stopped."""
         self.stopped = checkpoint.get("stopped", "")
         self.begun = checkpoint.get("epochs", 0)
+        self.restored = [len(checkpoint.get(name, ())) for name in ("optimizer_states", "lr_schedulers")]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Do not train on what was stopped."""
@@ -147,6 +150,11 @@ class StageCheckpoint(ModelCheckpoint):
         Raises:
             ValueError: One of them has other options, or would write outside of its tensors.
         """
+        built = [len(trainer.optimizers), len(trainer.lr_scheduler_configs)]
+        if self.restored not in (None, built):  # Lightning would begin anew with those that it does not find
+            raise ValueError(
+                f"it has states of {self.restored} optimizers and schedules, the run has {built}"
+            )
         for optimizer in trainer.optimizers:
             refuse_other_options(optimizer, scheduled=bool(trainer.lr_scheduler_configs))
             lay_out_like_parameters(optimizer)
