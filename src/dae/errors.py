@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dae.words import counted
+from dae.words import counted, printable
 
 
 class UserError(Exception):
     """Something outside the code is wrong: a file, a download, a device. Exit code 1."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """What a terminal shows: it obeys no name in it, of a file or of a key, which may be another's."""
+        return "\n".join(map(printable, super().__str__().split("\n")))
 
 
 class TimeUp(BaseException):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 import os
 import re
 import secrets
@@ -29,6 +28,8 @@ DIGEST = "sha256"
 SEAL = f"# {DIGEST}"
 # Deeper nodes, or longer texts, are nobody's settings.
 DEEPEST = 30
+# Larger numbers are no figures: their squares, of which a spread is made, are beyond floating point.
+LARGEST = 1e100
 
 # What is wrong with a file whose digest is not that of its content.
 NOT_AS_WRITTEN = "it is not what was written there; if you have changed it yourself, delete"
@@ -87,12 +88,12 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 
 def json_text(content: dict[str, Any]) -> str:
-    """The content as JSON; NaN and infinity, which it lacks, become null."""
+    """The content as JSON; NaN and infinity, which it lacks, and what is no figure become null."""
     return json.dumps(_finite(content), indent=2) + "\n"
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write ``content`` and its digest; NaN and infinity, which JSON lacks, become null."""
+    """Write ``content`` and its digest; NaN, infinity and what is no figure become null."""
     plain = json.loads(json_text(content))
     write_text_atomically(path, json_text({**plain, DIGEST: _digest_of(plain)}))
 
@@ -293,7 +294,11 @@ def _require_plain(path: Path, content: Any, finite: bool = False) -> None:
             if id(node) in seen:
                 raise DamagedFileError(path, f"{where} is an alias of another node")
             seen.add(id(node))
-            if isinstance(node, list) and {float} >= set(map(type, node)) and math.isfinite(math.fsum(node)):
+            if (
+                isinstance(node, list)
+                and {float} >= set(map(type, node))
+                and all(abs(number) < LARGEST for number in node)
+            ):
                 continue  # as is every value of a metric for a test set, by the thousand
             pairs = node.items() if isinstance(node, dict) else enumerate(node)
             left += [(f"{where}.{key}".lstrip("."), member, depth + 1) for key, member in pairs]
@@ -302,8 +307,8 @@ def _require_plain(path: Path, content: Any, finite: bool = False) -> None:
                 raise DamagedFileError(path, f"{where or 'it'} has the key {odd[0]!r}, expected a text")
         elif isinstance(node, int) and abs(node) >= 2**63:
             raise DamagedFileError(path, f"{where} is an integer of more than 64 bits")
-        elif finite and isinstance(node, float) and not math.isfinite(node):
-            raise DamagedFileError(path, f"{where} is not finite")
+        elif finite and isinstance(node, float) and not abs(node) < LARGEST:
+            raise DamagedFileError(path, f"{where} is {node}, no number that is measured")
         elif type(node) not in _NAMES:
             raise DamagedFileError(path, f"{where} is {_kind(node)}, expected plain values")
 
@@ -328,7 +333,7 @@ def _finite(node: Any) -> Any:
         return {key: _finite(value) for key, value in node.items()}
     if isinstance(node, list | tuple):
         return [_finite(value) for value in node]
-    return None if isinstance(node, float) and not math.isfinite(node) else node
+    return None if isinstance(node, float) and not abs(node) < LARGEST else node
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

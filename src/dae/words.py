@@ -72,6 +72,7 @@ def markdown(text: str) -> str:
 
 def code_block(command: str) -> str:
     """A command as a block of Markdown that nothing in it ends."""
+    command = printable(command)
     longest = max((len(ticks) for ticks in re.findall("`+", command)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}bash\n{command}\n{fence}"

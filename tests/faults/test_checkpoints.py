@@ -21,12 +21,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_lightning.loggers import CSVLogger
 
-from dae.errors import UserError
+from dae.errors import ConfigError, UserError
 from dae.models.networks import ConvDecoder, ConvEncoder
 from dae.run import latent_size
 from dae.runs.checkpoint import (
     CheckpointError,
     content_hash,
+    find_checkpoint,
     load_autoencoder,
     load_encoder,
     read,
@@ -40,8 +41,10 @@ from dae.runs.checkpoint_file import (
     write_content,
 )
 from dae.runs.newest_checkpoint import newest_whole_checkpoint
+from dae.runs.resume import reopen_run
 from dae.runs.stage_result import StageResult, finished_stage
-from dae.training.checkpointing import StageCheckpoint
+from dae.training.checkpointing import StageCheckpoint, refuse_other_options
+from dae.training.early_stopping import EarlyStopping
 from dae.training.loggers import keep_rows
 from helpers import ONE_PASS
 from outcome import Outcome, Train
@@ -250,6 +253,9 @@ FIELDS: list[tuple[tuple[Any, ...], Any, str]] = [
     (("seconds",), "long", "seconds is 'long', expected a number >= 0"),
     (("stopped",), True, "stopped is True, expected"),
     (("loops",), None, "loops is None"),
+    (("loops",), {"fit_loop": {"ready": "x"}}, "loops.fit_loop.ready is 'x', expected a count"),
+    (("loops",), {"fit_loop": {"ready": -1}}, "loops.fit_loop.ready is -1, expected a count"),
+    (("seconds",), 1e200, "seconds is 1e+200, expected a number >= 0"),
     (("callbacks",), [], "callbacks is a list"),
     (("pytorch-lightning_version",), "new", "pytorch-lightning_version is 'new'"),
     (
@@ -304,6 +310,57 @@ def test_no_file_but_the_best_checkpoint_is_deleted_for_a_better_one(tmp_path):
         )
         assert callback.best_model_path == str(tmp_path / "best.ckpt")
         assert [*callback.best_k_models] == [str(tmp_path / "best.ckpt")]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("best_score", value) for value in ("x", None, 1.0, torch.ones(2), torch.tensor(torch.nan))),
+        *(("wait_count", value) for value in ("x", None, True)),
+        ("patience", None),
+        ("kth_value", None),
+        ("best_k_models", []),
+    ],
+)
+def test_what_a_callback_takes_over_is_of_its_types(tmp_path, name, value):
+    callbacks = [
+        each for each in (EarlyStopping(), StageCheckpoint(tmp_path, None)) if name in each.state_dict()
+    ]
+    for callback in callbacks:
+        state = callback.state_dict()
+        callback.load_state_dict(state)
+        with pytest.raises(ValueError, match=rf"{name} is "):
+            callback.load_state_dict({**state, name: value})
+
+
+def test_an_optimizer_keeps_the_options_of_the_run():
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=0.1, betas=[0.9, 0.99])  # type: ignore[arg-type]
+    state = optimizer.state_dict()
+    for name, value in (("lr", 5.0), ("weight_decay", -3.0), ("maximize", True), ("lr", torch.tensor(0.2))):
+        optimizer.load_state_dict(put(state, ("param_groups", 0, name), value))
+        with pytest.raises(ValueError, match=f"the optimizer's {name} is .*, the run's is "):
+            refuse_other_options(optimizer, scheduled=False)
+    for name, value in (("lr", 5.0), ("foreach", True)):
+        optimizer.load_state_dict(put(state, ("param_groups", 0, name), value))
+        refuse_other_options(optimizer, scheduled=True)
+
+
+@pytest.mark.parametrize("place", ["x" * 300, "a\0b", "file/x", "/dev/zero"])
+def test_a_place_that_cannot_be_is_no_checkpoint(tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    with pytest.raises(CheckpointError, match="no such file or folder"):
+        find_checkpoint(place)
+    if "\0" not in place:
+        with pytest.raises(ConfigError, match="is not a folder"):
+            reopen_run([f"resume={place}"])
+
+
+def test_nothing_is_to_be_deleted_for_a_file_that_is_no_checkpoint(tmp_path):
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(b"\x89PNG")
+    (tmp_path / "stage.json").touch()
+    assert "rm " not in refusal(read, picture)
 
 
 def test_an_encoder_that_has_diverged_is_not_accused_of_its_forward():
@@ -628,6 +685,16 @@ def garble_optimizer(content: dict[str, Any]) -> None:
     content["optimizer_states"][0]["state"][0]["exp_avg"] = torch.zeros(3)
 
 
+def exchange_an_option(content: dict[str, Any]) -> None:
+    content["stopped"] = ""
+    content["optimizer_states"][0]["param_groups"][0]["lr"] = 5.0
+
+
+def lose_the_optimizer(content: dict[str, Any]) -> None:
+    content["stopped"] = ""
+    content["optimizer_states"] = []
+
+
 def garble_loops(content: dict[str, Any]) -> None:
     content["loops"]["fit_loop"]["epoch_progress"] = 5
 
@@ -642,6 +709,11 @@ def garble_callbacks(content: dict[str, Any]) -> None:
         (exchange_frozen, "its frozen tensors are not those of the encoder that the run began with"),
         (exchange_frozen_and_its_hash, "its frozen tensors are not those of the encoder"),
         (garble_optimizer, "last.ckpt cannot be gone on from: ValueError: the optimizer's exp_avg"),
+        (exchange_an_option, "the optimizer's lr is 5.0, the run's is 1e-12"),
+        (
+            lose_the_optimizer,
+            "ValueError: it has states of [0, 0] optimizers and schedules, the run has [1, 0]",
+        ),
         (garble_loops, "last.ckpt cannot be gone on from: TypeError"),
         (garble_callbacks, "last.ckpt cannot be gone on from: TypeError"),
     ],

@@ -190,6 +190,41 @@ def test_images_are_turned_upright_and_headers_say_the_same(tmp_path, suffix, or
     assert read_headers(list_images(tmp_path)).found[0].size == expected.size
 
 
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_is_none_turns_nothing(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("L", (8, 6)).save(tmp_path / "x.jpg", exif=exif)
+    assert flat_image(tmp_path / "x.jpg", 1, "white")[0].size == (8, 6)
+    assert read_headers(list_images(tmp_path)).found[0].size == (8, 6)
+
+
+@pytest.mark.parametrize(("low", "words"), [(0, None), (-3, "some of its levels are below 0")])
+def test_signed_levels_of_8_bits(tmp_path, low, words):
+    pixels = np.arange(low, low + 64, dtype=np.int8).tobytes()
+    tags = (
+        (256, 8),
+        (257, 8),
+        (258, 8),
+        (259, 1),
+        (262, 1),
+        (273, 8),
+        (277, 1),
+        (278, 8),
+        (279, 64),
+        (339, 2),
+    )
+    head = struct.pack("<2sHI", b"II", 42, 8 + 64) + pixels + struct.pack("<H", len(tags))
+    (tmp_path / "x.tif").write_bytes(
+        head + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags) + bytes(4)
+    )
+    if words is None:
+        assert grey(tmp_path / "x.tif").max() == 63
+        return
+    with pytest.raises(NotAnImageError, match=words):
+        grey(tmp_path / "x.tif")
+
+
 @pytest.mark.parametrize(
     ("mode", "name"), [("CMYK", "x.jpg"), ("CMYK", "x.tif"), ("YCbCr", "x.tif"), ("P", "x.bmp")]
 )
@@ -361,7 +396,10 @@ def test_a_val_without_a_test_is_the_test(tmp_path, name, caplog):
         (("val", "test"), r"found test/ and val/ alone.*put the images to train on into \S+/train"),
         (("train", "Train", "test"), r"two of Train/ and test/ and train/ mean the same split"),
         (("train", "val", "valid"), r"two of train/ and val/ and valid/ mean the same split"),
-        (("train", "cat"), r"found train/, .* beside cat, .*data\.root=\S+/images"),
+        (("train", "cat"), r"found train/, .* beside cat, .*mv \S+/train \S+/trains"),
+        (("seg_train", "seg_test"), r"seem to divide the images, .*mv \S+/seg_train \S+/train"),
+        (("1-train", "2-val", "cat"), r"1-train/ and 2-val/ seem to divide the images"),
+        (("train_1", "train_2", "Test_1"), r"Test_1/ and train_2/ seem to divide the images"),
         (("train", "test", "cat"), r"found test/ and train/, which would divide the images, beside cat"),
     ],
 )
@@ -369,6 +407,19 @@ def test_folders_that_divide_the_images_in_no_clear_way(tmp_path, names, words):
     draw_split(tmp_path, *names)
     with pytest.raises(UserError, match=words):
         split_folders(tmp_path)
+
+
+def test_classes_that_are_called_somewhat_like_splits(tmp_path):
+    draw(tmp_path, steam_train=5, blood_test=5, trains=5, train1=5, train2=5)
+    assert len(read(tmp_path).classes) == 5
+
+
+def test_a_class_of_which_no_image_can_be_read_is_told(tmp_path):
+    draw_split(tmp_path, "train", "test")
+    for file in (tmp_path / "test" / "b").iterdir():
+        file.write_bytes(b"x")
+    with pytest.raises(UserError, match=r"/test: without the 6 files .* no image of b is left: b/00\.png"):
+        read(tmp_path, bad_images="skip")
 
 
 def test_what_holds_no_images_may_lie_beside_the_splits(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import random
 import shutil
 import sys
@@ -23,14 +24,21 @@ from omegaconf import DictConfig, OmegaConf
 
 from dae.cli import main
 from dae.config.settings import Settings, check_saved_config, find_problems
-from dae.errors import ConfigError, UserError
+from dae.errors import ConfigError, Problem, UserError
 from dae.files import DamagedFileError, read_json, read_yaml, sealed, write_json
 from dae.keys import leaves
 from dae.report.run_page import run_page
+from dae.report.scalars import read_scalars, series_of
 from dae.report.write import templates, write_run_report
 from dae.runs.records import read_hydra, read_result, read_run, read_stage, read_tested
 from dae.runs.resume import reopen_run
-from dae.runs.saved_config import KEYS, read_saved_config, write_saved_config
+from dae.runs.saved_config import (
+    KEYS,
+    read_saved_config,
+    resume_words,
+    saved_problems,
+    write_saved_config,
+)
 from dae.sweeps.jobs import read_overrides
 from dae.sweeps.leaderboard import rebuild_leaderboard
 from helpers import SMOKE, Page, add_job, composed
@@ -179,6 +187,11 @@ def node(target: str, sentinel: Path, **more: Any) -> dict[str, Any]:
         ("dae.noise", {"_target_": "dae.models.noise.NoNoise", "_args_": ["{code}"]}),
         ("dae.noise", {"_target_": "dae.models.noise.NoNoise", "_recursive_": False}),
         ("dae.noise", {"_target_": "dae.models.noise.NoNoise", "_convert_": "all"}),
+        *(
+            ("logger.x", {"_target_": "pytorch_lightning.loggers.CSVLogger", "_partial_": True, "name": out})
+            for out in ("/tmp/x", "a/../../x", "~/x", "C:\\\\x")
+        ),
+        ("callbacks.x", {"_target_": "pytorch_lightning.callbacks.ModelCheckpoint", "dirpath": "/tmp/x"}),
         ("logger.x", {"_target_": "pytorch_lightning.loggers.WandbLogger", "_partial_": True,
                       "experiment": {"_target_": "pytorch_lightning.cli.LightningCLI"}}),
         ("data.root", "${oc.env:HOME}"),
@@ -201,6 +214,14 @@ def test_a_saved_config_runs_nothing(plain, tmp_path, path, value):
     assert WATCH.seen == []
     assert not sentinel.exists()
     assert path.split(".")[0] in str(caught.value) or "callbacks.x" in str(caught.value)
+
+
+def test_who_lets_a_callback_write_elsewhere_goes_on(plain, tmp_path):
+    written = {"_target_": "pytorch_lightning.callbacks.ModelCheckpoint", "dirpath": str(tmp_path / "mine")}
+    config = put(plain, "callbacks.x", written)
+    folder = save(tmp_path / "own", config)
+    assert resume_words(folder).endswith("'allow_targets=[pytorch_lightning]'")
+    assert [*saved_problems(config, folder, ["pytorch_lightning"])] == []
 
 
 def test_a_whole_command_refuses_before_anything_is_changed(train: Train, plain, tmp_path):
@@ -470,6 +491,42 @@ def test_a_leaderboard_shows_names_and_runs_none(tmp_path):
     assert "<img" not in outside
     assert "&lt;script>alert(1)&lt;/script>\\|x" in outside
     assert "](" not in outside
+
+
+TERMINAL = "\x1b[2J\x1b]0;evil\x07"
+
+
+def test_no_terminal_obeys_what_is_in_a_sweep(tmp_path, capsys):
+    add_job(tmp_path, f"stage={TERMINAL}", "seed=0", value=0.5)
+    add_job(tmp_path, "stage=b", "seed=0", value=0.4, error=TERMINAL, status="failed")
+    hydra = {"hydra": {"overrides": {"task": [f"name={TERMINAL}"]}}}
+    (tmp_path / "multirun.yaml").write_text(yaml.safe_dump(hydra))
+    assert main(["leaderboard", str(tmp_path)]) == 0
+    assert r"name=\x1b[2J" in capsys.readouterr().out
+    for file in tmp_path.glob("*.*"):
+        assert "\x1b" not in file.read_text(), file.name
+    problem = Problem(f"callbacks.{TERMINAL}", "is not known")
+    assert str(ConfigError([problem])).endswith(r"callbacks.\x1b[2J\x1b]0;evil\x07: is not known")
+
+
+@pytest.mark.parametrize("number", [1.7e308, -1e200])
+def test_a_number_that_is_no_figure_is_told(copied: Path, number):
+    file = copied / "dae" / "stage.json"
+    content = read_json(file)
+    write_json(file, {**content, "seconds": number})
+    assert read_json(file)["seconds"] is None
+    file.write_text(json.dumps({**content, "seconds": number}))
+    with pytest.raises(DamagedFileError, match=r"seconds is .*, no number that is measured"):
+        read_json(file)
+    (copied / "dae" / "metrics.csv").write_text(f"step,dae/val/loss\n1,{number}\n2,0.5\n3,{-number}\n")
+    assert series_of([read_scalars(copied / "dae" / "metrics.csv")]) == {"dae/val/loss": [(2.0, 0.5)]}
+
+
+@pytest.mark.parametrize("name", ["dae/metrics.csv", "dae/events.out.tfevents.1"])
+def test_a_pipe_in_the_place_of_curves_is_not_waited_for(copied: Path, name):
+    (copied / name).unlink(missing_ok=True)
+    os.mkfifo(copied / name)
+    assert "it is not a file" in Page(write_run_report(copied).parent).text
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "a b", "a/b"])

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 from pathlib import Path
 from typing import Any, ClassVar
 
 import optuna
 import pytest
+from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
+from dae.errors import ConfigError, UserError
 from dae.metrics import Metric
 from dae.search.engine import _Search
+from dae.search.sampling import CmaEs
 from dae.search.study import SearchSettings, open_storage, open_study
 from dae.sweeps.layout import subfolder_problems
+from dae.sweeps.shared import stage1_folder
+from helpers import begin_job
 
 LOSS = Metric("dae/val/loss", "min")
 SEARCH: dict[str, Any] = {
@@ -68,6 +75,78 @@ def test_a_trial_that_another_machine_is_just_asking_for_is_left_alone(tmp_path)
 
 def test_an_url_of_a_storage_is_taken_as_it_is(tmp_path):
     assert open_storage("sqlite:///x.db", tmp_path) == "sqlite:///x.db"
+
+
+class Makes:
+    """A folder, when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.folder),)
+
+
+def test_the_state_of_cmaes_is_data_though_it_is_a_pickle(tmp_path):
+    pytest.importorskip("cmaes")
+    sampler = CmaEs(seed=0, warn_independent_sampling=False)
+    study = optuna.create_study(sampler=sampler)
+    values = {key: FloatDistribution(0, 1) for key in "ab"}
+    for _ in range(9):
+        trial = study.ask(values)
+        study.tell(trial, sum(trial.params.values()))
+    assert sampler._restore_optimizer(study.trials).generation > 0
+    evil = {f"{sampler._attr_key_optimizer}:0": pickle.dumps(Makes(tmp_path / "PWNED")).hex()}
+    foreign = optuna.trial.create_trial(value=1.0, system_attrs=evil)
+    with pytest.raises(UserError, match=r"the study names posix\.mkdir"):
+        sampler._restore_optimizer([*study.trials, foreign])
+    assert not (tmp_path / "PWNED").exists()
+
+
+@pytest.mark.parametrize("damage", ["bytes", "fixed"])
+def test_a_damaged_study_is_told(tmp_path, damage):
+    _, study = study_in(tmp_path)
+    study.add_trial(optuna.trial.create_trial(value=1.0))
+    if damage == "fixed":
+        study.set_user_attr("fixed", 5)
+    else:
+        file = tmp_path / "study.db"
+        content = file.read_bytes()
+        file.write_bytes(content[:4096] + bytes(len(content) - 4096))
+    with pytest.raises(ConfigError, match=r"study\.db cannot be opened: "):
+        study_in(tmp_path)
+
+
+def test_a_shared_stage_1_whose_digest_is_no_text_is_another(tmp_path):
+    job = begin_job(tmp_path, "seed=0")
+    folder = stage1_folder(tmp_path, job, "0123456789ab")
+    (folder / "digest").write_bytes(b"\xff\xfe")
+    assert stage1_folder(tmp_path, job, "0123456789ab") != folder
+
+
+@pytest.mark.parametrize("name", ["multirun.yaml", "study.db", "job/.hydra", "job/dae", "stage1"])
+def test_a_sweep_writes_nothing_where_a_link_leads(train, tmp_path, name):
+    mine, sweep = tmp_path / "mine", tmp_path / "sweep"
+    mine.mkdir()
+    (sweep / name).parent.mkdir(parents=True)
+    (sweep / name).symlink_to(mine / "file" if "." in name[1:] and "/" not in name else mine)
+    done = train("-m", "stage=data", "data=digits", "seed=0,1", f"hydra.sweep.dir={sweep}")
+    assert done.exit_code == 2
+    assert f"{name}: leads out of the run folder, to {mine}" in done.err
+    assert [*mine.iterdir()] == []
+
+
+def test_a_run_writes_nothing_where_a_link_leads(train, tmp_path):
+    mine, folder = tmp_path / "mine", tmp_path / "run"
+    mine.mkdir()
+    folder.mkdir()
+    (folder / "data").symlink_to(mine)  # is nothing that a run writes to
+    (folder / ".hydra").symlink_to(mine)
+    done = train("stage=data", "data=digits", f"hydra.run.dir={folder}")
+    assert done.exit_code == 2
+    assert ".hydra: leads out of the run folder" in done.err
+    assert "run/data: " not in done.err
+    assert [*mine.iterdir()] == []
 
 
 @pytest.mark.parametrize(("subdir", "right"), [("p-1", True), ("a/p-1", False), (".", False), ("..", False)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import warnings
 
 import pytest
 import torch
@@ -15,9 +16,10 @@ from dae.config.sizes import check_sizes, total_memory
 from dae.data.images import ImageDataModule
 from dae.errors import ConfigError, Problem
 from dae.models.optimization import one_cycle
+from dae.report.charts import Dots, dot_chart
 from dae.run import build
 from dae.words import quoted_override
-from helpers import QUIET, composed
+from helpers import QUIET, SMOKE, composed
 
 
 def told(*overrides: str) -> str:
@@ -177,3 +179,20 @@ def test_what_is_proposed_can_be_read(value):
 def test_resume_null_begins_a_run(train):
     done = train("resume=null", "stage=data", "data=digits", *QUIET)
     assert done.exit_code == 0
+
+
+def test_what_lightning_refuses_in_a_callback_is_told_in_words(train):
+    monitor = "+callbacks.x={_target_: pytorch_lightning.callbacks.DeviceStatsMonitor}"
+    done = train(*SMOKE, "stage=classifier", "classifier=random", monitor)
+    assert done.exit_code == 1
+    assert (
+        "Lightning refuses what classifier is to be trained with: Cannot use `DeviceStatsMonitor`"
+        in done.text
+    )
+    assert "Traceback" not in done.text
+
+
+def test_a_page_warns_of_no_glyph():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "漢" in dot_chart("title", [Dots("漢", [1.0, 2.0], 1.5, 0.5)], "x")

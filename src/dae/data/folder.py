@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from mimetypes import guess_type
@@ -68,6 +69,7 @@ def split_folders(root: Path, unlabelled: Path | None = None) -> dict[str, Path]
     there = subfolders(root)
     named = [(split, name) for name in there if (split := _split_named(name))]
     if not named:
+        _refuse_hidden_splits(root, there)
         return {"train": root}
     folders = {split: root / name for split, name in named}
     words = " and ".join(f"{name}/" for _, name in named)
@@ -76,14 +78,12 @@ def split_folders(root: Path, unlabelled: Path | None = None) -> dict[str, Path]
     others = [root / name for name in there if not _split_named(name)]
     known = [unlabelled.resolve()] if unlabelled is not None else []
     if beside := [each.name for each in others if each.resolve() not in known and Walk(each, is_image).files]:
-        further, down = (
-            quoted_override(f"data.{key}", root / name)
-            for key, name in (("unlabelled", beside[0]), ("root", "images"))
-        )
+        further = quoted_override("data.unlabelled", root / beside[0])
+        renamed = "; ".join(shlex.join(["mv", f"{root / name}", f"{root / name}s"]) for _, name in named)
         raise UserError(
             f"{root}: found {words}, which would divide the images, beside {first_few(beside)}, which would "
             f"be classes. Move out what is not meant, or let it join stage 1 without labels: {further}. "
-            f"If all of them are classes, move them into a folder of their own, {root}/images: {down}"
+            f"If all of them are classes, rename what is called like a split: {renamed}"
         )
     if len({os.path.realpath(folder) for folder in folders.values()}) < len(folders):
         raise UserError(f"{root}: two of {words} are one and the same folder; expected one for each split")
@@ -187,6 +187,25 @@ def _without_classes(folder: Path, walk: Walk) -> Listing:
 
 def _split_named(name: str) -> str | None:
     return next((split for split, words in SPLITS.items() if words.fullmatch(name)), None)
+
+
+def _refuse_hidden_splits(root: Path, names: list[str]) -> None:
+    """Refuse ``seg_train`` and ``seg_test``, ``train_1`` and ``test_1``: as classes they would be mixed."""
+    alike: dict[tuple[str, ...], dict[str, str]] = {}
+    for name in names:
+        words = re.findall(r"[^\W\d_]+", name)
+        for place, word in enumerate(words):
+            if split := _split_named(word):
+                rest = (*words[:place], "*", *words[place + 1 :])
+                alike.setdefault(rest, {})[split] = name
+    for found in alike.values():
+        if len(found) > 1:
+            ways = (shlex.join(["mv", f"{root / name}", f"{root / split}"]) for split, name in found.items())
+            named = " and ".join(f"{name}/" for name in found.values())
+            raise UserError(
+                f"{root}: {named} seem to divide the images, and would be read as classes. Rename them: "
+                f"{'; '.join(ways)}. If they are classes, rename them so that none is called like a split"
+            )
 
 
 def _class_of(path: str) -> str:

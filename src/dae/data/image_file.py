@@ -79,7 +79,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
 def upright_size(image: Image.Image) -> tuple[int, int]:
     """Width and height in pixels as ``upright`` will find them; the pixels are not read."""
     # A PNG's own method would read them.
-    turned = Image.Image.getexif(image).get(ORIENTATION, 1) >= 5 and image.format != "TIFF"
+    turned = Image.Image.getexif(image).get(ORIENTATION, 1) in range(5, 9) and image.format != "TIFF"
     return (image.height, image.width) if turned else image.size
 
 
@@ -115,6 +115,8 @@ def flat_image(path: Path, channels: int, background: str) -> tuple[Image.Image,
             made |= Made.SCALED
         if image.mode[0] in "IF":
             flat = _scaled(image)
+        elif _tags(image).get(SAMPLE_FORMAT, (1,))[0] == SIGNED and np.asarray(image).max() > 127:
+            raise NotAnImageError("some of its levels are below 0, expected 0 to 127: scale them")
         elif depth > 8 and np.asarray(image.convert("RGB")).max() < 3:
             raise NotAnImageError(
                 f"its levels of {depth} bits are too low for 8: scale them to their whole range"

@@ -146,6 +146,12 @@ def _read_split(listing: Listing, root: Path, how: Decoding, in_memory: bool) ->
         files, what = counted(len(bad), "file"), "left out (data.bad_images=skip), no image that can be read"
         unused.append(f"{files} in {listing.folder}: {what}: {first_few(bad, NAMED)}")
         split = split.chosen(readable.nonzero().squeeze(1))
+        left = set(split.labels.tolist())
+        if gone := [name for label, name in enumerate(listing.classes) if label not in left]:
+            raise UserError(
+                f"{listing.folder}: without the {files} that cannot be read as an image, no image of "
+                f"{', '.join(gone)} is left: {first_few(bad, NAMED)}"
+            )
     made = how.conversions(marks[readable])
     total = counted(len(split.labels), "image")
     converted = [f"of {total} in {listing.folder}: {', '.join(made)}"] if made else []

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import math
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from dae.files import DamagedFileError
+from dae.files import LARGEST, DamagedFileError
 
 Points = list[tuple[float, float]]
 Series = dict[str, Points]
@@ -22,8 +21,8 @@ LARGEST_SCALAR = 4096
 def read_series(folder: Path) -> Series:
     """The points of each scalar by their x (epochs, or images seen), ascending; empty if nothing was logged.
 
-    Values that are not finite are left out. Of two values at one x the later counts: a resumed run may have
-    logged an epoch twice.
+    What is no figure (NaN, ``files.LARGEST``) is left out. Of two values at one x the later counts: a
+    resumed run may have logged an epoch twice.
 
     Args:
         folder: The stage's folder.
@@ -35,7 +34,7 @@ def series_of(files: Iterable[Iterable[Scalar]]) -> Series:
     """The scalars of several files as one: see ``read_series``."""
     found: dict[str, dict[float, float]] = {}
     for tag, x, y in (scalar for scalars in files for scalar in scalars):
-        if math.isfinite(x) and math.isfinite(y):
+        if abs(x) < LARGEST and abs(y) < LARGEST:
             found.setdefault(tag, {})[x] = y
     return {tag: sorted(points.items()) for tag, points in found.items()}
 
@@ -48,6 +47,8 @@ def read_scalars(file: Path) -> list[Scalar]:
     """
     read = _from_csv if file.suffix == ".csv" else _from_events
     try:
+        if not file.is_file():  # to open a pipe might wait for ever
+            raise ValueError("it is not a file")
         return list(read(file))
     except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
         why = " ".join(str(error).split()) or type(error).__name__

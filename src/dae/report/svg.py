@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Sequence
 
 from markupsafe import Markup
@@ -62,7 +63,8 @@ def svg(axes: Axes, told: str) -> Markup:
     assert isinstance(figure, Figure)
     written = io.StringIO()
     # Ids are hashes of the salt and of what they name, so that charts of one page share none.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": told}):
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": told}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a browser has fonts of its own
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         FigureCanvasSVG(figure).print_svg(written, metadata=nothing)  # savefig would draw it twice
     drawn = written.getvalue().partition("</defs>")[2]  # before it: the head, and style for the whole page

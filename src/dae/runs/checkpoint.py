@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,13 +71,13 @@ def find_checkpoint(place: str | Path) -> Path:
         CheckpointError: There is none.
     """
     place = Path(place)
-    if place.is_file():
+    if os.path.isfile(place):  # noqa: PTH113 - Path.is_file raises errors where the name is impossible
         return place
     candidates = [place / "dae" / "best.ckpt", place / "best.ckpt"]
     for candidate in candidates:
-        if candidate.is_file():
+        if os.path.isfile(candidate):  # noqa: PTH113
             return candidate
-    if not place.is_dir():
+    if not os.path.isdir(place):  # noqa: PTH112
         raise CheckpointError(f"{place}: no such file or folder; expected a checkpoint or a run folder")
     found = sorted(str(file.relative_to(place)) for file in place.glob("**/*.ckpt"))
     advice = f"; it holds {', '.join(found[:5])}" if found else "; it holds no *.ckpt file at all"

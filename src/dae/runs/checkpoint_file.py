@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dae.errors import UserError
 from dae.files import atomic_path
-from dae.words import path_from_here, printable
+from dae.words import path_from_here
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +36,7 @@ _DEEPEST = 64
 
 
 class CheckpointError(UserError):
-    """A checkpoint that is not there, cannot be read, or does not fit; no terminal obeys the names in it."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("\n".join(map(printable, message.split("\n"))))
+    """A checkpoint that is not there, cannot be read, or does not fit."""
 
 
 class DamagedCheckpointError(CheckpointError):
@@ -110,7 +107,7 @@ def damaged(path: Path, reason: str) -> DamagedCheckpointError:
     if path.name == "last.ckpt":
         beside = "best.ckpt beside it remains; " if path.with_name("best.ckpt").is_file() else ""
         way_on = f"{beside}without it the stage is trained again: rm {shlex.quote(name)}"
-    elif stage.is_file():
+    elif stage.is_file() and path.name == "best.ckpt":
         ended = [file for file in (stage, result, path) if file.is_file()]
         again = " ".join(["rm", *(shlex.quote(path_from_here(file)) for file in ended)])
         resume = shlex.quote(f"resume={path_from_here(path.parent.parent)}")

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt
+from pydantic import Field, NonNegativeInt
 from torch import Tensor
 
+from dae.keys import leaves
 from dae.runs.checkpoint_file import CheckpointError
 from dae.signatures import wrong_value
 from dae.words import path_from_here
@@ -23,7 +24,7 @@ _PLAIN: dict[str, Any] = {
     "hyper_parameters": dict[str, Any],
     "metrics": dict[str, float],
     "epochs": NonNegativeInt,
-    "seconds": NonNegativeFloat,
+    "seconds": Annotated[float, Field(ge=0, le=1e9)],
     "stopped": Literal["", "stopped", "pruned"],
     "epoch": NonNegativeInt,
     "global_step": NonNegativeInt,
@@ -85,6 +86,9 @@ def _problems(content: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name} is {_short(content[name])}, expected a {kind.__name__}"
     yield from _wrong(content, _PLAIN, "")
     yield from _wrong(content["hyper_parameters"], _USED, "hyper_parameters.")
+    for path, count in leaves(content.get("loops", {}), "loops"):  # Lightning counts on from them as they are
+        if count not in (None, [], {}) and not (isinstance(count, int) and 0 <= count < 2**63):
+            yield f"{path} is {_short(count)}, expected a count"
     for name, tensor in content["state_dict"].items():
         where = f"state_dict[{_short(name)}]"
         if type(name) is not str or not isinstance(tensor, Tensor):

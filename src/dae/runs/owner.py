@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import socket
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -21,7 +22,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from dae.errors import ConfigError, Problem
-from dae.files import write_json
+from dae.files import links_out, write_json
 from dae.words import path_from_here
 
 log = logging.getLogger(__name__)
@@ -135,6 +136,19 @@ def owner_of(folder: Path) -> Owner | None:
 def was_left(folder: Path) -> bool:
     """Whether a process has owned a folder and nobody does now."""
     return (folder / LOCK).is_file() and owner_of(folder) is None
+
+
+def link_problems(folder: Path, names: Collection[str] | None = None) -> Iterator[Problem]:
+    """Links by which a run would write into what belongs to somebody else.
+
+    Args:
+        folder: Of a run or of a sweep; perhaps somebody else's.
+        names: Of what is looked at in it; None is all.
+    """
+    for link in links_out(folder):
+        if names is None or link.relative_to(folder).parts[0] in names:
+            what = f"leads out of the run folder, to {link.resolve()}, where the run would write"
+            yield Problem(path_from_here(link), what, "put the file or folder itself there")
 
 
 def _read_owner(folder: Path) -> Owner:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -12,10 +13,10 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from dae.errors import ConfigError, Problem, raise_problems
-from dae.files import DamagedFileError, links_out
+from dae.files import DamagedFileError
 from dae.keys import NO_PART_OF_A_RUN, leaves, select
 from dae.runs.format import refuse_other_format
-from dae.runs.owner import owner_of
+from dae.runs.owner import link_problems, owner_of
 from dae.runs.records import read_result
 from dae.runs.saved_config import read_saved_config, resume_words, saved_problems
 from dae.words import counted, path_from_here
@@ -65,7 +66,7 @@ def reopen_run(words: Sequence[str]) -> tuple[DictConfig, list[str]]:
     raise_problems(
         [
             *(problem for override in own for problem in _refused(override, config, folder)),
-            *_links(folder),
+            *link_problems(folder),
             *saved_problems(config, folder, config["allow_targets"]),
         ]
     )
@@ -81,9 +82,10 @@ def reopen_run(words: Sequence[str]) -> tuple[DictConfig, list[str]]:
 def _run_folder(place: Path) -> Path:
     """The run folder that is meant by itself, one of its stages or a checkpoint."""
     for folder in (place, *list(place.parents)[:2]):
-        if (folder / "config.yaml").is_file():
+        if os.path.isfile(folder / "config.yaml"):  # noqa: PTH113 - Path.is_file raises errors for some names
             return folder
-    state = "holds no config.yaml, so no run has begun in it" if place.is_dir() else "is not a folder"
+    there = os.path.isdir(place)  # noqa: PTH112
+    state = "holds no config.yaml, so no run has begun in it" if there else "is not a folder"
     runs = sorted(Path("outputs").glob("*/config.yaml"), key=lambda file: file.stat().st_mtime)[-3:]
     newest = "".join(f"\n        {resume_words(file.parent)}" for file in reversed(runs))
     raise ConfigError([Problem("resume", f"{place} {state}", f"the newest runs:{newest}" if runs else "")])
@@ -125,13 +127,6 @@ def _allowed(overrides: Sequence[Override]) -> list[str]:
     given = [override.value() for override in overrides if override.key_or_group == "allow_targets"]
     packages = given[-1] if given else []
     return [str(package) for package in packages] if isinstance(packages, list) else []
-
-
-def _links(folder: Path) -> Iterator[Problem]:
-    """Links by which a run would write into what belongs to somebody else."""
-    for link in links_out(folder):
-        what = f"leads out of the run folder, to {link.resolve()}, where the run would write"
-        yield Problem(path_from_here(link), what, "put the file or folder itself there")
 
 
 def _refused(override: Override, saved: dict[str, Any], folder: Path) -> Iterator[Problem]:

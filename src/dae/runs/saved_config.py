@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -24,6 +24,8 @@ KEYS = (
     *("stage", "seed", "name", "pretraining", "objective", "compare", "allow_targets", "resume"),
     *NODES,
 )
+# The groups whose nodes are any number of classes, also of others.
+GIVEN = ("callbacks", "logger")
 # Packages whose classes a saved config may name without being asked.
 ADMITTED = ("dae", "torch.optim", "pytorch_lightning")
 
@@ -66,6 +68,9 @@ def saved_problems(
         folder: The run's.
         allow_targets: Packages that this command admits besides ours.
     """
+    for path, value, package in _leading_out(config, allow_targets):
+        what = f"found {value!r} in {path_from_here(folder / FILE)}, which leads out of the run folder"
+        yield Problem(path, what, _if_trusted(folder, allow_targets, package))
     for path, value in _leaves(config):
         if not isinstance(value, str):
             continue
@@ -74,12 +79,33 @@ def saved_problems(
         elif path.endswith("_target_") and not is_admitted(value, (*ADMITTED, *allow_targets)):
             package = value.split(".")[0]
             what = f"{path_from_here(folder / FILE)} asks to build {value}; only classes of "
-            hint = f"If you trust that folder: {resume_command(folder, [*allow_targets, package])}"
             yield Problem(
                 path,
                 f"{what}{', '.join((*ADMITTED, *allow_targets))} are built",
-                hint if re.fullmatch(r"\w+", package) else "",
+                _if_trusted(folder, allow_targets, package),
             )
+
+
+def _if_trusted(folder: Path, allow_targets: Sequence[str], package: str) -> str:
+    """The command that admits the classes of a package; none for what is no name of one."""
+    command = resume_command(folder, [*allow_targets, package])
+    return f"If you trust that folder: {command}" if re.fullmatch(r"\w+", package) else ""
+
+
+def _leading_out(config: Mapping[str, Any], allow_targets: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Paths by which a callback or a logger would write outside of the run folder.
+
+    Full key path, the value, and the package of the class, which is none that the command admits by name.
+    """
+    nodes = [(f"{group}.{name}", node) for group in GIVEN for name, node in (config.get(group) or {}).items()]
+    for place, node in nodes:
+        target = node.get("_target_") if isinstance(node, Mapping) else None
+        if isinstance(target, str) and not is_admitted(target, allow_targets):
+            for path, value in _leaves(node, place):
+                # It takes both / and \ for what parts folders.
+                written = PureWindowsPath(value) if isinstance(value, str) else PureWindowsPath()
+                if written.anchor or ".." in written.parts or str(value).startswith("~"):
+                    yield path, value, target.split(".")[0]
 
 
 def needed_targets(config: Mapping[str, Any]) -> list[str]:
@@ -90,6 +116,7 @@ def needed_targets(config: Mapping[str, Any]) -> list[str]:
         for path, value in _leaves(config)
         if path.endswith("_target_") and not is_admitted(str(value), (*ADMITTED, *given))
     ]
+    named += [package for _, _, package in _leading_out(config, given)]
     return [package for package in dict.fromkeys([*given, *named]) if re.fullmatch(r"[\w.]+", package)]
 
 

@@ -12,7 +12,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from dae.metrics import Metric
-from dae.words import counted, markdown
+from dae.words import counted, markdown, printable
 
 TOP = 5
 # With fewer completed trials, no importance of a key can be computed.
@@ -53,7 +53,7 @@ def findings_text(study: optuna.Study, objective: Metric, keys: list[str], comma
         "",
         _shell(command),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(printable, lines)) + "\n"
 
 
 def is_left_out(trial: FrozenTrial) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from optuna import Study, pruners, samplers
@@ -10,6 +13,7 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
+from dae.errors import UserError
 from dae.search.space import round_value
 
 
@@ -26,7 +30,7 @@ def make_sampler(name: str, seed: int, parallel: bool) -> samplers.BaseSampler:
         if name == "tpe":
             return Rounded(samplers.TPESampler(seed=seed, constant_liar=parallel))
         if name == "cmaes":
-            return Rounded(samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False))
+            return Rounded(CmaEs(seed=seed, warn_independent_sampling=False))
         return Rounded(samplers.RandomSampler(seed=seed))
 
 
@@ -42,6 +46,45 @@ def make_pruner(name: str, grace: int) -> pruners.BasePruner:
     if name == "asha":
         return pruners.SuccessiveHalvingPruner(min_resource=grace)
     return pruners.NopPruner()
+
+
+class CmaEs(samplers.CmaEsSampler):
+    """Optuna's, which keeps its state in the study as a pickle. A study may be somebody else's."""
+
+    def _restore_optimizer(self, completed_trials: Sequence[FrozenTrial]) -> Any:
+        for trial in reversed(completed_trials):
+            pieces = {
+                key: value
+                for key, value in trial.system_attrs.items()
+                if key.startswith(self._attr_key_optimizer)
+            }
+            if pieces:
+                state = bytes.fromhex(self._concat_optimizer_attrs(pieces))
+                return _StateOfCmaEs(io.BytesIO(state)).load()
+        return None
+
+
+class _StateOfCmaEs(pickle.Unpickler):
+    """Makes what the state of CMA-ES is made of, and calls nothing else."""
+
+    MADE_OF = (
+        *(("cmaes._cma", "CMA"), ("cmaes._sepcma", "SepCMA"), ("cmaes._cmawm", "CMAwM")),
+        *(("numpy", "ndarray"), ("numpy", "dtype")),
+        *(
+            (f"numpy.{core}.multiarray", name)
+            for core in ("core", "_core")
+            for name in ("_reconstruct", "scalar")
+        ),
+    )
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Find one of these alone."""
+        if (module, name) not in self.MADE_OF:
+            raise UserError(
+                f"the study names {module}.{name} in its state of CMA-ES, where it has no place: it is "
+                " damaged or made to run code. Search on in another folder: hydra.sweep.dir=<folder>"
+            )
+        return super().find_class(module, name)
 
 
 class Rounded(samplers.BaseSampler):

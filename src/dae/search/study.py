@@ -64,17 +64,17 @@ def open_study(settings: SearchSettings, space: Space, objective: Metric, folder
             direction="minimize" if objective.mode == "min" else "maximize",
             load_if_exists=True,
         )
+        trials = study.get_trials(deepcopy=False)
+        fixed = {*study.user_attrs.get("fixed", space.fixed)}
     except Exception as error:  # each storage library has its own
         place = settings.storage or path_from_here(folder / STUDY)
         what = f"{place} cannot be opened: {str(error).splitlines()[0]}"
         raise ConfigError([Problem("hydra.sweeper.storage", what)]) from error
-    trials = study.get_trials(deepcopy=False)
     study.sampler = make_sampler(settings.sampler, settings.seed + len(trials), settings.n_jobs > 1)
     raise_problems(_incomparable(study, trials, space, objective))
     study.set_user_attr("objective", objective.name)
-    fixed = study.user_attrs.get("fixed", space.fixed)
-    if set(fixed) != set(space.fixed):
-        was, now = sorted({*fixed} - {*space.fixed}), sorted({*space.fixed} - {*fixed})
+    if fixed != {*space.fixed}:
+        was, now = sorted(fixed - {*space.fixed}), sorted({*space.fixed} - fixed)
         log.warning("The earlier trials of this study ran with %s, the next ones run with %s", was, now)
     study.set_user_attr("fixed", space.fixed)
     return study

@@ -19,12 +19,15 @@ from dae.config.paths import expand_home
 from dae.errors import UserError, raise_problems
 from dae.runs.disk import disk_error
 from dae.runs.format import refuse_sweep_of_other_format
-from dae.runs.owner import claim
+from dae.runs.owner import claim, link_problems
 from dae.sweeps.commands import SWEPT
 from dae.sweeps.compared import comparison_problems, single_run_problems, sweep_overrides
 from dae.sweeps.job_lines import JobLines
 from dae.sweeps.layout import layout_problems
 from dae.words import quoted_override
+
+# What a run writes into, in a folder that may hold more, as the user's own.
+WRITTEN = (".hydra", "train.log", "dae", "classifier")
 
 
 class SweepFolder(Callback):
@@ -58,6 +61,7 @@ class SweepFolder(Callback):
         folder = SweepFolder.folder = Path(expand_home(asked)).absolute()
         with _errors_as_exit(folder):
             raise_problems(single_run_problems(config))
+            raise_problems(link_problems(folder, WRITTEN))
             claim(folder)
         with read_write(config.hydra):
             config.hydra.run.dir = expand_home(asked)
@@ -75,6 +79,7 @@ class SweepFolder(Callback):
         folder = SweepFolder.folder = Path(expand_home(asked)).absolute()
         with _errors_as_exit(folder):
             raise_problems(layout_problems(config))
+            raise_problems(link_problems(folder))
             refuse_sweep_of_other_format(folder)
             raise_problems(comparison_problems(config))
         SweepFolder.allow_targets = tuple(config.get("allow_targets") or ())

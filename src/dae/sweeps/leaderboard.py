@@ -17,6 +17,7 @@ from dae.sweeps.comparison_text import verdict
 from dae.sweeps.jobs import read_jobs
 from dae.sweeps.leaderboard_text import markdown_text
 from dae.sweeps.ranking import Leaderboard, rank_jobs
+from dae.words import printable
 
 log = logging.getLogger(__name__)
 
@@ -111,5 +112,6 @@ def comparison_table(comparison: Comparison) -> list[list[Any]]:
 
 def _csv(rows: list[list[Any]]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    shown = ([printable(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    csv.writer(text, lineterminator="\n").writerows(shown)
     return text.getvalue()

@@ -75,7 +75,7 @@ def console_text(board: Leaderboard) -> str:
     files = ["report.html", "leaderboard.md", "leaderboard.csv", "jobs.csv"]
     files += [COMPARISON] if comparison else []
     lines.append(f"  {'where it stands':<18}  {folder}  ({', '.join(files)})")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _aligned(table: list[list[str]]) -> list[str]:

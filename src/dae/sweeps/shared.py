@@ -72,7 +72,7 @@ def stage1_folder(sweep: Path, job: Path, digest: str) -> Path:
 
     def has_digest(place: Path) -> bool:
         # Without a digest it has just been made, by a job that writes the digest next.
-        return not (place / DIGEST).is_file() or (place / DIGEST).read_text(encoding="utf-8") == digest
+        return not (place / DIGEST).is_file() or (place / DIGEST).read_bytes() == digest.encode()
 
     place = sweep / "stage1"
     folder = place / folder_name(place, slug(varied) or "shared", digest, has_digest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +42,40 @@ def lay_out_like_parameters(optimizer: Optimizer) -> None:
                 state[name] = torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
+def refuse_other_state(state: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
+    """Make sure that what a callback takes over, and uses only later, is of the right types.
+
+    Args:
+        state: From a checkpoint.
+        kinds: The types of its members; of a tensor that holds one number.
+
+    Raises:
+        ValueError: It has others.
+    """
+    for name, kind in kinds.items():
+        value = state[name]
+        number = isinstance(value, Tensor) and value.dim() == 0 and not value.isnan()
+        if not (number if kind is Tensor else type(value) is kind):
+            raise ValueError(f"{name} is {value!r:.100}, expected {kind.__name__}")
+
+
+def refuse_other_options(optimizer: Optimizer, scheduled: bool) -> None:
+    """Make sure that an optimizer that was restored still has the options that it was built with.
+
+    Args:
+        optimizer: All of its parameters have the same.
+        scheduled: Whether a schedule moves its learning rate.
+
+    Raises:
+        ValueError: A checkpoint has brought others than the config's.
+    """
+    free = {*("fused", "foreach", "capturable"), *(["lr"] if scheduled else [])}  # how, not what is computed
+    for name, own in optimizer.defaults.items():
+        for group in optimizer.param_groups:
+            if name not in free and group[name] != own:
+                raise ValueError(f"the optimizer's {name} is {group[name]!r:.100}, the run's is {own!r}")
+
+
 class StageCheckpoint(ModelCheckpoint):
     """The best validation by ``monitor``, or the last epoch without it; each file holds its own metrics.
 
@@ -56,6 +91,7 @@ class StageCheckpoint(ModelCheckpoint):
     Attributes:
         stopped: Whether the fit has been stopped before its last epoch, by a search (``pruned``) or not.
         begun: The epochs behind the checkpoint that the fit goes on from.
+        restored: Of how many optimizers and schedules that checkpoint has a state; None at the start.
         works: Whether a batch has gone through what was restored.
     """
 
@@ -73,6 +109,7 @@ class StageCheckpoint(ModelCheckpoint):
         self.started = time.perf_counter() - seconds
         self.stopped: Literal["", "stopped", "pruned"] = ""
         self.begun = 0
+        self.restored: list[int] | None = None
         self.works = False
 
     @property
@@ -98,6 +135,7 @@ class StageCheckpoint(ModelCheckpoint):
         """Take over whether the fit had been stopped."""
         self.stopped = checkpoint.get("stopped", "")
         self.begun = checkpoint.get("epochs", 0)
+        self.restored = [len(checkpoint.get(name, ())) for name in ("optimizer_states", "lr_schedulers")]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Do not train on what was stopped."""
@@ -110,9 +148,15 @@ class StageCheckpoint(ModelCheckpoint):
         """Look at the optimizers that have been restored.
 
         Raises:
-            ValueError: One of them would write outside of its tensors.
+            ValueError: One of them has other options, or would write outside of its tensors.
         """
+        built = [len(trainer.optimizers), len(trainer.lr_scheduler_configs)]
+        if self.restored not in (None, built):  # Lightning would begin anew with those that it does not find
+            raise ValueError(
+                f"it has states of {self.restored} optimizers and schedules, the run has {built}"
+            )
         for optimizer in trainer.optimizers:
+            refuse_other_options(optimizer, scheduled=bool(trainer.lr_scheduler_configs))
             lay_out_like_parameters(optimizer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -151,6 +195,7 @@ class StageCheckpoint(ModelCheckpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the best score over, also from a run folder that has been moved since."""
+        refuse_other_state(state_dict, {"best_k_models": dict, "kth_value": Tensor})
 
         def here(path: str) -> str:
             # Whatever the file says: Lightning deletes the best of before at this place.

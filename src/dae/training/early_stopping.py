@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import NonNegativeFloat, PositiveInt
 from pytorch_lightning import LightningModule, Trainer, callbacks
+from torch import Tensor
 
-from dae.training.checkpointing import StageCheckpoint
+from dae.training.checkpointing import StageCheckpoint, refuse_other_state
 
 
 class EarlyStopping(callbacks.EarlyStopping):
@@ -18,6 +21,12 @@ class EarlyStopping(callbacks.EarlyStopping):
 
     def __init__(self, patience: PositiveInt = 3, min_delta: NonNegativeFloat = 0.0) -> None:
         super().__init__(monitor="", patience=patience, min_delta=min_delta)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over how long there has been no improvement."""
+        kinds = {"wait_count": int, "stopped_epoch": int, "patience": int, "best_score": Tensor}
+        refuse_other_state(state_dict, kinds)
+        super().load_state_dict(state_dict)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Watch the metric that decides the checkpoint."""

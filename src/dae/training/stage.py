@@ -14,6 +14,7 @@ from typing import Any, cast
 import torch
 from omegaconf import OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer, loggers
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import OutOfMemoryError
 
 from dae.data.images import ImageDataModule
@@ -125,6 +126,8 @@ def run_stage(
         profile = trainer.profiler.summary()  # type: ignore[attr-defined]
         if profile:
             log.info("%s", profile)
+    except MisconfigurationException as error:
+        raise UserError(f"Lightning refuses what {module.stage} is to be trained with: {error}") from error
     finally:
         for logger in all_loggers:
             if isinstance(logger, TensorBoardLogger):
@@ -157,7 +160,7 @@ def _told_if_unusable(path: Path, checkpoint: StageCheckpoint, resumed: bool) ->
     try:
         yield
     except Exception as error:
-        if checkpoint.works or isinstance(error, UserError | OutOfMemoryError):
+        if checkpoint.works or isinstance(error, UserError | OutOfMemoryError | MisconfigurationException):
             raise
         name = path_from_here(path)
         raise CheckpointError(
