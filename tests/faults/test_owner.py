@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import itertools
 import json
 import multiprocessing
 import os
@@ -426,9 +427,9 @@ def test_what_is_killed_at_any_moment_and_gone_on_with_comes_to_the_same(kind, t
     shutil.rmtree(whole / kind)
     ended(launched(whole, *go_on(whole, kind)), 0)  # the first one also started the server
     took, expected = time.monotonic() - began, outcome(whole)
-    done = 0
+    done, attempts = 0, itertools.count()
     while done < KILLS[kind]:
-        folder = tmp_path / f"after-{done}"
+        folder = tmp_path / f"attempt-{next(attempts)}"
         folder.mkdir()
         kills = 0
         while True:
