@@ -333,6 +333,23 @@ def test_an_interrupted_sweep_says_how_it_goes_on(train: Train, monkeypatch):
     assert "go on: python train.py -m hydra.sweep.dir=sweep data=digits" in done.out
 
 
+class Dying:
+    """Met by a signal where Python ignores exceptions."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_whose_exception_is_ignored_comes_again(capsys):
+    def live_on() -> None:
+        Dying()
+        time.sleep(5)
+
+    with pytest.raises(Terminated, match="interrupted by SIGTERM"), interruptible("saving"):
+        live_on()
+    assert capsys.readouterr().err == "saving\n"
+
+
 AGAIN = """
 import signal, time
 from dae.runs.interruption import interruptible

@@ -52,8 +52,11 @@ def test_a_job_is_found_by_its_hash_and_its_overrides(tmp_path: Path):
     other = job_folder(["seed=1"])
     (tmp_path / f"words-{other[-6:]}").mkdir()
     name = job_folder(["seed=1"], ["seed"], str(tmp_path))
+    assert name == f"words-{other[-6:]}", "a job was killed before it had written anything there"
+    write_job(tmp_path / name, "seed=3")
+    name = job_folder(["seed=1"], ["seed"], str(tmp_path))
     assert name.startswith(f"seed-1-{other[-6:]}")
-    assert len(name) == len("seed-1-") + 7, "an empty folder holds no job"
+    assert len(name) == len("seed-1-") + 7
     write_job(tmp_path / f"words-{name[-7:]}", "seed=2")
     assert len(job_folder(["seed=1"], [], str(tmp_path))) == len("seed-1-") + 8
 
@@ -68,3 +71,11 @@ def test_a_shared_stage_1_is_named_after_what_it_depends_on(tmp_path: Path):
     again = write_job(tmp_path / "again", "data.labels=20", "seed=0", swept="'data.labels'")
     assert stage1_folder(tmp_path, again, "2167ebdbecfa") == first, "found by its digest"
     assert stage1_folder(tmp_path, again, "2167eb000000").name == "shared-2167eb0", "not by a part of it"
+
+
+def test_a_job_that_was_killed_while_hydra_made_its_folder_has_that_folder(tmp_path: Path):
+    overrides = ["seed=0"]
+    name = job_folder(overrides, ["seed"], str(tmp_path))
+    (tmp_path / name / ".hydra").mkdir(parents=True)
+    (tmp_path / name / ".hydra" / "hydra.yaml").touch()
+    assert job_folder(overrides, ["seed"], str(tmp_path)) == name

@@ -5,13 +5,15 @@ Without torch, so that ``train.py`` can ask for ``leave_quietly`` before anythin
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 
 NAMES = {signal.SIGINT: "Ctrl-C (KeyboardInterrupt)", signal.SIGTERM: "SIGTERM"}
@@ -61,14 +63,18 @@ def interruptible(words: str = "") -> Iterator[None]:
     previous = {n: signal.getsignal(n) for n in NAMES if in_main and signal.getsignal(n) in mine}
     if previous:
         _State.received, _State.pending, _State.words = 0, False, words
+    told_elsewhere = sys.unraisablehook
     try:
         for number in previous:
             signal.signal(number, _handle)
+        if previous:
+            sys.unraisablehook = partial(_come_again, otherwise=told_elsewhere)
         yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
         if previous:
+            sys.unraisablehook = told_elsewhere
             _State.received = 0
 
 
@@ -120,6 +126,18 @@ def _handle(number: int, frame: FrameType | None) -> None:
         _State.pending = True
         return
     raise Terminated(128 + number)
+
+
+def _come_again(
+    ignored: sys.UnraisableHookArgs, otherwise: Callable[[sys.UnraisableHookArgs], object]
+) -> None:
+    """Have a signal come once more if Python ignores its exception, as in ``__del__`` and the like."""
+    if not isinstance(ignored.exc_value, Terminated):
+        otherwise(ignored)
+        return
+    number, _State.received, _State.words = _State.received, 0, ""
+    # From another thread, since this one is still where exceptions are ignored.
+    threading.Timer(0.01, _thread.interrupt_main, (number,)).start()
 
 
 def _say(words: str) -> None:

@@ -34,7 +34,8 @@ def job_folder(overrides: Sequence[str], swept: Sequence[str] = (), sweep: str |
             found = read_overrides(folder)
         except DamagedFileError:
             return True  # by its digits; its config decides
-        return found is not None and _identity(found) == own
+        # Without any it was stopped while Hydra made it: nothing has begun there.
+        return found is None or _identity(found) == own
 
     digest = hashlib.sha256("\n".join(own).encode()).hexdigest()
     return folder_name(
