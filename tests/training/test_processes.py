@@ -80,6 +80,7 @@ def test_two_processes_come_to_what_one_does(train: Train):
     assert json.loads((both.folder / "dae" / "stage.json").read_text())["epochs"] == 1
 
 
+@pytest.mark.long  # six processes, of which each takes its time to import everything
 def test_in_a_sweep_and_resumed(train: Train):
     auto = ("data.image_size=auto", "data.channels=auto")  # the followers are told what it came to
     swept = train("-m", "seed=0", "stage=dae", *SMOKE, *TWO, *auto, place="sweep")

@@ -41,7 +41,7 @@ def test_no_bar_in_a_sweep(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_bar_on_a_terminal_below_the_lines(tmp_path):
     ours, theirs = os.openpty()
-    command = [sys.executable, str(REPOSITORY / "train.py"), *SMOKE, "dae.epochs=2"]
+    command = [sys.executable, str(REPOSITORY / "train.py"), *SMOKE, "stage=dae", "dae.epochs=2"]
     wide = {**os.environ, "COLUMNS": "160", "TERM": "xterm"}
     with subprocess.Popen(
         command, cwd=tmp_path, env=wide, stdout=theirs, stderr=theirs, stdin=theirs
