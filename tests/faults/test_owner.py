@@ -188,7 +188,7 @@ def test_the_first_error_is_told_whatever_saving_meets(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="diverged"):
         end_with(second, tmp_path)
     assert json.loads((tmp_path / "result.json").read_text())["error"] == "diverged"
-    monkeypatch.setattr("dae.runs.record.write_json", full)
+    monkeypatch.setattr("dae.runs.record.write_result", full)
     with pytest.raises(ZeroDivisionError):
         end_with(ZeroDivisionError(), tmp_path)
     with pytest.raises(DiskError, match="No space left"), RunRecord(tmp_path):

@@ -100,8 +100,9 @@ def read_result(folder: Path) -> dict[str, Any]:
     Raises:
         DamagedFileError: It is damaged.
     """
-    file, digest = folder / "result.json", folder / RESULT_DIGEST
-    if os.path.lexists(digest) and read_text(digest) != text_digest(read_text(file) or ""):
+    file = folder / "result.json"
+    text, digest = read_text(file), read_text(folder / RESULT_DIGEST)
+    if text is not None and digest not in (None, text_digest(text)):
         raise DamagedFileError(file, f"{NOT_AS_WRITTEN} {RESULT_DIGEST}")
     found = _checked(file, read_json(file), *RESULT)
     if found and found["status"] not in STATUSES:
