@@ -78,4 +78,4 @@ def test_what_is_said_is_what_is_done_and_what_the_schedule_is_laid_out_for(trai
     assert [
         torch.load(done.folder / stage / "last.ckpt", weights_only=True)["global_step"]
         for stage in ("dae", "classifier")
-    ] == laid_out
+    ] == laid_out[-2:]
