@@ -457,7 +457,7 @@ def test_what_is_killed_at_any_moment_and_gone_on_with_comes_to_the_same(kind, t
                 break
             number = draw.choice(list(EXIT_CODES))
             os.kill(process.pid or 0, number)
-            ended(process, EXIT_CODES[number], 0)
+            ended(process, EXIT_CODES[number], -number, 0)  # -number: behind the end, where nothing hears it
             kills += 1
         said = (folder / "said.txt").read_text()
         assert "Traceback" not in said
