@@ -28,7 +28,7 @@ from dae.report.run_folder import RunFolder
 from dae.report.sweep_end import close_sweep
 from dae.runs.disk import DiskError, disk_error, first_error
 from dae.runs.interruption import Terminated, held_back, interruptible
-from dae.runs.owner import claim, owner_of, release, was_left
+from dae.runs.owner import claim, owner_of, release, remove_half_written, was_left
 from dae.runs.record import RESERVE, ROOM, RunRecord
 from dae.runs.resume import reopen_run
 from dae.runs.saved_config import write_saved_config
@@ -101,7 +101,7 @@ def test_a_folder_in_use_is_refused_by_name_and_unchanged_until_its_process_is_g
         (folder / name).touch()
     claim(folder)  # the other process was killed: its lock is free, and what it left half written goes
     try:
-        assert not list(folder.rglob(".*.????????"))
+        assert not [file for file in folder.rglob(".*.????????") if file.parent.name != "sweep"]
         assert (owner := owner_of(folder)) is not None
         assert owner.process == os.getpid()
     finally:
@@ -333,6 +333,16 @@ def test_an_interrupted_sweep_says_how_it_goes_on(train: Train, monkeypatch):
     assert "go on: python train.py -m hydra.sweep.dir=sweep data=digits" in done.out
 
 
+def test_what_is_half_written_goes_once_it_is_old(tmp_path):
+    young, old, other = (tmp_path / name for name in (".a.csv.01234567", ".b.csv.89abcdef", ".result.sha256"))
+    for file in (young, old, other):
+        file.touch()
+    for file in (old, other):
+        os.utime(file, (0, 0))
+    remove_half_written(tmp_path, age=60)
+    assert sorted(tmp_path.iterdir()) == [young, other]
+
+
 class Dying:
     """Met by a signal where Python ignores exceptions."""
 
@@ -462,7 +472,7 @@ def test_what_is_killed_at_any_moment_and_gone_on_with_comes_to_the_same(kind, t
         said = (folder / "said.txt").read_text()
         assert "Traceback" not in said
         assert not [*folder.rglob(RESERVE)]
-        assert not list(folder.rglob(".*.????????"))
+        assert not [file for file in folder.rglob(".*.????????") if file.parent.name != "sweep"]
         equal = outcome(folder) == expected
         for _ in range(kills):
             tally(f"kills, {kind}", "resumed equal" if equal else "wrong without a word")

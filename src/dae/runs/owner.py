@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import socket
+import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -81,7 +82,8 @@ def claim(folder: Path, wait: bool = False) -> None:
         _acquire(lock, wait)
         now = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         write_json(folder / OWNER, asdict(Owner(socket.gethostname(), os.getpid(), now)))
-        _remove_half_written(folder)
+        for pattern in (".*", "*/.*"):
+            remove_half_written(folder, pattern)
     except Timeout:
         raise InUseError(folder, _read_owner(folder)) from None
     except BaseException:
@@ -161,7 +163,14 @@ def _read_owner(folder: Path) -> Owner:
         return Owner()
 
 
-def _remove_half_written(folder: Path) -> None:
-    for file in [*folder.glob(".*"), *folder.glob("*/.*")]:
-        if _TEMPORARY.fullmatch(file.name) and file.is_file():
+def remove_half_written(folder: Path, pattern: str = ".*", age: float = 0) -> None:
+    """Delete what processes that are gone had not written to its end.
+
+    Args:
+        folder: Whose files these are.
+        pattern: Where they may lie in it.
+        age: Seconds since they were written, at least: where others may be writing now.
+    """
+    for file in folder.glob(pattern):
+        if _TEMPORARY.fullmatch(file.name) and file.is_file() and time.time() - file.stat().st_mtime >= age:
             file.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from dae.config.paths import expand_home
 from dae.errors import UserError, raise_problems
 from dae.runs.disk import disk_error
 from dae.runs.format import refuse_sweep_of_other_format
-from dae.runs.owner import claim, link_problems
+from dae.runs.owner import claim, link_problems, remove_half_written
 from dae.sweeps.commands import SWEPT
 from dae.sweeps.compared import comparison_problems, single_run_problems, sweep_overrides
 from dae.sweeps.job_lines import JobLines
@@ -82,6 +82,7 @@ class SweepFolder(Callback):
             raise_problems(link_problems(folder))
             refuse_sweep_of_other_format(folder)
             raise_problems(comparison_problems(config))
+            remove_half_written(folder, age=60)  # another launch of this sweep may be writing there
         SweepFolder.allow_targets = tuple(config.get("allow_targets") or ())
         _settle_folder(config)
         add_swept_keys(config)
