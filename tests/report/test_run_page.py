@@ -32,7 +32,7 @@ def test_the_page_of_a_run(train: Train):
     page = Page(done.folder)
     page.assert_well_formed()
     assert done.folder.name in page.text
-    assert "python train.py data=digits debug=smoke dae.noise.p=0.35 name=mine" in page.text
+    assert "What was run python train.py data=digits debug=smoke dae.noise.p=0.35 name=mine" in page.text
     run = read(done.folder / "run.json")
     for told in (run["data"], run["data_checksum"], run["device"], run["started"], run["versions"]["torch"]):
         assert told in page.text

@@ -72,7 +72,7 @@ def run_page(folder: Path) -> dict[str, Any]:
         "most_of_diff": MOST_OF_DIFF,
         "apply_diff": _apply_diff(folder),
         "next": next_commands(run),
-        "command": run.run.get("command") or run.command,
+        "typed": run.run.get("command") or run.command,
         "last_lines": run.last_lines,
     }
     # Last: what is damaged has been noted where it was read.
