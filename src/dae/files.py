@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from dae.errors import UserError
+from dae.shapes import NAMES, kind_of
 from dae.words import path_from_here, printable
 
 log = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ def read_json(path: Path, changed: bool = False) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise DamagedFileError(path, _reason(error) if text.strip() else "it is empty") from error
     if not isinstance(content, dict):
-        raise DamagedFileError(path, f"it holds {_kind(content)}, expected a mapping")
+        raise DamagedFileError(path, f"it holds {kind_of(content)}, expected a mapping")
     if not content:
         raise DamagedFileError(path, "it is empty")
     last = next(reversed(content))
@@ -171,7 +172,7 @@ def read_yaml(path: Path, keys: Collection[str] = ()) -> Any:
         raise DamagedFileError(path, "it is empty")
     _require_plain(path, content)
     if keys and not isinstance(content, dict):
-        raise DamagedFileError(path, f"it holds {_kind(content)}, expected a mapping")
+        raise DamagedFileError(path, f"it holds {kind_of(content)}, expected a mapping")
     if lacking := [key for key in keys if key not in content]:
         what = "it is cut short, or of another version"
         raise DamagedFileError(path, f"it lacks {', '.join(lacking)}: {what}")
@@ -208,68 +209,6 @@ def links_out(folder: Path) -> list[Path]:
         paths = [Path(place) / name for name in (*folders, *files)]
         found += [path for path in paths if path.is_symlink() and leads_out(path, folder)]
     return sorted(found)
-
-
-class Whole(dict[str, Any]):
-    """The shape of a mapping that has all of these keys."""
-
-
-def misfit(value: Any, shape: Any, where: str = "") -> str | None:
-    """Why plain values do not have a shape, in words; None if they have it.
-
-    Args:
-        value: Plain values.
-        shape: A type, where ``float`` takes integers too; None; a tuple, one of whose shapes is expected;
-            ``[shape]``, a list of it; ``{str: shape}``, a mapping to it; ``{"key": shape, ..}``, a mapping
-            whose keys have these shapes where they are there; ``Whole``, where all are there.
-        where: The key path of the value.
-    """
-    if isinstance(shape, tuple):
-        reasons = [misfit(value, each, where) for each in shape]
-        return None if None in reasons else reasons[0]
-    kind = list if isinstance(shape, list) else dict if isinstance(shape, dict) else shape
-    fits = value is None if kind is None else _is_of(value, kind)
-    if not fits:
-        expected = "null" if kind is None else _NAMES[kind]
-        return f"{where or 'it'} is {_kind(value)}, expected {expected}"
-    if isinstance(shape, Whole) and (lacking := [key for key in shape if key not in value]):
-        return f"{where or 'it'} lacks {', '.join(lacking)}"
-    members: list[tuple[str, Any, Any]] = []
-    if isinstance(shape, list):
-        # As is every value of a metric for a test set, by the thousand.
-        if {float} >= set(map(type, value)) and misfit(0.0, shape[0]) is None:
-            return None
-        members = [(f"{where}[{index}]", member, shape[0]) for index, member in enumerate(value)]
-    elif isinstance(shape, dict):
-        if str in shape and (odd := [key for key in value if not isinstance(key, str)]):
-            return f"{where or 'it'} has the key {odd[0]!r}, expected a text"
-        below = f"{where}." if where else ""
-        members = [(f"{below}{key}", value[key], shape.get(str, shape.get(key, object))) for key in value]
-    reasons = [
-        misfit(member, expected, place) for place, member, expected in members if expected is not object
-    ]
-    return next((reason for reason in reasons if reason), None)
-
-
-_NAMES = {
-    str: "a text",
-    int: "an integer",
-    float: "a number",
-    bool: "true or false",
-    list: "a list",
-    dict: "a mapping",
-    type(None): "null",
-}
-
-
-def _is_of(value: Any, kind: type) -> bool:
-    if isinstance(value, bool):
-        return kind is bool
-    return isinstance(value, int | float) if kind is float else isinstance(value, kind)
-
-
-def _kind(value: Any) -> str:
-    return _NAMES.get(type(value), f"a {type(value).__name__}")
 
 
 def _refuse_constant(word: str) -> None:
@@ -309,8 +248,8 @@ def _require_plain(path: Path, content: Any, finite: bool = False) -> None:
             raise DamagedFileError(path, f"{where} is an integer of more than 64 bits")
         elif finite and isinstance(node, float) and not abs(node) < LARGEST:
             raise DamagedFileError(path, f"{where} is {node}, no number that is measured")
-        elif type(node) not in _NAMES:
-            raise DamagedFileError(path, f"{where} is {_kind(node)}, expected plain values")
+        elif type(node) not in NAMES:
+            raise DamagedFileError(path, f"{where} is {kind_of(node)}, expected plain values")
 
 
 def text_digest(text: str) -> str:

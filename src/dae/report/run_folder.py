@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dae.config.commands import config_flags
-from dae.files import DamagedFileError, Whole, misfit, read_yaml
+from dae.files import DamagedFileError, read_yaml
 from dae.metrics import METRICS
 from dae.report.scalars import Series, read_scalars, scalar_files, series_of
 from dae.runs.owner import was_left
@@ -26,6 +26,7 @@ from dae.runs.records import (
     shared_stage_folder,
 )
 from dae.runs.saved_config import needed_targets, resume_command
+from dae.shapes import Whole, misfit
 from dae.sweeps.commands import TRAIN, rerun_command, without_comparison
 from dae.sweeps.jobs import Job, read_overrides
 

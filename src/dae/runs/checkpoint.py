@@ -17,18 +17,6 @@ from dae.runs.checkpoint_schema import refuse_other_fields
 from dae.runs.description import build_described
 from dae.words import path_from_here, printable
 
-__all__ = [
-    "Checkpoint",
-    "CheckpointError",
-    "content_hash",
-    "find_checkpoint",
-    "load_autoencoder",
-    "load_encoder",
-    "read",
-    "strict_load",
-    "warm_start",
-]
-
 
 @dataclass(frozen=True)
 class Checkpoint:

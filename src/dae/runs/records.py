@@ -9,16 +9,15 @@ from typing import Any
 from dae.files import (
     NOT_AS_WRITTEN,
     DamagedFileError,
-    Whole,
     json_text,
     leads_out,
-    misfit,
     read_json,
     read_text,
     read_yaml,
     text_digest,
     write_text_atomically,
 )
+from dae.shapes import Whole, misfit
 from dae.words import path_from_here
 
 _TEXT, _NUMBER = (str, None), (float, None)

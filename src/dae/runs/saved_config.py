@@ -13,8 +13,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from dae.errors import Problem
-from dae.files import DamagedFileError, misfit, read_yaml, sealed, write_text_atomically
+from dae.files import DamagedFileError, read_yaml, sealed, write_text_atomically
 from dae.keys import is_admitted
+from dae.shapes import misfit
 from dae.words import path_from_here, quoted_override
 
 FILE = "config.yaml"

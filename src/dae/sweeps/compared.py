@@ -14,8 +14,9 @@ from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 
 from dae.errors import Problem
-from dae.files import DamagedFileError, misfit, read_text, read_yaml
+from dae.files import DamagedFileError, read_text, read_yaml
 from dae.runs.records import HYDRA
+from dae.shapes import misfit
 from dae.sweeps.jobs import modified_time
 from dae.words import closest_name
 

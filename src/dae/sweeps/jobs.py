@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dae.files import DamagedFileError, misfit, read_yaml
+from dae.files import DamagedFileError, read_yaml
 from dae.metrics import Metric
 from dae.runs.owner import was_left
 from dae.runs.records import read_result, refuse_link
+from dae.shapes import misfit
 
 # What became of a run without a result.
 GONE = "its process has ended without a result"
