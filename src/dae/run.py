@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback
 from torch import nn
@@ -18,6 +17,7 @@ from torch import nn
 from dae import metrics
 from dae.config import arms, settings
 from dae.config.auto import resolve_auto
+from dae.config.building import build
 from dae.config.commands import same_data_words
 from dae.config.paths import anchor_paths
 from dae.config.sizes import check_sizes
@@ -295,11 +295,6 @@ def decides(plan: Plan, stage: str) -> metrics.Metric | None:
     if cfg.data.validation == "test" or (stage == "classifier" and cfg.classifier.choose == "last"):
         return None
     return metrics.monitor(stage, plan.objective, arms.is_denoising(cfg))
-
-
-def build(node: DictConfig) -> Any:
-    """The one place where the config becomes objects."""
-    return instantiate(node, _convert_="all")
 
 
 def plain(node: DictConfig) -> Any:

@@ -7,12 +7,12 @@ import re
 import pytest
 import torch
 
+from dae.config.building import build
 from dae.config.groups import choice_node, conf_folder, group_choices, group_names
 from dae.config.settings import check_config
 from dae.metrics import NOISE_LEVELS
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.networks import ConvEncoder
-from dae.run import build
 from helpers import composed
 
 CHOICES = [

@@ -57,7 +57,12 @@ ANY_TIME: dict[str, Any] = {
 FUNCTIONS = (
     *("sympy.sympify", "os.system", "builtins.exec", "builtins.eval", "subprocess.Popen", "runpy.run_path"),
     *("importlib.import_module", "pickle.loads", "torch.load", "webbrowser.open", "this.s", "shutil.rmtree"),
-    *("hydra.utils.instantiate", "hydra.utils.get_object", "dae.run.build", "dae.run.instantiate"),
+    *(
+        "hydra.utils.instantiate",
+        "hydra.utils.get_object",
+        "dae.run.build",
+        "dae.config.building.instantiate",
+    ),
     *("dae.launch.launch", "dae.__main__.main", "dae.runs.stage_result.discard_stage", "dae.os.system"),
     *("pytorch_lightning.cli.LightningCLI", "pytorch_lightning.Trainer.fit", "torch.optim.Optimizer.step"),
     *("torch.optim.sys.exit", "dae.models.noise.annotations", "dae.files.write_text_atomically", "dae", ""),
@@ -176,7 +181,7 @@ def node(target: str, sentinel: Path, **more: Any) -> dict[str, Any]:
     ("path", "value"),
     [
         ("callbacks.x", {"_target_": "sympy.sympify", "a": "{code}"}),
-        ("callbacks.x", {"_target_": "dae.run.instantiate", "config": {"_target_": "os.system"}}),
+        ("callbacks.x", {"_target_": "dae.config.building.instantiate", "config": {"_target_": "os.system"}}),
         ("callbacks.x", {"_target_": "pytorch_lightning.cli.LightningCLI"}),
         ("data.root", {"_target_": "os.system", "command": "touch {sentinel}"}),
         ("trainer.log_every_n_steps", {"_target_": "dae.models.noise.NoNoise"}),

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from dae.config.building import build
 from dae.config.diagnosis import diagnose
 from dae.config.settings import _unless_in_force, check_config
 from dae.config.sizes import check_sizes, total_memory
@@ -17,7 +18,6 @@ from dae.data.images import ImageDataModule
 from dae.errors import ConfigError, Problem
 from dae.models.optimization import one_cycle
 from dae.report.charts import Dots, dot_chart
-from dae.run import build
 from dae.words import quoted_override
 from helpers import QUIET, SMOKE, composed
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from dae.config.building import build
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.networks import ConvEncoder
 from dae.pictures.latent import (
@@ -19,7 +20,6 @@ from dae.pictures.latent import (
     sprites,
     unit_names,
 )
-from dae.run import build
 from helpers import ONE_PASS, composed, events
 from outcome import Train
 

@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dae.config.building import build
 from dae.metrics import NOISE_LEVELS
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.noise import Block, Dropout, Gaussian, Mask, Noise, NoNoise, SaltPepper
 from dae.pictures import robustness
 from dae.pictures.robustness import Curve, Kind, measure, noise_kinds, noisy_images, psnr_and_ssim
-from dae.run import build
 from dae.runs.checkpoint import load_encoder, read
 from helpers import ONE_PASS, composed, events
 from outcome import Train

@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
+from dae.config.building import build
 from dae.data.images import ImageDataModule
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.report.intervals import wilson_interval
-from dae.run import build
 from dae.runs.checkpoint import content_hash, load_encoder, read
 from dae.training import probe
 from dae.training.probe import ridge_regression

@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from torch import nn
 
 from dae.config.arms import stages_to_run, training_noise, uses_pretrained
+from dae.config.building import build
 from dae.errors import Problem
 from dae.training import trainer as stage_trainer
 from dae.training.stage import quiet_lightning
@@ -140,7 +140,7 @@ def _tried_networks(nodes: str, channels: int, side: int) -> Networks | Problem:
 
 def _on_meta(node: Config) -> nn.Module:
     with torch.device("meta"):
-        module: nn.Module = instantiate(node, _convert_="all")
+        module: nn.Module = build(node)
     return module.to("meta")  # a buffer that was made of a tensor is still elsewhere
 
 
@@ -156,9 +156,9 @@ def _tried_optimizer(nodes: str) -> tuple[str, str] | None:
     parameter.grad = torch.zeros(1)
     key = "optimizer"
     try:
-        built = instantiate(optimizer, _convert_="all")([parameter])
+        built = build(optimizer)([parameter])
         key = "scheduler"
-        schedule = instantiate(scheduler, _convert_="all")(built, 10)
+        schedule = build(scheduler)(built, 10)
         key = "optimizer"
         built.step(lambda: torch.zeros(()))
         key = "scheduler"
@@ -175,7 +175,7 @@ def _tried_trainer(node: str) -> str | None:
     quiet_lightning()
     stage_trainer.log.disabled = True  # the run says itself which device it takes
     try:
-        make = instantiate(json.loads(node), _convert_="all")
+        make = build(json.loads(node))
         make(max_epochs=1, callbacks=[], logger=[], folder=Path())
     except Exception as error:
         return _reason(error)
