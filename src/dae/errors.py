@@ -18,6 +18,10 @@ class UserError(Exception):
         return "\n".join(map(printable, super().__str__().split("\n")))
 
 
+class CheckpointError(UserError):
+    """A checkpoint that is not there, cannot be read, or does not fit."""
+
+
 class TimeUp(BaseException):
     """A stage has trained for ``trainer.max_time``. An interruption, not an error: the run can be resumed."""
 

@@ -43,7 +43,7 @@ from dae.sweeps.layout import subfolder_problems
 from dae.sweeps.leaderboard import rebuild_or_warn
 from dae.training.memory import freeze_imports, keep_freed_memory, release_memory
 from dae.training.threads import settle_count, settle_waiting
-from dae.words import user_folder
+from dae.words import stand_in, user_folder
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -93,8 +93,9 @@ def launch(arguments: Sequence[str] | None = None) -> int:
                     shelf.clear()
                     # Also on Ctrl-C or after an error: who leads so far is worth knowing then, too.
                     failed = jobs.closing(ended=exit_code == 0)
-                    # Else the next command of this process would take its user to stand where this one did.
+                    # Else the next command of this process would be told with the words of this one.
                     HydraConfig.instance().cfg = None
+                    stand_in(None)
         except Terminated as stopped:
             return int(str(stopped.code))
     return exit_code or failed
@@ -157,6 +158,7 @@ class _Jobs:
     def __call__(self, cfg: DictConfig) -> float | None:
         self.begun += 1
         settings = HydraConfig.get()
+        stand_in(Path(settings.runtime.cwd))
         folder = Path(settings.runtime.output_dir)
         with interruptible(STOPPING):  # again: another process may run the job than the one that was launched
             try:

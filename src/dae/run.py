@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +18,7 @@ from torch import nn
 from dae import metrics
 from dae.config import arms, settings
 from dae.config.auto import resolve_auto
-from dae.config.building import build
+from dae.config.building import build, decoder_node
 from dae.config.commands import same_data_words
 from dae.config.paths import anchor_paths
 from dae.config.sizes import check_sizes
@@ -25,7 +26,7 @@ from dae.data.features import FeatureDataModule
 from dae.data.images import ImageDataModule
 from dae.errors import UserError
 from dae.models.autoencoder import DenoisingAutoencoder
-from dae.models.classifier import EncoderClassifier, classifier_head
+from dae.models.classifier import EncoderClassifier
 from dae.pictures.data_sheet import show_data
 from dae.pictures.watcher import Watcher
 from dae.runs import checkpoint, resume
@@ -163,11 +164,13 @@ def train_autoencoder(plan: Plan, folder: Path) -> StageResult:
     result = finished_stage(folder / "dae", cfg.dae.epochs)
     if result is not None:
         return result
+    config = plain(cfg)
     encoder = new_encoder(cfg)
+    decoder = decoder_node(config["dae"]["decoder"], latent_shape(encoder, data))
     seed_all(cfg.seed, "decoder")
     autoencoder = DenoisingAutoencoder(
         encoder=encoder,
-        decoder=build(cfg.dae.decoder),
+        decoder=build(decoder),
         noise=build(arms.training_noise(cfg)),
         reference_noise=build(cfg.dae.reference_noise),
         noise_seed=cfg.data.split_seed,
@@ -176,10 +179,10 @@ def train_autoencoder(plan: Plan, folder: Path) -> StageResult:
     )
     if cfg.dae.warm_start is not None:
         log.info("Warm start from %s", checkpoint.warm_start(autoencoder, cfg.dae.warm_start))
-    config = plain(cfg)
-    described = {**config["dae"], "noise": arms.training_noise(config)}
-    arm = {"pretraining": arms.pretraining_word(cfg), "run": folder.name}
-    autoencoder.save_hyperparameters({**described, **arm}, logger=False)
+    described = {**config["dae"], "decoder": decoder, "noise": arms.training_noise(config)}
+    described["noise_seed"] = cfg.data.split_seed
+    origin = {"pretraining": arms.pretraining_word(cfg), **origin_of(data, folder)}
+    autoencoder.save_hyperparameters({**described, **origin}, logger=False)
     return fit(plan, autoencoder, data, folder)
 
 
@@ -190,17 +193,18 @@ def train_classifier(plan: Plan, folder: Path, pretrained: StageResult | None = 
     if result is not None:
         return result
     encoder, described = choose_encoder(cfg, folder)
-    features = latent_size(encoder, data)
+    head = {"_target_": "dae.models.networks.ClassifierHead", "hidden": cfg.classifier.hidden}
+    head |= {"features": math.prod(latent_shape(encoder, data)), "classes": len(data.classes)}
     # Seeded apart from the encoder: the head starts from the same weights whatever stands before it.
     seed_all(cfg.seed, "head")
     classifier = EncoderClassifier(
         encoder=encoder,
-        head=classifier_head(features, len(data.classes), cfg.classifier.hidden),
+        head=build(head),
         trainable_blocks=cfg.classifier.trainable_blocks,
         optimizer=build(cfg.classifier.optimizer),
         scheduler=build(cfg.classifier.scheduler),
     )
-    own = {"classes": list(data.classes), "run": folder.name}
+    own = {"head": head, "classes": list(data.classes), **origin_of(data, folder)}
     classifier.save_hyperparameters({**plain(cfg.classifier), **described, **own}, logger=False)
     data = data.labelled()
     if classifier.frozen_blocks:
@@ -225,14 +229,20 @@ def choose_encoder(cfg: DictConfig, folder: Path) -> tuple[nn.Module, dict[str, 
     return encoder, {"encoder": source.hyper_parameters["encoder"], "pretraining": source.pretraining}
 
 
-def latent_size(encoder: nn.Module, data: ImageDataModule) -> int:
-    """Numbers in the latent of one image.
+def origin_of(data: ImageDataModule, folder: Path) -> dict[str, Any]:
+    """What a checkpoint says of where it comes from: how its images were made, and which run made it."""
+    return {"preprocessing": data.preprocessing.described(), "run": folder.name}
+
+
+def latent_shape(encoder: nn.Module, data: ImageDataModule) -> tuple[int, ...]:
+    """The shape of the latent of one image.
 
     Raises:
         TypeError: The encoder does more than to apply its blocks, so that they cannot be frozen one by one.
         UserError: Its latents are NaN or infinite.
     """
     images = torch.rand(2, data.channels, data.image_size, data.image_size)
+    training = encoder.training
     encoder.eval()  # a pass in training mode would change the buffers of what is to be frozen
     with torch.no_grad():
         latents = encoder(images)
@@ -244,7 +254,8 @@ def latent_size(encoder: nn.Module, data: ImageDataModule) -> int:
         blocks = getattr(encoder, "blocks", None)
         if blocks is not None and not torch.equal(nn.Sequential(*blocks)(images), latents):
             raise TypeError(f"{type(encoder).__name__}.forward is not its blocks, one after the other")
-    return latents[0].numel()
+    encoder.train(training)
+    return tuple(latents.shape[1:])
 
 
 def new_encoder(cfg: DictConfig) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 NAMES = {
@@ -65,3 +66,31 @@ def _is_of(value: Any, kind: type) -> bool:
 def kind_of(value: Any) -> str:
     """What a plain value is, with its article."""
     return NAMES.get(type(value), f"a {type(value).__name__}")
+
+
+def plain_problem(value: Any, where: str) -> str:
+    """What keeps a value from being a scalar, or lists and mappings of such; empty if nothing does."""
+    if isinstance(value, dict):
+        odd = next((key for key in value if type(key) is not str), None)
+        if odd is not None:
+            return f"{where} has {in_short(odd)} as a key, expected text"
+        members = [plain_problem(member, f"{where}.{key}") for key, member in value.items()]
+    elif isinstance(value, list | tuple):
+        members = [plain_problem(member, f"{where}[{index}]") for index, member in enumerate(value)]
+    elif type(value) is int and value.bit_length() > 63:
+        return f"{where} is an integer of {value.bit_length()} bits"
+    elif type(value) is float and not math.isfinite(value):
+        return f"{where} is {value}"
+    elif value is None or type(value) in (bool, int, float, str):
+        return ""
+    else:
+        return f"{where} is a {type(value).__name__}, expected a plain value"
+    return next(filter(None, members), "")
+
+
+def in_short(value: Any) -> str:
+    """The value in a line; only its type where it may be large."""
+    if value is None or type(value) in (bool, float, str) or (type(value) is int and value.bit_length() < 64):
+        text = repr(value)
+        return text if len(text) <= 80 else f"{text[:76]}..."
+    return f"a {type(value).__name__}"

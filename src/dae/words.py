@@ -8,8 +8,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf
+_stands_in: Path | None = None
 
 
 def format_figure(value: float | None) -> str:
@@ -83,11 +82,15 @@ def quoted_path(path: Path) -> str:
     return shlex.quote(path_from_here(path))
 
 
+def stand_in(folder: Path | None) -> None:
+    """Say where the user stands, though the process may move (``hydra.job.chdir``); None: where it does."""
+    global _stands_in
+    _stands_in = folder
+
+
 def user_folder() -> Path:
-    """Where the user stands, who has typed the command: ``hydra.job.chdir=true`` moves a job elsewhere."""
-    composed = HydraConfig.instance().cfg
-    cwd = None if composed is None else OmegaConf.select(composed, "hydra.runtime.cwd")  # type: ignore[arg-type]
-    return Path.cwd() if cwd is None else Path(cwd)
+    """Where the user stands, who has typed the command."""
+    return _stands_in or Path.cwd()
 
 
 def path_from_here(path: Path) -> str:

@@ -81,7 +81,7 @@ def test_free_memory():
 def test_an_encoder_that_does_more_than_its_blocks_is_refused():
     from types import SimpleNamespace
 
-    from dae.run import latent_size
+    from dae.run import latent_shape
 
     class Odd(nn.Module):
         def __init__(self) -> None:
@@ -93,13 +93,13 @@ def test_an_encoder_that_does_more_than_its_blocks_is_refused():
 
     data = SimpleNamespace(channels=1, image_size=28)
     with pytest.raises(TypeError, match=r"Odd\.forward is not its blocks"):
-        latent_size(Odd(), data)  # type: ignore[arg-type]
+        latent_shape(Odd(), data)  # type: ignore[arg-type]
 
 
 def test_looking_at_an_encoder_leaves_its_buffers_alone():
     from types import SimpleNamespace
 
-    from dae.run import latent_size
+    from dae.run import latent_shape
 
     class Normalised(nn.Module):
         def __init__(self) -> None:
@@ -111,7 +111,7 @@ def test_looking_at_an_encoder_leaves_its_buffers_alone():
 
     encoder = Normalised()
     before = content_hash(encoder.state_dict())
-    assert latent_size(encoder, SimpleNamespace(channels=1, image_size=28)) == 4 * 26 * 26  # type: ignore[arg-type]
+    assert latent_shape(encoder, SimpleNamespace(channels=1, image_size=28)) == (4, 26, 26)  # type: ignore[arg-type]
     assert content_hash(encoder.state_dict()) == before
 
 

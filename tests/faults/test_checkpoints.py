@@ -23,7 +23,7 @@ from pytorch_lightning.loggers import CSVLogger
 
 from dae.errors import ConfigError, UserError
 from dae.models.networks import ConvDecoder, ConvEncoder
-from dae.run import latent_size
+from dae.run import latent_shape
 from dae.runs.checkpoint import (
     CheckpointError,
     content_hash,
@@ -370,7 +370,7 @@ def test_an_encoder_that_has_diverged_is_not_accused_of_its_forward():
             parameter.fill_(1e30)
     data: Any = SimpleNamespace(channels=1, image_size=28)
     with pytest.raises(UserError, match="makes NaN or infinite latents"):
-        latent_size(encoder, data)
+        latent_shape(encoder, data)
 
 
 def damage(content: bytes, kind: str, start: int, other: int, length: int, noise: bytes) -> bytes:

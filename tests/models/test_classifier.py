@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from dae.models.classifier import EncoderClassifier, classifier_head
-from dae.models.networks import ConvEncoder
+from dae.models.classifier import EncoderClassifier
+from dae.models.networks import ClassifierHead, ConvEncoder
 from dae.models.optimization import constant
 
 
@@ -26,7 +26,7 @@ class BatchNormEncoder(nn.Module):
 
 
 def classifier(encoder: nn.Module, trainable_blocks: int, features: int = 256) -> EncoderClassifier:
-    head = classifier_head(features, 10, 64)
+    head = ClassifierHead(features, 10, 64)
     optimizer = partial(torch.optim.Adam, lr=1e-2)
     return EncoderClassifier(encoder, head, trainable_blocks, optimizer, constant)
 
@@ -78,7 +78,7 @@ def test_state_dict_holds_encoder_and_head_and_nothing_else():
 
 def test_raw_pixels_have_no_encoder():
     module = EncoderClassifier(
-        nn.Identity(), classifier_head(784, 10, 128), 0, partial(torch.optim.Adam), constant
+        nn.Identity(), ClassifierHead(784, 10, 128), 0, partial(torch.optim.Adam), constant
     )
     assert sum(p.numel() for p in module.parameters()) == 101_770
     assert module(torch.rand(2, 1, 28, 28)).shape == (2, 10)
@@ -86,7 +86,7 @@ def test_raw_pixels_have_no_encoder():
 
 
 def test_without_hidden_it_is_a_linear_probe():
-    head = classifier_head(256, 10, None)
+    head = ClassifierHead(256, 10, None)
     assert sum(p.numel() for p in head.parameters()) == 2_570
 
 

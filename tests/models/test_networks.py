@@ -5,8 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dae.models.classifier import classifier_head
-from dae.models.networks import ConvBlock, ConvDecoder, ConvEncoder, keras_init
+from dae.models.networks import ClassifierHead, ConvBlock, ConvDecoder, ConvEncoder, keras_init
 
 SIDES = [8, 12, 16, 20, 28, 32, 64]
 
@@ -19,8 +18,8 @@ def test_counts_of_the_notebook():
     assert count(ConvEncoder()) == 7_264
     assert count(ConvDecoder()) == 9_569
     assert count(ConvEncoder().blocks[:2]) == 4_944
-    assert count(classifier_head(256, 10, 64)) == 24_362 - 7_264
-    assert count(classifier_head(784, 10, 128)) == 101_770
+    assert count(ClassifierHead(256, 10, 64)) == 24_362 - 7_264
+    assert count(ClassifierHead(784, 10, 128)) == 101_770
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -106,3 +105,13 @@ def test_encoder_and_decoder_are_modules_of_their_own():
     again = ConvEncoder()
     again.load_state_dict(encoder.state_dict())
     assert torch.equal(decoder(again(images)), decoder(latents))
+
+
+@pytest.mark.parametrize("latent_shape", [(64,), (7, 5, 5), (4, 14, 14)])
+def test_a_decoder_follows_any_latent(latent_shape):
+    decoder = ConvDecoder(1, 28, latent_shape=latent_shape)
+    assert decoder(torch.rand(2, *latent_shape)).shape == (2, 1, 28, 28)
+
+
+def test_a_decoder_of_the_latent_that_it_expects_has_no_more_weights():
+    assert count(ConvDecoder(latent_shape=[16, 4, 4])) == 9_569

@@ -5,14 +5,14 @@ from functools import partial
 import pytest
 import torch
 
-from dae.models.classifier import EncoderClassifier, classifier_head
-from dae.models.networks import ConvEncoder
+from dae.models.classifier import EncoderClassifier
+from dae.models.networks import ClassifierHead, ConvEncoder
 from dae.models.optimization import constant
 from dae.training.frozen import FrozenError, FrozenGuard
 
 
 def test_a_change_of_a_frozen_tensor_is_an_error_and_of_a_trained_one_is_not():
-    head = classifier_head(256, 10, None)
+    head = ClassifierHead(256, 10, None)
     module = EncoderClassifier(ConvEncoder(), head, 1, partial(torch.optim.Adam), constant)
     guard = FrozenGuard()
     guard.on_fit_start(None, module)  # type: ignore[arg-type]

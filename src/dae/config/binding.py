@@ -36,7 +36,7 @@ class Binding:
 
     Args:
         config: The whole config as plain values.
-        moved: Key paths that are set elsewhere, and the message that says where.
+        moved: Key paths that are set elsewhere, or by the code, and the message that says where.
         admitted: The packages whose classes may be named: those of every command, and those that this one
             admits besides. None admits all, since the user has written the config.
     """
@@ -82,7 +82,7 @@ class Binding:
                 yield from self.value(here, value, hints[key])
             else:
                 self._unknown.append((here, value, names))
-        for name in sorted(required - node.keys()):
+        for name in sorted(required & set(names) - node.keys()):
             yield Problem(below + name, "is missing", f"try {below}{name}=<value>")
 
     def value(self, path: str, value: Any, hint: Any) -> Iterator[Problem]:

@@ -58,5 +58,5 @@ def choice_node(group: str, choice: str, folders: Sequence[Path] = ()) -> dict[s
 def interpolated_keys() -> frozenset[tuple[str, str]]:
     """Name of a key and ``${another}``, of all that ``conf/`` itself takes from another key."""
     files = (file for file in conf_folder().rglob("*.yaml") if "local" not in file.parts)
-    pattern = re.compile(r"^\s*(\w+): (\$\{[\w.]+\})", re.MULTILINE)
+    pattern = re.compile(r"^\s*(\w+): (\$\{[^${}]+\})", re.MULTILINE)
     return frozenset(pair for file in files for pair in pattern.findall(file.read_text(encoding="utf-8")))

@@ -18,7 +18,7 @@ from hydra.errors import InstantiationException
 from torch import nn
 
 from dae.config.arms import stages_to_run, training_noise, uses_pretrained
-from dae.config.building import build
+from dae.config.building import build, decoder_node
 from dae.errors import Problem
 from dae.training import trainer as stage_trainer
 from dae.training.stage import quiet_lightning
@@ -31,7 +31,9 @@ def unlike_the_data(config: Config) -> Iterator[Problem]:
     """Arguments of our own networks that say something else of the images than the data do."""
     data, dae = config["data"], config["dae"]
     expected = {"image_size": data["image_size"], "in_channels": data["channels"]}
-    expected |= {"out_channels": data["channels"], "widths": dae["encoder"].get("widths")}
+    expected |= {"out_channels": data["channels"]}
+    if dae["encoder"]["_target_"].endswith(".ConvEncoder"):
+        expected["widths"] = dae["encoder"].get("widths")
     sources = {"image_size": "data.image_size", "in_channels": "data.channels"}
     sources |= {"out_channels": "data.channels", "widths": "dae.encoder.widths"}
     for name, own in (("encoder", "ConvEncoder"), ("decoder", "ConvDecoder")):
@@ -117,6 +119,8 @@ def _tried_networks(nodes: str, channels: int, side: int) -> Networks | Problem:
         try:
             if outputs is None:
                 outputs = torch.empty(2, channels, side, side, device="meta")
+            if key == "dae.decoder":
+                node = decoder_node(node, outputs.shape[1:])
             module = _on_meta(node)
             made: list[int] = []
             for part in module.modules():

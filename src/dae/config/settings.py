@@ -85,9 +85,10 @@ class Settings:
 
 _EPOCHS = "the epochs of a stage are its own: dae.epochs, classifier.epochs"
 _OURS = "this project sets it itself"
-# Arguments of the Trainer that cannot be given, and the message that says what to use instead.
+# Arguments that cannot be given, and the message that says what to use instead.
 MOVED = {
     **{f"trainer.{key}": _EPOCHS for key in ("max_epochs", "min_epochs", "max_steps", "min_steps")},
+    "dae.decoder.latent_shape": "it is that of the encoder, found by passing images through it",
     "trainer.callbacks": "callbacks are a group: 'callbacks=[pictures,early_stopping]'",
     "trainer.logger": "loggers are a group: 'logger=[tensorboard,csv]'",
     "trainer.num_nodes": "a run has one machine; several share a sweep: -m hydra/launcher=submitit_slurm",
@@ -179,7 +180,7 @@ def find_problems(cfg: DictConfig, saved: bool = False) -> list[Problem]:
     return [_unless_in_force(problem, config) for problem in found]
 
 
-_ONE_OTHER_KEY = re.compile(r"\$\{([\w.]+)\}")
+_ONE_OTHER_KEY = re.compile(r"\$\{(?:oc\.select:)?([\w.]+)(?:,[^${}]*)?\}")
 
 
 def _interpolations(unresolved: Any) -> dict[str, str]:

@@ -15,20 +15,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from dae.data.cache import ImageCache
 from dae.data.folder import Listing
 from dae.data.image_file import Made, NotAnImageError, flat_image
+from dae.data.preprocessing import Preprocessing
 from dae.data.stored import StoredImages
 from dae.errors import UserError
 from dae.words import counted, path_from_here, printable
 
 log = logging.getLogger(__name__)
 
-# To be raised by whoever changes what decoding makes of a file.
-VERSION = 3
 PIECE = 64
 # The mark of a file that is no image; the others are what was made of the image.
 UNREADABLE = 128
@@ -36,21 +35,13 @@ NAMED = 10  # so many bad files are named
 
 
 @dataclass(frozen=True)
-class Decoding:
-    """What is made of a file.
+class Decoding(Preprocessing):
+    """What is made of the files of a folder.
 
     Attributes:
-        image_size: Side in pixels.
-        channels: 1 grey, 3 colour.
-        fit: Of images that are not square: ``pad``, ``crop`` or ``stretch``.
-        background: What ``pad`` adds and what lies under transparency: ``white`` or ``black``.
         bad_images: ``error``, or ``skip``: files that are no image are left out.
     """
 
-    image_size: int
-    channels: int
-    fit: str = "pad"
-    background: str = "white"
     bad_images: str = "error"
 
     def conversions(self, marks: Tensor) -> list[str]:
@@ -86,7 +77,7 @@ def read_images(
     part = listing.folder.name if listing.folder != root else "all"
     name = f"{part}_{how.image_size}_{how.channels}_{how.fit}_{how.background}"
     shape = (len(listing.files), how.channels, how.image_size, how.image_size)
-    key = hashlib.sha256(f"{VERSION} {shape} {how} {listing.state}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{shape} {how} {listing.state}".encode()).hexdigest()[:16]
     cache = ImageCache(root, name, key, shape)
     stored = cache.find()
     marks = np.zeros(len(listing.files), np.uint8) if stored is None else cache.marks()
@@ -174,7 +165,7 @@ def _decode(
     for number, file in enumerate(files):
         try:
             flat, made = flat_image(folder / file, how.channels, how.background)
-            images[number] = np.asarray(fitted(flat, how)).reshape(images.shape[1:])
+            images[number] = np.asarray(how.fitted(flat)).reshape(images.shape[1:])
             marks[number] = made.value
         except NotAnImageError as error:
             reasons[file] = str(error)
@@ -201,18 +192,4 @@ def decode(path: Path, how: Decoding) -> Image.Image:
     Raises:
         NotAnImageError: It is none, or not a whole one.
     """
-    return fitted(flat_image(path, how.channels, how.background)[0], how)
-
-
-def fitted(image: Image.Image, how: Decoding) -> Image.Image:
-    """The image with the side that is asked for."""
-    size = (how.image_size, how.image_size)
-    if how.fit == "crop":
-        return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
-    if how.fit == "stretch":
-        return image.resize(size, Image.Resampling.BILINEAR)
-    sides = [max(1, round(side * how.image_size / max(image.size))) for side in image.size]
-    whole = image.resize((sides[0], sides[1]), Image.Resampling.BILINEAR)
-    padded = Image.new(image.mode, size, how.background)
-    padded.paste(whole, ((size[0] - sides[0]) // 2, (size[1] - sides[1]) // 2))
-    return padded
+    return how.fitted(how.flat(path))

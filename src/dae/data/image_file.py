@@ -89,46 +89,59 @@ def has_transparency(image: Image.Image) -> bool:
 
 
 def flat_image(path: Path, channels: int, background: str) -> tuple[Image.Image, Made]:
-    """The image in a file, the first if there are several: grey or RGB, upright, laid over one colour.
-
-    Grey levels of more than 8 bits are scaled by their own range; colours of 16 bits lose the lower 8.
-
-    Args:
-        path: Of the file.
-        channels: 1 grey, 3 colour.
-        background: The colour that lies under transparency.
+    """``flattened`` of the image in a file.
 
     Raises:
         NotAnImageError: It is none, not a whole one, or its levels have no range that is known.
     """
     with opened(path) as image:
-        made = Made.FIRST if getattr(image, "is_animated", False) else Made(0)
-        depth = _depth_of_whole_png(path) if image.format == "PNG" else _tags(image).get(BITS, (8,))[0]
-        if image.getexif().get(ORIENTATION, 1) in UPRIGHT:
-            made |= Made.TURNED
-        image.load()  # Pillow turns a TIFF here, and says so by taking the tag away
-        turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
-        if has_transparency(image):
-            made |= Made.OPAQUE
-        flat = image
-        if depth > 8 or image.mode[0] in "IF":
-            made |= Made.SCALED
-        if image.mode[0] in "IF":
-            flat = _scaled(image)
-        elif _tags(image).get(SAMPLE_FORMAT, (1,))[0] == SIGNED and np.asarray(image).max() > 127:
-            raise NotAnImageError("some of its levels are below 0, expected 0 to 127: scale them")
-        elif depth > 8 and np.asarray(image.convert("RGB")).max() < 3:
-            raise NotAnImageError(
-                f"its levels of {depth} bits are too low for 8: scale them to their whole range"
-            )
-        elif "transparency" in image.info and image.format == "PNG" and depth != 8:
-            _rescale_key(image, depth)
-        if has_transparency(flat):
-            flat = _on_ground(flat, background)
-        if flat.mode not in ("1", "L"):
-            flat = flat.convert("RGB")  # from which any mode can be made grey
-        flat = flat.convert("L" if channels == 1 else "RGB")
-        return (flat if turn is None else flat.transpose(turn)), made
+        depth = _depth_of_whole_png(path) if image.format == "PNG" else None
+        return flattened(image, channels, background, depth)
+
+
+def flattened(
+    image: Image.Image, channels: int, background: str, depth: int | None = None
+) -> tuple[Image.Image, Made]:
+    """The image, the first if there are several: grey or RGB, upright, laid over one colour.
+
+    Grey levels of more than 8 bits are scaled by their own range; colours of 16 bits lose the lower 8.
+
+    Args:
+        image: As Pillow has opened or made it.
+        channels: 1 grey, 3 colour.
+        background: The colour that lies under transparency.
+        depth: The bits of its levels in its file; None where Pillow itself knows.
+
+    Raises:
+        NotAnImageError: Its levels have no range that is known.
+    """
+    made = Made.FIRST if getattr(image, "is_animated", False) else Made(0)
+    depth = _tags(image).get(BITS, (8,))[0] if depth is None else depth
+    if image.getexif().get(ORIENTATION, 1) in UPRIGHT:
+        made |= Made.TURNED
+    image.load()  # Pillow turns a TIFF here, and says so by taking the tag away
+    turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+    if has_transparency(image):
+        made |= Made.OPAQUE
+    flat = image
+    if depth > 8 or image.mode[0] in "IF":
+        made |= Made.SCALED
+    if image.mode[0] in "IF":
+        flat = _scaled(image)
+    elif _tags(image).get(SAMPLE_FORMAT, (1,))[0] == SIGNED and np.asarray(image).max() > 127:
+        raise NotAnImageError("some of its levels are below 0, expected 0 to 127: scale them")
+    elif depth > 8 and np.asarray(image.convert("RGB")).max() < 3:
+        raise NotAnImageError(
+            f"its levels of {depth} bits are too low for 8: scale them to their whole range"
+        )
+    elif "transparency" in image.info and image.format == "PNG" and depth != 8:
+        _rescale_key(image, depth)
+    if has_transparency(flat):
+        flat = _on_ground(flat, background)
+    if flat.mode not in ("1", "L"):
+        flat = flat.convert("RGB")  # from which any mode can be made grey
+    flat = flat.convert("L" if channels == 1 else "RGB")
+    return (flat if turn is None else flat.transpose(turn)), made
 
 
 def _scaled(image: Image.Image) -> Image.Image:

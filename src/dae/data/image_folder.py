@@ -34,7 +34,7 @@ def image_folder(
     Images without class folders have no labels. All are decoded once, into a cache in ``root``; without
     ``in_memory`` they stay there.
     """
-    how = Decoding(image_size, channels, fit, background, bad_images)
+    how = Decoding(image_size, channels, fit, background, bad_images=bad_images)  # type: ignore[arg-type]
     folders, unused = _used_folders(root, unlabelled, own_validation)
     listings = {name: list_images(folder) for name, folder in folders.items()}
     classes = listings["train"].classes

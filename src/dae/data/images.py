@@ -16,8 +16,9 @@ from dae.data.augment import shift_at_random
 from dae.data.batches import Batches
 from dae.data.draws import class_balanced, class_shares, from_each_class
 from dae.data.image_set import ImageSet, Split
+from dae.data.preprocessing import Preprocessing
 from dae.data.shelf import shelved
-from dae.data.sources import FOLDER_KEYS, FOLDERS, SOURCES, files_state, known_source
+from dae.data.sources import FOLDER_KEYS, FOLDERS, GROUND, SOURCES, files_state, known_source
 from dae.errors import ConfigError, Problem
 from dae.seeds import derive_seed
 
@@ -224,6 +225,12 @@ class ImageDataModule(LightningDataModule):
         """The highest pixel accuracy that any reconstruction of the test images can have."""
         assert self.images is not None
         return self.images.pixel_accuracy_ceiling
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What makes such images of files."""
+        how = (self.fit, self.background) if self.source in FOLDERS else ("pad", GROUND)
+        return Preprocessing(self.image_size, self.channels, *how)  # type: ignore[arg-type]
 
     def checksum(self) -> str:
         """SHA-256 of all images and labels, before any split."""

@@ -41,6 +41,8 @@ SOURCES: dict[str, Callable[..., ImageSet]] = {
 # Those that read files of the user's, and the keys that they alone have.
 FOLDERS = ("image_folder",)
 FOLDER_KEYS = ("fit", "background", "bad_images", "unlabelled")
+# What lies around the images of the others.
+GROUND = "black"
 # Side and channels of the others as they are, where they are known.
 ORIGINAL = dict.fromkeys(("mnist", "fashion_mnist", "kmnist", "digits"), (28, 1))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
 from dae.models.cross_entropy import binary_cross_entropy, image_losses
+from dae.models.description import Description, built
 from dae.models.epoch_metrics import ImageMean, Mean, log_epoch, metric_collection, values_per_image
 from dae.models.noise import Noise
 from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure_optimizer
@@ -25,6 +26,9 @@ class DenoisingAutoencoder(LightningModule):
     the clean image (``loss``, ``pixel_accuracy``: Keras's way) and of the image under ``reference_noise``
     (``noisy_loss``, ``psnr`` in dB, ``ssim``), the same noise in every epoch and in every run.
 
+    ``load_from_checkpoint`` works: there the networks, the noises, the optimizer and the schedule are given
+    by their descriptions, as the checkpoint holds them.
+
     Args:
         encoder: Images (N, C, H, W) to latents.
         decoder: Latents to logits (N, C, H, W).
@@ -39,19 +43,19 @@ class DenoisingAutoencoder(LightningModule):
 
     def __init__(
         self,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        noise: Noise,
-        reference_noise: Noise,
+        encoder: nn.Module | Description,
+        decoder: nn.Module | Description,
+        noise: Noise | Description,
+        reference_noise: Noise | Description,
         noise_seed: int,
-        optimizer: OptimizerFactory,
-        scheduler: ScheduleFactory,
+        optimizer: OptimizerFactory | Description,
+        scheduler: ScheduleFactory | Description,
     ) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
-        self.noise = noise
-        self.reference_noise = reference_noise
+        self.encoder = built(encoder, "encoder")
+        self.decoder = built(decoder, "decoder")
+        self.noise = cast(Noise, built(noise, "noise"))
+        self.reference_noise = cast(Noise, built(reference_noise, "reference_noise"))
         self.noise_seed = noise_seed
         self.optimizer_factory = optimizer
         self.schedule_factory = scheduler

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
+from dae.models.description import Description, built
 from dae.models.epoch_metrics import (
     BalancedAccuracy,
     ImageMean,
@@ -16,20 +17,9 @@ from dae.models.epoch_metrics import (
     metric_collection,
     values_per_image,
 )
-from dae.models.networks import keras_init
 from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure_optimizer
 
 Batch = tuple[Tensor, Tensor]
-
-
-def classifier_head(features: int, classes: int, hidden: int | None) -> nn.Sequential:
-    """Flatten, dense with ReLU, dense; without ``hidden`` one dense layer (a linear probe)."""
-    dense = [nn.Linear(features, classes)]
-    if hidden is not None:
-        dense = [nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, classes)]  # type: ignore[list-item]
-    head = nn.Sequential(nn.Flatten(), *dense)
-    keras_init(head)
-    return head
 
 
 def hits(logits: Tensor, labels: Tensor) -> Tensor:
@@ -43,8 +33,11 @@ class EncoderClassifier(LightningModule):
     What is frozen has no gradient and no optimizer entry, and stays in evaluation mode. A fit sees only what
     comes after it: its batches hold features, the output of ``frozen_part``.
 
+    ``load_from_checkpoint`` works: there the networks, the optimizer and the schedule are given by their
+    descriptions, as the checkpoint holds them.
+
     Args:
-        encoder: Images to latents, with ``blocks``; ``nn.Identity`` for raw pixels.
+        encoder: Images to latents, with ``blocks``; ``nn.Identity``, or None, for raw pixels.
         head: Latents (N, C, H, W) to logits (N, classes), which its last layer gives.
         trainable_blocks: How many of the encoder's blocks are trained, counted from the latent back.
         optimizer: Builds the optimizer from the trained parameters.
@@ -55,15 +48,15 @@ class EncoderClassifier(LightningModule):
 
     def __init__(
         self,
-        encoder: nn.Module,
-        head: nn.Module,
+        encoder: nn.Module | Description | None,
+        head: nn.Module | Description,
         trainable_blocks: int,
-        optimizer: OptimizerFactory,
-        scheduler: ScheduleFactory,
+        optimizer: OptimizerFactory | Description,
+        scheduler: ScheduleFactory | Description,
     ) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.head = head
+        self.encoder = encoder = nn.Identity() if encoder is None else built(encoder, "encoder")
+        self.head = head = built(head, "head")
         blocks = list(getattr(encoder, "blocks", []))
         split = len(blocks) - trainable_blocks
         # Tuples, so that torch does not register the blocks a second time.

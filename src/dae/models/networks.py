@@ -1,7 +1,8 @@
-"""The convolutional encoder and decoder. They know nothing of training."""
+"""The convolutional encoder and decoder, and the head of a classifier. They know nothing of training."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from dae.models.upsampling import UpsampledConv
 
 Widths = Annotated[Sequence[PositiveInt], Field(min_length=3, max_length=3)]
+LatentShape = Annotated[Sequence[PositiveInt], Field(min_length=1)]
 ImageSize = Annotated[int, Field(ge=8, multiple_of=4)]
 
 
@@ -76,21 +78,31 @@ class ConvEncoder(nn.Module):
 class ConvDecoder(nn.Module):
     """Three times a convolution and a nearest-neighbour x2 upsampling, then a convolution to the image.
 
-    (N, widths[2], ceil(S/8), ceil(S/8)) -> logits (N, out_channels, S, S). A side S with S % 8 == 4, like
-    28, has been rounded up on its way down (7 -> 4), so its third convolution is 'valid' (16 -> 14);
-    with S % 8 == 0 it is 'same'.
+    (N, *latent_shape) -> logits (N, out_channels, S, S). A side S with S % 8 == 4, like 28, has been rounded
+    up on its way down (7 -> 4), so its third convolution is 'valid' (16 -> 14); with S % 8 == 0 it is 'same'.
 
     Args:
         out_channels: Colour channels of the images.
         image_size: Side S of the images in pixels, a multiple of 4.
         widths: Those of the encoder, in the encoder's order.
+        latent_shape: Of the latent of one image; None is that of a ``ConvEncoder`` of these widths,
+            (widths[2], ceil(S/8), ceil(S/8)). Any other is brought to that by a dense layer, ``spread``.
     """
 
     def __init__(
-        self, out_channels: PositiveInt = 1, image_size: ImageSize = 28, widths: Widths = (32, 16, 16)
+        self,
+        out_channels: PositiveInt = 1,
+        image_size: ImageSize = 28,
+        widths: Widths = (32, 16, 16),
+        latent_shape: LatentShape | None = None,
     ) -> None:
         super().__init__()
         first, second, third = widths
+        side = -(-image_size // 8)
+        self.spread: nn.Module = nn.Identity()
+        if latent_shape is not None and tuple(latent_shape) != (third, side, side):
+            dense = nn.Linear(math.prod(latent_shape), third * side**2)
+            self.spread = nn.Sequential(nn.Flatten(), dense, nn.Unflatten(1, (third, side, side)))
         self.convs = nn.ModuleList(
             [
                 nn.Conv2d(third, third, 3, padding=1),
@@ -106,6 +118,23 @@ class ConvDecoder(nn.Module):
     def forward(self, latents: Tensor) -> Tensor:
         """Latents to logits; their sigmoid is the image."""
         first, second, third, last = self.convs
-        outputs = F.relu(first(latents))
+        outputs = F.relu(first(self.spread(latents)))
         outputs = F.relu(second(F.interpolate(outputs, scale_factor=2.0, mode="nearest")))
         return last(F.relu(third(outputs)))
+
+
+class ClassifierHead(nn.Sequential):
+    """Latents (N, ...) of ``features`` numbers each -> logits (N, classes), by one dense layer or two.
+
+    Args:
+        features: Numbers in the latent of one image.
+        classes: How many there are.
+        hidden: Units with ReLU between the two; None for one layer alone, a linear probe.
+    """
+
+    def __init__(self, features: PositiveInt, classes: PositiveInt, hidden: PositiveInt | None) -> None:
+        dense: list[nn.Module] = [nn.Linear(features, classes)]
+        if hidden is not None:
+            dense = [nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, classes)]
+        super().__init__(nn.Flatten(), *dense)
+        keras_init(self)

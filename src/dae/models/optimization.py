@@ -14,6 +14,8 @@ from pytorch_lightning import LightningModule
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
+from dae.models.description import Description, built_factory
+
 OptimizerFactory = Callable[..., Optimizer]
 ScheduleFactory = Callable[[Optimizer, int], LRScheduler | None]
 
@@ -58,10 +60,14 @@ def cosine(
 
 
 def configure_optimizer(
-    module: LightningModule, optimizer: OptimizerFactory, schedule: ScheduleFactory
+    module: LightningModule,
+    optimizer: OptimizerFactory | Description,
+    schedule: ScheduleFactory | Description,
 ) -> Any:
     """What ``configure_optimizers`` returns: only what is trained gets an entry, one schedule step a step."""
-    built = optimizer([parameter for parameter in module.parameters() if parameter.requires_grad])
-    scheduler = schedule(built, int(module.trainer.estimated_stepping_batches))
+    built = built_factory(optimizer, "optimizer")(
+        [parameter for parameter in module.parameters() if parameter.requires_grad]
+    )
+    scheduler = built_factory(schedule, "scheduler")(built, int(module.trainer.estimated_stepping_batches))
     stepped = {"lr_scheduler": {"scheduler": scheduler, "interval": "step"}} if scheduler else {}
     return {"optimizer": built, **stepped}

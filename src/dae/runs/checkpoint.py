@@ -12,9 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dae.runs.checkpoint_file import CheckpointError, read_content
+from dae.data.preprocessing import Preprocessing
+from dae.errors import CheckpointError
+from dae.models.description import build_described
+from dae.runs.checkpoint_file import read_content
 from dae.runs.checkpoint_schema import refuse_other_fields
-from dae.runs.description import build_described
 from dae.words import path_from_here, printable
 
 
@@ -45,6 +47,17 @@ class Checkpoint:
         """How its encoder was pretrained: ``denoising``, ``plain`` or ``none``; None if it does not say."""
         return self.hyper_parameters.get("pretraining")
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of a classifier's outputs; none in stage 1."""
+        return tuple(self.hyper_parameters.get("classes") or ())
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """How its images are made of files; None in one of format 1, which does not say."""
+        described = self.hyper_parameters.get("preprocessing")
+        return None if described is None else Preprocessing(**described)
+
     def __str__(self) -> str:
         """Where it lies, which run it comes from, how far that had got."""
         first = next((f", {name} {value:.4f}" for name, value in self.metrics.items()), "")
@@ -52,8 +65,8 @@ class Checkpoint:
         return printable(f"{path_from_here(self.path)} (run {run}, epoch {self.epochs}{first})")
 
 
-def find_checkpoint(place: str | Path) -> Path:
-    """The checkpoint file that a file or a run folder stands for: a folder means its ``dae/best.ckpt``.
+def find_checkpoint(place: str | Path, stage: str = "dae") -> Path:
+    """The checkpoint file that a file or a run folder stands for: a folder means its ``<stage>/best.ckpt``.
 
     Raises:
         CheckpointError: There is none.
@@ -61,7 +74,7 @@ def find_checkpoint(place: str | Path) -> Path:
     place = Path(place)
     if os.path.isfile(place):  # noqa: PTH113 - Path.is_file raises errors where the name is impossible
         return place
-    candidates = [place / "dae" / "best.ckpt", place / "best.ckpt"]
+    candidates = [place / stage / "best.ckpt", place / "best.ckpt"]
     for candidate in candidates:
         if os.path.isfile(candidate):  # noqa: PTH113
             return candidate
@@ -69,23 +82,28 @@ def find_checkpoint(place: str | Path) -> Path:
         raise CheckpointError(f"{place}: no such file or folder; expected a checkpoint or a run folder")
     found = sorted(str(file.relative_to(place)) for file in place.glob("**/*.ckpt"))
     advice = f"; it holds {', '.join(found[:5])}" if found else "; it holds no *.ckpt file at all"
-    raise CheckpointError(f"{place}: a run folder with dae/best.ckpt was expected{advice}")
+    raise CheckpointError(f"{place}: a run folder with {stage}/best.ckpt was expected{advice}")
 
 
-def read(place: str | Path) -> Checkpoint:
+def read(place: str | Path, stage: str = "dae") -> Checkpoint:
     """Open a checkpoint of ours, as ``read_content`` does, and check the type of everything in it.
+
+    Args:
+        place: A checkpoint file or a run folder.
+        stage: Whose checkpoint of a run folder is meant.
 
     Raises:
         CheckpointError: It is not there, damaged, no checkpoint, or not one of ours.
     """
-    path = find_checkpoint(place)
+    path = find_checkpoint(place, stage)
     content = read_content(path)
     refuse_other_fields(path, content)
     own = {name: content.pop(name) for name in ("metrics", "epochs", "seconds") if name in content}
+    tensors, described = content.pop("state_dict"), content.pop("hyper_parameters")
     return Checkpoint(
         path=path,
-        tensors=content.pop("state_dict"),
-        hyper_parameters=content.pop("hyper_parameters"),
+        tensors=tensors,
+        hyper_parameters={**_head_of_format_1(tensors, described), **described},
         **{"metrics": {}, "epochs": 0, **own},
         training=content,
     )
@@ -127,12 +145,43 @@ def load_autoencoder(
     return encoder, decoder, checkpoint
 
 
+def load_classifier(
+    place: str | Path, allow_targets: Sequence[str] = ()
+) -> tuple[nn.Module, nn.Module, Checkpoint]:
+    """The encoder and the head of a stage 2 checkpoint, rebuilt from the file alone.
+
+    Args:
+        place: A checkpoint file or a run folder.
+        allow_targets: Packages besides ours whose classes the checkpoint may name.
+
+    Raises:
+        CheckpointError: See ``load_encoder``; or it has no head, since it is of stage 1.
+    """
+    checkpoint = read(place, "classifier")
+    if not _describes(checkpoint, "head"):
+        raise CheckpointError(f"{checkpoint.path} holds no classifier; expected a checkpoint of stage 2")
+    on_pixels = not _describes(checkpoint, "encoder")
+    encoder = nn.Identity() if on_pixels else _rebuilt(checkpoint, "encoder", allow_targets)
+    return encoder, _rebuilt(checkpoint, "head", allow_targets), checkpoint
+
+
+def _head_of_format_1(tensors: Mapping[str, Tensor], described: Mapping[str, Any]) -> dict[str, Any]:
+    """The description of a head that is of our class in any case; empty in stage 1."""
+    first = tensors.get("head.1.weight")
+    if first is None or first.dim() != 2:
+        return {}
+    sizes = {"features": first.shape[1], "classes": len(described.get("classes") or ())}
+    return {
+        "head": {"_target_": "dae.models.networks.ClassifierHead", **sizes, "hidden": described.get("hidden")}
+    }
+
+
 def _describes(checkpoint: Checkpoint, name: str) -> bool:
     return checkpoint.hyper_parameters.get(name) is not None
 
 
 def _rebuilt(checkpoint: Checkpoint, name: str, allow_targets: Sequence[str]) -> nn.Module:
-    """The encoder or the decoder of a checkpoint, by its own description, with its weights."""
+    """A part of a checkpoint, by its own description, with its weights."""
     tensors, prefix = _below(checkpoint.tensors, f"{name}."), f"{name}."
 
     def check(skeleton: nn.Module) -> None:

@@ -19,24 +19,21 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from dae.errors import UserError
+from dae.errors import CheckpointError, UserError
 from dae.files import atomic_path
 from dae.words import path_from_here
 
 log = logging.getLogger(__name__)
 
-# 1: a digest over tensors and plain values. Files of no format are older, and have none.
-FORMAT = 1
+# 1: a digest over tensors and plain values. 2: decoder, head and preprocessing are described, too.
+# Files of no format are older, and have no digest.
+FORMAT = 2
 # What is written down by its repr, the same in every process.
 _SCALARS = (type(None), bool, int, float, complex, str, bytes, bytearray, torch.dtype, torch.device)
 # A file may hold one thing in several places, but its content cannot be very much larger than itself.
 _SHARED = 16
 _SMALL = 2**24
 _DEEPEST = 64
-
-
-class CheckpointError(UserError):
-    """A checkpoint that is not there, cannot be read, or does not fit."""
 
 
 class DamagedCheckpointError(CheckpointError):
@@ -95,7 +92,7 @@ def read_content(path: Path) -> dict[str, Any]:
         raise _not_plain(path, error) from error
     if found is None and digest is None:
         _tell_that_it_has_no_digest(path)
-    elif found != FORMAT or digest != now:
+    elif type(found) is not int or found < 1 or digest != now:
         raise damaged(path, "its content does not agree with its digest")
     return content
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import torch
 from pydantic import Field, NonNegativeInt
 from torch import Tensor
 
+from dae.data.preprocessing import Preprocessing
+from dae.errors import CheckpointError
 from dae.keys import leaves
-from dae.runs.checkpoint_file import CheckpointError
+from dae.shapes import in_short, plain_problem
 from dae.signatures import wrong_value
 from dae.words import path_from_here
 
@@ -35,10 +36,13 @@ _PLAIN: dict[str, Any] = {
 _USED: dict[str, Any] = {
     "encoder": dict[str, Any] | None,
     "decoder": dict[str, Any] | None,
+    "head": dict[str, Any] | None,
+    "preprocessing": dict[str, Any],
     "pretraining": Literal["denoising", "plain", "none"] | None,
     "run": str,
     "classes": list[str],
 }
+_PREPROCESSING = get_type_hints(Preprocessing, include_extras=True)
 _CONTAINERS = {"state_dict": dict, "callbacks": dict, "optimizer_states": list, "lr_schedulers": list}
 
 
@@ -60,39 +64,25 @@ def refuse_other_fields(path: Path, content: Mapping[str, Any]) -> None:
         raise CheckpointError(f"{path_from_here(path)}: {problem}")
 
 
-def plain_problem(value: Any, where: str) -> str:
-    """What keeps a value from being a scalar, or lists and mappings of such; empty if nothing does."""
-    if isinstance(value, dict):
-        odd = next((key for key in value if type(key) is not str), None)
-        if odd is not None:
-            return f"{where} has {_short(odd)} as a key, expected text"
-        members = [plain_problem(member, f"{where}.{key}") for key, member in value.items()]
-    elif isinstance(value, list | tuple):
-        members = [plain_problem(member, f"{where}[{index}]") for index, member in enumerate(value)]
-    elif type(value) is int and value.bit_length() > 63:
-        return f"{where} is an integer of {value.bit_length()} bits"
-    elif type(value) is float and not math.isfinite(value):
-        return f"{where} is {value}"
-    elif value is None or type(value) in (bool, int, float, str):
-        return ""
-    else:
-        return f"{where} is a {type(value).__name__}, expected a plain value"
-    return next(filter(None, members), "")
-
-
 def _problems(content: Mapping[str, Any]) -> Iterator[str]:
     for name, kind in _CONTAINERS.items():
         if name in content and not isinstance(content[name], kind):
-            yield f"{name} is {_short(content[name])}, expected a {kind.__name__}"
+            yield f"{name} is {in_short(content[name])}, expected a {kind.__name__}"
     yield from _wrong(content, _PLAIN, "")
     yield from _wrong(content["hyper_parameters"], _USED, "hyper_parameters.")
+    described = content["hyper_parameters"].get("preprocessing", _PREPROCESSING)
+    if described.keys() != _PREPROCESSING.keys():
+        expected = ", ".join(_PREPROCESSING)
+        yield f"hyper_parameters.preprocessing has the keys {', '.join(described)}, expected {expected}"
+    elif described is not _PREPROCESSING:
+        yield from _wrong(described, _PREPROCESSING, "hyper_parameters.preprocessing.")
     for path, count in leaves(content.get("loops", {}), "loops"):  # Lightning counts on from them as they are
         if count not in (None, [], {}) and not (isinstance(count, int) and 0 <= count < 2**63):
-            yield f"{path} is {_short(count)}, expected a count"
+            yield f"{path} is {in_short(count)}, expected a count"
     for name, tensor in content["state_dict"].items():
-        where = f"state_dict[{_short(name)}]"
+        where = f"state_dict[{in_short(name)}]"
         if type(name) is not str or not isinstance(tensor, Tensor):
-            yield f"{where} is {_short(tensor)}, expected a name and a tensor"
+            yield f"{where} is {in_short(tensor)}, expected a name and a tensor"
         elif tensor.dtype not in _FLOATS + _INTEGERS:
             yield f"{where} is of {tensor.dtype}, expected real numbers"
         else:
@@ -106,7 +96,7 @@ def _wrong(node: Mapping[str, Any], hints: Mapping[str, Any], below: str) -> Ite
         problem = plain_problem(node[name], below + name)
         expected = None if problem else wrong_value(hints[name], node[name])
         if problem or expected:
-            yield problem or f"{below}{name} is {_short(node[name])}, expected {expected}"
+            yield problem or f"{below}{name} is {in_short(node[name])}, expected {expected}"
 
 
 def _all_finite(node: Any, where: str) -> Iterator[str]:
@@ -114,18 +104,10 @@ def _all_finite(node: Any, where: str) -> Iterator[str]:
         yield from _not_finite(node, where)
     elif isinstance(node, dict):
         for key, value in node.items():
-            yield from _all_finite(value, f"{where}[{_short(key)}]")
+            yield from _all_finite(value, f"{where}[{in_short(key)}]")
 
 
 def _not_finite(tensor: Tensor, where: str) -> Iterator[str]:
     if tensor.dtype in _FLOATS and not torch.isfinite(tensor).all():
         kind = "NaN" if tensor.isnan().any() else "infinite numbers"
         yield f"{where} holds {kind}; expected finite ones. The training that wrote it has diverged"
-
-
-def _short(value: Any) -> str:
-    """The value in a line; only its type where it may be large."""
-    if value is None or type(value) in (bool, float, str) or (type(value) is int and value.bit_length() < 64):
-        text = repr(value)
-        return text if len(text) <= 80 else f"{text[:76]}..."
-    return f"a {type(value).__name__}"

@@ -24,7 +24,7 @@ from dae.sweeps.commands import SWEPT
 from dae.sweeps.compared import comparison_problems, single_run_problems, sweep_overrides
 from dae.sweeps.job_lines import JobLines
 from dae.sweeps.layout import layout_problems
-from dae.words import quoted_override
+from dae.words import quoted_override, stand_in
 
 # What a run writes into, in a folder that may hold more, as the user's own.
 WRITTEN = (".hydra", "train.log", "dae", "classifier")
@@ -91,6 +91,7 @@ class SweepFolder(Callback):
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         """Report on the console that a job of this process begins."""
+        stand_in(Path(config.hydra.runtime.cwd))
         if SweepFolder.lines is not None:
             SweepFolder.lines.report_begin(Path(config.hydra.runtime.output_dir))
 

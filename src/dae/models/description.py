@@ -1,4 +1,4 @@
-"""Builds a network by the description in a checkpoint: a class and plain values, held against its signature.
+"""Builds what a checkpoint describes: a class and plain values, held against its signature.
 
 What comes from a file is data, so nothing in it is resolved or called: a description names one class, of
 ours or of a package that the user allows, and the values of its arguments.
@@ -10,25 +10,61 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from dae.errors import CheckpointError
 from dae.keys import HYDRA_KEYS, is_admitted
-from dae.runs.checkpoint_file import CheckpointError
-from dae.runs.checkpoint_schema import plain_problem
+from dae.shapes import plain_problem
 from dae.signatures import argument_hints, wrong_value
 from dae.words import closest_name
 
+Description = Mapping[str, Any]
 _OURS = ("dae.models",)
 # No name with two underscores in front: a package's __main__ would run when it is imported.
 _DOTTED = re.compile(r"(?!__)[A-Za-z_]\w*(\.(?!__)[A-Za-z_]\w*)*")
 
 
+def built(value: nn.Module | Mapping[str, Any], name: str) -> nn.Module:
+    """A network as it is, or of the description that Lightning's ``load_from_checkpoint`` hands on.
+
+    Raises:
+        CheckpointError: See ``build_described``. A network of another package is given as an argument of its
+            own: ``load_from_checkpoint(path, encoder=...)``.
+    """
+    if isinstance(value, nn.Module):
+        return value
+    return build_described("the checkpoint", name, value, allow_targets=(), check=lambda skeleton: None)
+
+
+def built_factory(value: Callable[..., Any] | Mapping[str, Any], name: str) -> Callable[..., Any]:
+    """The same of an optimizer's or a schedule's factory: of ``torch.optim``, or ours.
+
+    Raises:
+        CheckpointError: It is of another package, or has other arguments than its description.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    values = {key: member for key, member in value.items() if key not in ("_target_", "_partial_")}
+    problem = next(_called(values, name), None) or plain_problem(values, name)
+    packages = (*_OURS, "torch.optim")
+    found = None if problem else _admitted(str(value.get("_target_")), "the checkpoint", packages)
+    if not problem and callable(found):
+        problem = "; ".join(_misfits(found, values, whole=False))
+        if not problem:
+            return partial(found, **values)
+    raise CheckpointError(
+        f"the checkpoint's {name}: {problem or value}; give one yourself: "
+        f"load_from_checkpoint(path, {name}=...)"
+    )
+
+
 def build_described(
-    path: Path,
+    path: Path | str,
     name: str,
     description: Mapping[str, Any],
     allow_targets: Sequence[str],
@@ -38,7 +74,7 @@ def build_described(
 
     Args:
         path: The file that it comes from, for messages.
-        name: ``encoder`` or ``decoder``.
+        name: ``encoder``, ``decoder`` or ``head``.
         description: ``_target_`` and the arguments of that class.
         allow_targets: Packages besides ours whose classes may be named.
         check: Compares a network without content with the tensors of the file, so that sizes which these
@@ -54,7 +90,7 @@ def build_described(
     target = description.get("_target_")
     if problem or not isinstance(target, str):
         raise CheckpointError(f"{path}: {problem or f'its {name} has no _target_ that names a class'}")
-    network = _network_class(target, path, allow_targets)
+    network = _network_class(target, path, (*_OURS, *allow_targets))
     values = {key: value for key, value in description.items() if key != "_target_"}
     try:
         misfits = list(_misfits(network, values))
@@ -100,8 +136,8 @@ def _called(node: Any, where: str, nested: bool = False) -> Iterator[str]:
         yield f"{where} holds the interpolation {node[:100]!r}"
 
 
-def _misfits(network: type[nn.Module], values: Mapping[str, Any]) -> Iterator[str]:
-    """Why a class does not take these arguments."""
+def _misfits(network: Callable[..., Any], values: Mapping[str, Any], whole: bool = True) -> Iterator[str]:
+    """Why a class or a function does not take these arguments, ``whole``: or lacks others."""
     parameters = inspect.signature(network).parameters
     hints = argument_hints(network, inspect.signature(network))
     for key, value in values.items():
@@ -113,18 +149,30 @@ def _misfits(network: type[nn.Module], values: Mapping[str, Any]) -> Iterator[st
         if expected is not None:
             yield f"{key} is {value!r}, expected {expected}"
     for key in hints.keys() - values.keys():
-        if key in parameters and parameters[key].default is inspect.Parameter.empty:
+        if whole and key in parameters and parameters[key].default is inspect.Parameter.empty:
             yield f"{key} is missing"
 
 
-def _network_class(target: str, path: Path, allow_targets: Sequence[str]) -> type[nn.Module]:
-    """A class of ours or of an allowed package; nothing else is even imported."""
-    for package in allow_targets:
+def _network_class(target: str, path: Path | str, packages: Sequence[str]) -> type[nn.Module]:
+    """A class of one of the packages."""
+    found = _admitted(target, path, packages)
+    if isinstance(found, type) and issubclass(found, nn.Module):
+        return found
+    package = target.split(".")[0]
+    trusted = f" If you trust that file: 'allow_targets=[{package}]'" if _DOTTED.fullmatch(package) else ""
+    raise CheckpointError(
+        f"{path} asks to build {target[:200]}; only network classes of {', '.join(packages)} are built."
+        f"{trusted}"
+    )
+
+
+def _admitted(target: str, path: Path | str, packages: Sequence[str]) -> Any:
+    """What a name stands for, if that is of one of the packages, else None; nothing else is even imported."""
+    for package in packages:
         if not _DOTTED.fullmatch(package):
             raise CheckpointError(
                 f"allow_targets: found {package!r}, expected packages, like allow_targets=[my_package]"
             )
-    packages = (*_OURS, *allow_targets)
     module, _, name = target.rpartition(".")
     if _DOTTED.fullmatch(target) and is_admitted(module, packages):
         try:
@@ -132,12 +180,6 @@ def _network_class(target: str, path: Path, allow_targets: Sequence[str]) -> typ
         except (Exception, SystemExit) as error:  # the code of an allowed package, whatever it does
             raise CheckpointError(f"{path}: its network is a {target}, and {error}") from error
         # A name that a module merely imported belongs to somebody else.
-        own = is_admitted(str(getattr(found, "__module__", "")), packages)
-        if own and isinstance(found, type) and issubclass(found, nn.Module):
+        if is_admitted(str(getattr(found, "__module__", "")), packages):
             return found
-    package = target.split(".")[0]
-    trusted = f" If you trust that file: 'allow_targets=[{package}]'" if _DOTTED.fullmatch(package) else ""
-    raise CheckpointError(
-        f"{path} asks to build {target[:200]}; only network classes of {', '.join(packages)} are built."
-        f"{trusted}"
-    )
+    return None

@@ -1,0 +1,1 @@
+"""A trained model at work. Nothing here, or below it, needs Hydra, OmegaConf or Lightning."""
