@@ -32,7 +32,7 @@ def find_images(words: Sequence[str]) -> list[Input]:
     """The files that are meant, each once, in the order in which they were given.
 
     Args:
-        words: Files, folders (with all images below them), patterns that the shell has not resolved, or ``-``:
+        words: Files, folders (with all images below them), patterns that the shell has left alone, or ``-``:
             their names are read from standard input, a line each.
 
     Raises:
