@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
+import dae
 from dae.cli import main
+from dae.launch import launch
 from helpers import Page, add_job, write_multirun
 
 
@@ -49,6 +51,28 @@ def test_what_is_refused(tmp_path, capsys, monkeypatch, arguments, words):
     (add_job(tmp_path / "outputs", "seed=0").rename(tmp_path / "outputs" / "run") / "dae").mkdir()
     assert main(arguments) == 2
     assert words in capsys.readouterr().err
+
+
+def test_to_train_by_dae_is_to_train(tmp_path, capsys, monkeypatch):
+    """And the commands that it prints are those that can be typed."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "data=digits", "dae.epoch=3", "-m", "seed=0,1"]) == 2
+    assert "dae.epoch: there is no key" in capsys.readouterr().err
+    assert main(["train", "stage=classifier", "data=digits"]) == 2
+    assert "train one first: dae train stage=dae data=digits" in capsys.readouterr().out
+    assert main(["train", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert "\n  dae train data=digits     " in told
+    assert "train.py" not in told
+    assert launch(["stage=classifier", "data=digits"]) == 2
+    assert "train one first: python train.py stage=dae data=digits" in capsys.readouterr().out
+
+
+def test_the_commands_and_the_version_are_told(capsys):
+    for flag, words in (("--help", "leaderboard"), ("--version", f"lightning-dae {dae.__version__}\n")):
+        with pytest.raises(SystemExit, match="0"):
+            main([flag])
+        assert words in capsys.readouterr().out
 
 
 def test_a_misspelt_command(capsys):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import zipfile
 
+import dae
 from dae.config.groups import conf_folder, group_choices, group_names
 from helpers import Page, add_job
 from outcome import REPOSITORY
@@ -14,6 +15,7 @@ def test_the_wheel_holds_the_package_and_its_configs(tmp_path):
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name.startswith(f"lightning_dae-{dae.__version__}-")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         archive.extractall(tmp_path / "site")
@@ -28,7 +30,7 @@ def test_the_wheel_holds_the_package_and_its_configs(tmp_path):
     assert modules | configs == {name for name in names if ".dist-info/" not in name}
     # It works from there, before the checkout on the path.
     site = f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})"
-    code = f"{site}; from dae.launch import launch; launch(['--cfg', 'job'])"
+    code = f"{site}; from dae.cli import main; main(['train', '--cfg', 'job'])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=60
     )

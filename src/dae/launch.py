@@ -43,7 +43,7 @@ from dae.sweeps.layout import subfolder_problems
 from dae.sweeps.leaderboard import rebuild_or_warn
 from dae.training.memory import freeze_imports, keep_freed_memory, release_memory
 from dae.training.threads import settle_count, settle_waiting
-from dae.words import stand_in, user_folder
+from dae.words import stand_in, train_by, train_command, user_folder
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -80,7 +80,7 @@ def launch(arguments: Sequence[str] | None = None) -> int:
     _accept_own_presets()
     register_resolvers()
     settle_waiting()
-    jobs = _Jobs(shlex.join(["python", "train.py", *typed]))
+    jobs = _Jobs(shlex.join(typed))
     SweepFolder.lines, SweepFolder.folder = None, Path()
     exit_code = None
     with interruptible(STOPPING), remembered_compositions():
@@ -146,13 +146,15 @@ class _Jobs:
     """Hydra's task function: runs a job, says itself what went wrong with it, remembers the failed ones."""
 
     def __init__(self, command: str) -> None:
-        self.command = command
+        self.train = train_command()
+        self.command = f"{self.train} {command}".strip()
         self.begun = 0
         self.failed: dict[str, int] = {}
         self.reopened: DictConfig | None = None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        train_by(self.train)
         _accept_own_presets()  # in a launcher's process, which composes its jobs next
 
     def __call__(self, cfg: DictConfig) -> float | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 _stands_in: Path | None = None
+_train_command = "python train.py"
 
 
 def format_figure(value: float | None) -> str:
@@ -91,6 +92,17 @@ def stand_in(folder: Path | None) -> None:
 def user_folder() -> Path:
     """Where the user stands, who has typed the command."""
     return _stands_in or Path.cwd()
+
+
+def train_command() -> str:
+    """The beginning of a command that trains: ``python train.py``, or ``dae train`` where that was typed."""
+    return _train_command
+
+
+def train_by(command: str) -> None:
+    """Say which of the two the commands that are printed begin with."""
+    global _train_command
+    _train_command = command
 
 
 def path_from_here(path: Path) -> str:

@@ -30,7 +30,7 @@ from dae.config.groups import LIST_GROUPS, conf_folder, group_choices, group_nam
 from dae.errors import ConfigError, Problem
 from dae.keys import overlap
 from dae.runs.saved_config import KEYS
-from dae.words import closest_name, quoted_override
+from dae.words import closest_name, quoted_override, train_command
 
 # Hydra's own errors, and what its code runs into, like a list in the place of a word: logger=[[1]].
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError, TypeError)
@@ -93,7 +93,7 @@ def refuse_flags(arguments: Sequence[str]) -> None:
             meant.append(typed)
             continue
         what = "there is no such flag; settings are written key=value"
-        advice = "see python train.py --help"
+        advice = f"see {train_command()} --help"
         if found:
             last = found[0].count("\0")
             typed = " ".join(words[: last + 1])
@@ -161,7 +161,7 @@ class _Diagnosis:
         for text, error in self._unreadable.items():
             key, equals, value = text.partition("=")
             if not equals:
-                yield Problem(text, "expected key=value or group=choice", "see python train.py --help")
+                yield Problem(text, "expected key=value or group=choice", f"see {train_command()} --help")
                 continue
             refused = any(overlap(problem.where, key.lstrip("+")) for problem in found)
             advice = "" if refused else f"if it is one text, try {quoted_override(key, value)}"
@@ -230,7 +230,7 @@ class _Diagnosis:
 
     def _several(self, override: Override) -> str:
         """What to type instead of several values without ``-m``."""
-        sweep = f"try {shlex.join(['python', 'train.py', '-m', *self.arguments])}"
+        sweep = f"try {train_command()} -m {shlex.join(self.arguments)}"
         group, values = override.key_or_group, str(override.input_line).partition("=")[2]
         if group in LIST_GROUPS and set(values.split(",")) <= set(group_choices(group)):
             together = quoted_override(group, f"[{values}]")
@@ -291,7 +291,7 @@ def _bad_choice(override: Override, text: str, error: Exception) -> Problem:
     offered = group_choices(group)
     if (group.startswith("hydra") and not offered) or override.is_delete():
         return Problem(
-            text, _first_line(error), "see python train.py --hydra-help" if "hydra" in group else ""
+            text, _first_line(error), f"see {train_command()} --hydra-help" if "hydra" in group else ""
         )
     if not offered:
         meant = closest_name(group, group_names())

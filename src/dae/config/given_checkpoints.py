@@ -9,7 +9,7 @@ from dae.config.arms import arm_words, pretraining_word, stages_to_run, uses_pre
 from dae.config.commands import same_data_as_composed
 from dae.errors import Problem, UserError
 from dae.runs import checkpoint
-from dae.words import path_from_here, quoted_override, user_folder
+from dae.words import path_from_here, quoted_override, train_command, user_folder
 
 Config = dict[str, Any]
 
@@ -78,7 +78,7 @@ def _mismatch(found: checkpoint.Checkpoint, config: Config) -> str:
 
 def _no_checkpoint(key: str, config: Config) -> Problem:
     what = "stage=classifier needs an encoder, and none was given"
-    first = " ".join(["train one first: python train.py stage=dae", *_same_run(config)])
+    first = " ".join([f"train one first: {train_command()} stage=dae", *_same_run(config)])
     return Problem(key, what, _advice(key, config) or first)
 
 
@@ -106,7 +106,7 @@ def _advice(key: str, config: Config) -> str:
             break
     if not fitting:
         return ""
-    head = "python train.py stage=classifier" if key.startswith("classifier") else "python train.py"
+    head = f"{train_command()} stage=classifier" if key.startswith("classifier") else train_command()
     end = " ".join(_same_run(config))
     commands = "".join(f"\n        {head} {quoted_override(key, folder)} {end}" for folder in fitting)
     return f"newest runs that would fit:{commands}"

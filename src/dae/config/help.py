@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import string
 
 import yaml
 
 from dae.config.groups import conf_folder, group_choices, group_names
+from dae.words import train_command
 
 
 def help_page() -> str:
@@ -16,4 +18,8 @@ def help_page() -> str:
     """
     page = yaml.safe_load((conf_folder() / "hydra" / "help" / "page.yaml").read_text(encoding="utf-8"))
     groups = "".join(f"{group}: {', '.join(group_choices(group))}\n" for group in group_names())
-    return string.Template(page["template"]).substitute(APP_CONFIG_GROUPS=groups)
+    text = string.Template(page["template"]).substitute(APP_CONFIG_GROUPS=groups)
+    # What is said beside a command stays in its column.
+    pattern, typed = re.compile(r"python train\.py(.*?)(?=(   )|$)", re.MULTILINE), train_command()
+    missing = " " * (len("python train.py") - len(typed))
+    return pattern.sub(lambda found: typed + found[1] + (missing if found[2] else ""), text)

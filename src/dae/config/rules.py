@@ -17,7 +17,7 @@ from dae.keys import overlap
 from dae.training.processes import device_count
 from dae.training.threads import available_cores
 from dae.training.trainer import device_type, devices_there
-from dae.words import closest_name, counted, quoted_override
+from dae.words import closest_name, counted, quoted_override, train_command
 
 Config = dict[str, Any]
 
@@ -140,7 +140,7 @@ def _without_classes(config: Config) -> Iterator[Problem]:
     if "classifier" in stages_to_run(config) and _lacks_classes(config):
         found, root = config["stage"], config["data"]["root"]
         what = f"found {found!r}, but stage 2 needs classes and {root} holds no class folders"
-        command = " ".join(["python train.py stage=dae", *same_data_as_composed(config)])
+        command = " ".join([f"{train_command()} stage=dae", *same_data_as_composed(config)])
         yield Problem("stage", what, f"stage 1 does without: {command}")
 
 

@@ -32,6 +32,7 @@ from dae.keys import leaves, select
 from dae.models.noise import Noise
 from dae.models.optimization import OptimizerFactory, ScheduleFactory
 from dae.runs.saved_config import ADMITTED, read_saved_config, saved_problems
+from dae.words import train_command
 
 
 @dataclass
@@ -165,7 +166,7 @@ def find_problems(cfg: DictConfig, saved: bool = False) -> list[Problem]:
         config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         what = str(error).splitlines()[0]
-        return [Problem(error.full_key or "config", what, "see python train.py --cfg job")]
+        return [Problem(error.full_key or "config", what, f"see {train_command()} --cfg job")]
     cfg = assume_auto(resolve_auto(anchor_paths(cfg)))
     config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     problems = list(_binding(config, saved).problems(Settings))

@@ -16,7 +16,7 @@ import torch
 from dae.data.image_set import ImageSet, Split
 from dae.errors import UserError
 from dae.files import atomic_path
-from dae.words import counted, printable
+from dae.words import counted, printable, train_command
 
 # Torchvision's class of the packed files knows their md5 sums; these are the unpacked ones'. Of KMNIST there
 # are none; but it has as many labels of each class.
@@ -207,7 +207,7 @@ def _not_loaded(
         f"  Addresses tried:\n{addresses}\n"
         f"  To use it without a network, put these files into {printable(str(folder.absolute()))}:\n{state}\n"
         "  Or name the folder that holds them: data.root=<folder>\n"
-        "  data=digits needs no network: python train.py data=digits"
+        f"  data=digits needs no network: {train_command()} data=digits"
     )
 
 

@@ -21,7 +21,7 @@ from dae.pictures.style import short_names
 from dae.seeds import derive_seed
 from dae.training.processes import device_count
 from dae.training.steps import steps_in_words
-from dae.words import path_from_here
+from dae.words import path_from_here, train_command
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def show_data(
     write_json(folder / "run.json", {**read_json(folder / "run.json"), "shown": lines})
     end = [
         f"Nothing was trained. Some of the images: {path_from_here(sheet)}",
-        f"Train: python train.py {' '.join(words)}",
+        f"Train: {train_command()} {' '.join(words)}",
     ]
     log.info("%s", "\n".join([*lines, "", *end]))
 

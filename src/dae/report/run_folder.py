@@ -27,8 +27,9 @@ from dae.runs.records import (
 )
 from dae.runs.saved_config import needed_targets, resume_command
 from dae.shapes import Whole, misfit
-from dae.sweeps.commands import TRAIN, rerun_command, without_comparison
+from dae.sweeps.commands import rerun_command, without_comparison
 from dae.sweeps.jobs import Job, read_overrides
+from dae.words import train_command
 
 PNG = b"\x89PNG"
 # Enough lines for a traceback.
@@ -196,7 +197,9 @@ class RunFolder:
         """The command that runs it again, outside a sweep."""
         if self.in_sweep:
             return rerun_command(self.job, self.hydra)
-        return self.run.get("command") or shlex.join([*TRAIN, *config_flags(self.hydra), *self.job.overrides])
+        return self.run.get("command") or shlex.join(
+            [*train_command().split(), *config_flags(self.hydra), *self.job.overrides]
+        )
 
     def variant(self, *words: str, without: tuple[str, ...] = (), sweep: bool = False) -> str:
         """The command of a run that differs from this one.
@@ -212,7 +215,9 @@ class RunFolder:
         flags = ["-m"] if sweep else (alone if self.in_sweep else [])
         compared = any(word.startswith("compare=") for word in words)
         no_key = without_comparison(kept, self.config.get("compare")) if sweep and not compared else []
-        return shlex.join([*TRAIN, *config_flags(self.hydra), *flags, *kept, *words, *no_key])
+        return shlex.join(
+            [*train_command().split(), *config_flags(self.hydra), *flags, *kept, *words, *no_key]
+        )
 
     def resume(self, *words: str) -> str:
         """The command that resumes it."""

@@ -19,7 +19,7 @@ from dae.report.embedded_pictures import embedded_pictures
 from dae.report.intervals import bootstrap_interval, mean_share_interval, wilson_interval
 from dae.report.run_folder import RunFolder
 from dae.report.scalars import Series, scalar_files
-from dae.words import counted, path_from_here, quoted_override, quoted_path
+from dae.words import counted, path_from_here, quoted_override, quoted_path, train_command
 
 STAGES = {"dae": "Stage 1: the denoising autoencoder", "classifier": "Stage 2: the classifier"}
 # Characters of the uncommitted changes; run.json holds all of them.
@@ -221,7 +221,7 @@ def next_commands(run: RunFolder) -> list[tuple[str, str]]:
         return [("Train on it", run.variant(without=("stage",)))]
     if "dae" in run.result.get("checkpoints", {}):
         place = quoted_override("classifier.encoder_checkpoint", folder)
-        probe = ["python train.py stage=classifier classifier=linear", place, *arm_words(config)]
+        probe = [f"{train_command()} stage=classifier classifier=linear", place, *arm_words(config)]
         same_data = same_data_words(config, run.hydra, labelled=run.run.get("classes") != [])
         found.append(("What the frozen latent holds: a linear probe", " ".join([*probe, *same_data])))
     if config.get("stage") != "dae" and config.get("classifier", {}).get("encoder") == "pretrained":

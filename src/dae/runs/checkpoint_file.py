@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dae.errors import CheckpointError, UserError
 from dae.files import atomic_path
-from dae.words import path_from_here
+from dae.words import path_from_here, train_command
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def damaged(path: Path, reason: str) -> DamagedCheckpointError:
         ended = [file for file in (stage, result, path) if file.is_file()]
         again = " ".join(["rm", *(shlex.quote(path_from_here(file)) for file in ended)])
         resume = shlex.quote(f"resume={path_from_here(path.parent.parent)}")
-        way_on = f"to train its stage again: {again}, then python train.py {resume}"
+        way_on = f"to train its stage again: {again}, then {train_command()} {resume}"
     else:
         way_on = "take a copy of it or another one, or train it again"
     return DamagedCheckpointError(f"{name} is damaged: {reason}\n      {way_on}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dae.metrics import is_telling, left_out_words
 from dae.runs.record import RunRecord
 from dae.runs.records import read_run
-from dae.words import counted, path_from_here, quoted_override, quoted_path
+from dae.words import counted, path_from_here, quoted_override, quoted_path, train_command
 
 
 def closing_summary(record: RunRecord, stages: list[str], same_run: Sequence[str]) -> str:
@@ -41,6 +41,6 @@ def closing_summary(record: RunRecord, stages: list[str], same_run: Sequence[str
     lines.append(f"  look inside  {folder}/report.html; tensorboard --logdir {runs}")
     if "dae" in stages:
         place = quoted_override("classifier.encoder_checkpoint", folder)
-        words = ["python train.py stage=classifier classifier=linear", place, *same_run]
+        words = [f"{train_command()} stage=classifier classifier=linear", place, *same_run]
         lines.append(f"  go on        {' '.join(words)}")
     return "\n".join(lines)

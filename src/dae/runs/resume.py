@@ -19,7 +19,7 @@ from dae.runs.format import refuse_other_format
 from dae.runs.owner import link_problems, owner_of
 from dae.runs.records import read_result
 from dae.runs.saved_config import read_saved_config, resume_words, saved_problems
-from dae.words import counted, path_from_here
+from dae.words import counted, path_from_here, train_command
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,9 @@ def _newest_unfinished() -> Path:
     runs = [file.parent for file in Path("outputs").glob("*/config.yaml")]
     place = Path("outputs").resolve()
     if not runs:
-        raise ConfigError([Problem("resume=auto", f"found no run in {place}", "start one: python train.py")])
+        raise ConfigError(
+            [Problem("resume=auto", f"found no run in {place}", f"start one: {train_command()}")]
+        )
     unfinished = [folder for folder in runs if _status(folder) not in ENDED]
     if not unfinished:
         what = f"found {counted(len(runs), 'run')} in {place}, none of them unfinished"

@@ -16,7 +16,7 @@ from dae.errors import Problem
 from dae.files import DamagedFileError, read_yaml, sealed, write_text_atomically
 from dae.keys import is_admitted
 from dae.shapes import misfit
-from dae.words import path_from_here, quoted_override
+from dae.words import path_from_here, quoted_override, train_command
 
 FILE = "config.yaml"
 # The top level of the schema: a saved config has all of it.
@@ -141,7 +141,7 @@ def resume_words(folder: Path, allow_targets: Sequence[str] | None = None) -> st
 
 def resume_command(folder: Path, allow_targets: Sequence[str] | None = None) -> str:
     """The command that goes on with a run; see ``resume_words``."""
-    return f"python train.py {resume_words(folder, allow_targets)}"
+    return f"{train_command()} {resume_words(folder, allow_targets)}"
 
 
 def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:

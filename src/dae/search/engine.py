@@ -39,9 +39,9 @@ from dae.runs.records import read_or_empty, read_result
 from dae.search.findings import findings_text, is_left_out
 from dae.search.space import Space
 from dae.search.study import SearchSettings, open_study
-from dae.sweeps.commands import TRAIN, launch_overrides
+from dae.sweeps.commands import launch_overrides
 from dae.training.processes import device_count
-from dae.words import counted, path_from_here
+from dae.words import counted, path_from_here, train_command
 
 # So many repeated proposals in a row mean that the space is exhausted.
 REPEATS = 50
@@ -131,7 +131,7 @@ def find_objective(space: Space) -> metrics.Metric:
 def _command(config: DictConfig, arguments: Sequence[str]) -> list[str]:
     """The command that continues this search."""
     place = f"hydra.sweep.dir={config.hydra.sweep.dir}"
-    return [*TRAIN, "-m", place, *launch_overrides(config.hydra), *arguments]
+    return [*train_command().split(), "-m", place, *launch_overrides(config.hydra), *arguments]
 
 
 @dataclass

@@ -12,7 +12,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from dae.metrics import Metric
-from dae.words import counted, markdown, printable
+from dae.words import counted, markdown, printable, train_command
 
 TOP = 5
 # With fewer completed trials, no importance of a key can be computed.
@@ -47,7 +47,12 @@ def findings_text(study: optuna.Study, objective: Metric, keys: list[str], comma
     if best:
         # An experiment that is a search would begin another.
         single = ["hydra.mode=RUN"] if any("experiment=" in text for text in _overrides(best[0])) else []
-        lines += ["The best again:", "", _shell(["python", "train.py", *single, *_overrides(best[0])]), ""]
+        lines += [
+            "The best again:",
+            "",
+            _shell([*train_command().split(), *single, *_overrides(best[0])]),
+            "",
+        ]
     lines += [
         "To continue, with a larger `hydra.sweeper.n_trials` if the search is complete:",
         "",

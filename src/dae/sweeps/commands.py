@@ -12,9 +12,8 @@ from dae.runs.records import read_hydra, read_or_empty
 from dae.sweeps.compared import QUESTIONS
 from dae.sweeps.jobs import Job
 from dae.sweeps.ranking import Leaderboard
-from dae.words import path_from_here, quoted_override
+from dae.words import path_from_here, quoted_override, train_command
 
-TRAIN = ("python", "train.py")
 # What a sweep varies, as an override of Hydra's (see `hook.py`); nobody types it.
 SWEPT = "hydra.callbacks.sweep_folder.swept"
 
@@ -49,7 +48,7 @@ def rerun_command(job: Job, hydra: dict[str, Any]) -> str:
     """
     # An experiment that is a sweep would be one again.
     alone = [] if _typed_as_sweep(hydra) else ["hydra.mode=RUN"]
-    return shlex.join([*TRAIN, *config_flags(hydra), *alone, *job.overrides])
+    return shlex.join([*train_command().split(), *config_flags(hydra), *alone, *job.overrides])
 
 
 def all_seeds_command(jobs: Sequence[Job], hydra: dict[str, Any], compare: str | None = None) -> str:
@@ -65,7 +64,7 @@ def all_seeds_command(jobs: Sequence[Job], hydra: dict[str, Any], compare: str |
     seeds = sorted({job.values.get("seed", "0") for job in jobs}, key=lambda seed: (len(seed), seed))
     return shlex.join(
         [
-            *TRAIN,
+            *train_command().split(),
             *config_flags(hydra),
             "-m",
             *shared,
@@ -83,7 +82,7 @@ def without_comparison(overrides: Sequence[str], compare: str | None) -> list[st
 def continue_command(folder: Path, hydra: dict[str, Any]) -> str:
     """The command that runs the jobs that a sweep has not completed, in its own folder."""
     typed = [*launch_overrides(hydra), *_overrides(hydra, "task")]
-    begin = shlex.join([*TRAIN, *config_flags(hydra), "-m"])
+    begin = shlex.join([*train_command().split(), *config_flags(hydra), "-m"])
     place = quoted_override("hydra.sweep.dir", path_from_here(folder.absolute()))
     return f"{begin} {place} {shlex.join(typed)}".rstrip()
 

@@ -18,7 +18,7 @@ from dae.files import DamagedFileError, read_text, read_yaml
 from dae.runs.records import HYDRA
 from dae.shapes import misfit
 from dae.sweeps.jobs import modified_time
-from dae.words import closest_name
+from dae.words import closest_name, train_command
 
 COMPARISON = "comparison.csv"
 # The column behind the compared key's.
@@ -114,7 +114,7 @@ def _example(key: str, typed: Sequence[str]) -> str:
     compared = arms.partition("=")[0]
     ours = ("compare", "seed", compared)
     kept = [text for text in typed if text.lstrip("+").partition("=")[0] not in ours]
-    return f"try {shlex.join(['python', 'train.py', '-m', *kept, f'compare={compared}', arms, 'seed=0,1,2'])}"
+    return f"try {train_command()} {shlex.join(['-m', *kept, f'compare={compared}', arms, 'seed=0,1,2'])}"
 
 
 def saved_comparison(sweep_folder: Path) -> str | None:
