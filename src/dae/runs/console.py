@@ -7,10 +7,9 @@ import io
 import logging
 import os
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Any, TextIO
-
-from hydra.types import RunMode
 
 # Where those who read have gone: `| head -1`.
 GONE = (errno.EPIPE,)
@@ -25,9 +24,9 @@ class ConsoleHandler(logging.StreamHandler):
         mode: Hydra's. What a job of a sweep logs is for its ``train.log``; only ``sweep_log`` passes.
     """
 
-    def __init__(self, mode: RunMode = RunMode.RUN) -> None:
+    def __init__(self, mode: Enum | None = None) -> None:
         super().__init__()
-        self.in_sweep = mode == RunMode.MULTIRUN
+        self.in_sweep = mode is not None and mode.name == "MULTIRUN"  # Hydra's, not imported
         if self.in_sweep:
             self.addFilter(lambda record: record.name == sweep_log.name)
 
