@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import dae
-from dae.commands import leaderboard, report, train
+from dae.commands import embed, export, leaderboard, predict, report, train
 from dae.errors import UserError
-from dae.runs.console import settle_console
+from dae.runs.console import output_that_counts, settle_console
 from dae.runs.disk import require_user_folder
 from dae.runs.interruption import Terminated, interruptible
 from dae.training.threads import settle_waiting
 from dae.words import train_by, train_command
 
-COMMANDS = (report, leaderboard)
+COMMANDS = (predict, embed, export, report, leaderboard)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,14 +45,16 @@ def _run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     settle_waiting()
     try:
-        with interruptible():
+        with interruptible(), output_that_counts():
             require_user_folder()
-            options.run(options)
+            options.execute(options)
     except Terminated as stopped:
         return int(str(stopped.code))
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # `| head -1` has what it wants
+        return 0
     except OSError as error:
         print(f"{error.filename}: {error.strerror}", file=sys.stderr)
         return 1
@@ -70,5 +72,5 @@ def _parser() -> argparse.ArgumentParser:
         what = command.HELP
         own = commands.add_parser(command.NAME, help=what, description=what[0].upper() + what[1:] + ".")
         command.add_arguments(own)
-        own.set_defaults(run=command.run)
+        own.set_defaults(execute=command.run)
     return parser

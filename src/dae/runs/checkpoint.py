@@ -20,6 +20,10 @@ from dae.runs.checkpoint_schema import refuse_other_fields
 from dae.words import path_from_here, printable
 
 
+class AbsentError(CheckpointError):
+    """A checkpoint, or a part of one, that is not there; what is there may be in order."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """What a checkpoint of either stage holds.
@@ -82,7 +86,7 @@ def find_checkpoint(place: str | Path, stage: str = "dae") -> Path:
         raise CheckpointError(f"{place}: no such file or folder; expected a checkpoint or a run folder")
     found = sorted(str(file.relative_to(place)) for file in place.glob("**/*.ckpt"))
     advice = f"; it holds {', '.join(found[:5])}" if found else "; it holds no *.ckpt file at all"
-    raise CheckpointError(f"{place}: a run folder with {stage}/best.ckpt was expected{advice}")
+    raise AbsentError(f"{place}: a run folder with {stage}/best.ckpt was expected{advice}")
 
 
 def read(place: str | Path, stage: str = "dae") -> Checkpoint:
@@ -109,19 +113,22 @@ def read(place: str | Path, stage: str = "dae") -> Checkpoint:
     )
 
 
-def load_encoder(place: str | Path, allow_targets: Sequence[str] = ()) -> tuple[nn.Module, Checkpoint]:
+def load_encoder(
+    place: str | Path, allow_targets: Sequence[str] = (), stage: str = "dae"
+) -> tuple[nn.Module, Checkpoint]:
     """The encoder of a checkpoint of either stage, rebuilt from the file alone.
 
     Args:
         place: A checkpoint file or a run folder.
         allow_targets: Packages besides ours whose classes the checkpoint may name.
+        stage: Whose checkpoint of a run folder is meant.
 
     Raises:
         CheckpointError: See ``find_checkpoint``, ``read``, ``strict_load``; or the encoder may not be built.
     """
-    checkpoint = read(place)
+    checkpoint = read(place, stage)
     if not _describes(checkpoint, "encoder"):
-        raise CheckpointError(f"{checkpoint.path} holds no encoder: its classifier works on raw pixels")
+        raise AbsentError(f"{checkpoint.path} holds no encoder: its classifier works on raw pixels")
     return _rebuilt(checkpoint, "encoder", allow_targets), checkpoint
 
 
@@ -140,7 +147,7 @@ def load_autoencoder(
     checkpoint = read(place)
     for name in ("encoder", "decoder"):
         if not _describes(checkpoint, name):
-            raise CheckpointError(f"{checkpoint.path} holds no {name}; expected a checkpoint of stage 1")
+            raise AbsentError(f"{checkpoint.path} holds no {name}; expected a checkpoint of stage 1")
     encoder, decoder = (_rebuilt(checkpoint, name, allow_targets) for name in ("encoder", "decoder"))
     return encoder, decoder, checkpoint
 
@@ -159,7 +166,7 @@ def load_classifier(
     """
     checkpoint = read(place, "classifier")
     if not _describes(checkpoint, "head"):
-        raise CheckpointError(f"{checkpoint.path} holds no classifier; expected a checkpoint of stage 2")
+        raise AbsentError(f"{checkpoint.path} holds no classifier; expected a checkpoint of stage 2")
     on_pixels = not _describes(checkpoint, "encoder")
     encoder = nn.Identity() if on_pixels else _rebuilt(checkpoint, "encoder", allow_targets)
     return encoder, _rebuilt(checkpoint, "head", allow_targets), checkpoint

@@ -7,6 +7,8 @@ import io
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Any, TextIO
@@ -71,8 +73,14 @@ class RunLog(logging.FileHandler):
 
 
 class _Console(io.FileIO):
-    """A standard stream that takes what cannot be written, too; the first time one line on stderr says so."""
+    """A standard stream that takes what cannot be written, too; the first time one line on stderr says so.
 
+    Attributes:
+        counts: Whether that is an error instead: this process is there for what it prints.
+        complained: Whether something could not be written.
+    """
+
+    counts = False
     complained = False
 
     def write(self, data: Any, /) -> int:
@@ -80,9 +88,12 @@ class _Console(io.FileIO):
         try:
             return super().write(data)
         except OSError as error:
-            if not self.complained and error.errno not in GONE:
+            if not self.complained:
                 self.complained = True
-                print(f"What is printed is not complete: {error.strerror}", file=sys.stderr)
+                if _Console.counts:
+                    raise OSError(error.errno, error.strerror, "standard output") from error
+                if error.errno not in GONE:
+                    print(f"What is printed is not complete: {error.strerror}", file=sys.stderr)
             return memoryview(data).nbytes
 
 
@@ -113,6 +124,22 @@ def settle_console() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
         setattr(sys, name, stream)
+
+
+@contextmanager
+def output_that_counts() -> Iterator[None]:
+    """Have the block end where what it prints cannot be written: it is there for nothing else.
+
+    Raises:
+        BrokenPipeError: Those who read have gone: ``| head -1``.
+        OSError: The disk is full, or else.
+    """
+    _Console.counts = True
+    try:
+        yield
+        sys.stdout.flush()
+    finally:
+        _Console.counts = False
 
 
 def shows_progress() -> bool:

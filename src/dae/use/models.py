@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 from PIL import Image
@@ -11,11 +12,13 @@ from torch import Tensor, nn
 
 from dae.data.image_file import NotAnImageError
 from dae.data.preprocessing import Preprocessing, image_tensor
-from dae.errors import UserError
+from dae.errors import CheckpointError, UserError
 from dae.runs import checkpoint
-from dae.runs.checkpoint import Checkpoint
-from dae.use.winner import run_of
+from dae.runs.checkpoint import AbsentError, Checkpoint
+from dae.use.winner import classifier_command, run_of
 from dae.words import path_from_here
+
+Stage = Literal["dae", "classifier"]
 
 
 class TrainedModel(nn.Module):
@@ -87,6 +90,23 @@ class Autoencoder(TrainedModel):
         return torch.sigmoid(self.decoder(self.encoder(images)).float())
 
 
+class Decoder(TrainedModel):
+    """Latents, as its encoder makes them, to images (N, C, S, S) in [0, 1].
+
+    Attributes:
+        decoder: Latents to logits.
+    """
+
+    def __init__(self, decoder: nn.Module, source: Checkpoint) -> None:
+        super().__init__(source)
+        self.decoder = decoder
+        self._ready()
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Decode."""
+        return torch.sigmoid(self.decoder(latents).float())
+
+
 class Encoder(TrainedModel):
     """Images (N, C, S, S) in [0, 1] to latents (N, ...), whose shape the encoder decides.
 
@@ -135,17 +155,23 @@ def load_autoencoder(place: str | Path, allow_targets: Sequence[str] = ()) -> Au
     return Autoencoder(*checkpoint.load_autoencoder(run_of(place), allow_targets))
 
 
-def load_encoder(place: str | Path, allow_targets: Sequence[str] = ()) -> Encoder:
+def load_encoder(place: str | Path, allow_targets: Sequence[str] = (), stage: Stage | None = None) -> Encoder:
     """The encoder of a stage 1, or of a classifier.
 
     Args:
-        place: A run folder (its stage 1), a checkpoint of either stage, or the folder of a sweep.
+        place: A run folder, a checkpoint of either stage, or the folder of a sweep.
         allow_targets: Packages besides ours whose classes the checkpoint may name.
+        stage: Whose encoder is meant, in which the trained blocks of ``classifier`` are others; None is that
+            of the file, or of stage 1.
 
     Raises:
         UserError: See ``load_autoencoder``.
     """
-    return Encoder(*checkpoint.load_encoder(run_of(place), allow_targets))
+    network, source = checkpoint.load_encoder(run_of(place), allow_targets, stage or "dae")
+    found = "classifier" if source.hyper_parameters.get("head") else "dae"
+    if stage not in (None, found):
+        raise CheckpointError(f"{path_from_here(source.path)} is of the stage {found}, expected {stage}")
+    return Encoder(network, source)
 
 
 def load_classifier(place: str | Path, allow_targets: Sequence[str] = ()) -> Classifier:
@@ -156,6 +182,13 @@ def load_classifier(place: str | Path, allow_targets: Sequence[str] = ()) -> Cla
         allow_targets: Packages besides ours whose classes the checkpoint may name.
 
     Raises:
-        UserError: See ``load_autoencoder``; or the run has no classifier.
+        UserError: See ``load_autoencoder``; or the run has no classifier, and the command that trains one.
     """
-    return Classifier(*checkpoint.load_classifier(run_of(place), allow_targets))
+    run = run_of(place)
+    try:
+        return Classifier(*checkpoint.load_classifier(run, allow_targets))
+    except AbsentError as error:
+        command = classifier_command(run, allow_targets)
+        raise AbsentError(
+            f"{error}\n      to train one on its encoder: {command}" if command else str(error)
+        ) from error

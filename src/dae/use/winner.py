@@ -1,13 +1,16 @@
-"""Which checkpoint is meant by a run folder, a checkpoint, or the folder of a sweep."""
+"""Which run is meant by a run folder, a checkpoint, or the folder of a sweep; what it lacks."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from dae.errors import CheckpointError
-from dae.sweeps.jobs import read_jobs
+from dae.errors import CheckpointError, UserError
+from dae.runs.checkpoint import find_checkpoint
+from dae.sweeps.jobs import read_jobs, read_overrides
 from dae.sweeps.ranking import rank_jobs
+from dae.words import path_from_here, quoted_override, train_command
 
 
 def run_of(place: str | Path) -> Path:
@@ -26,3 +29,26 @@ def run_of(place: str | Path) -> Path:
     if winner is None:
         raise CheckpointError(f"{place}: a sweep of {len(jobs)} jobs, none of which has completed")
     return winner.scored[0].folder
+
+
+def classifier_command(run: Path, allow_targets: Sequence[str] = ()) -> str:
+    """The command that trains a classifier on the encoder of a run, with its data; empty if it has none.
+
+    Args:
+        run: A run folder, or a checkpoint in one.
+        allow_targets: Packages besides ours whose classes the checkpoint may name.
+    """
+    try:
+        folder = find_checkpoint(run).parent.parent
+        overrides = read_overrides(folder)
+    except UserError:
+        return ""
+    data = [word for word in overrides or () if word.startswith(("data=", "data."))]
+    words = [f"{train_command()} stage=classifier"]
+    words.append(quoted_override("classifier.encoder_checkpoint", path_from_here(run)))
+    words += (
+        [quoted_override(*word.split("=", 1)) for word in data] if overrides is not None else ["data=..."]
+    )
+    if allow_targets:
+        words.append(quoted_override("allow_targets", f"[{', '.join(allow_targets)}]"))
+    return " ".join(words)
