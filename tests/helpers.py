@@ -234,6 +234,13 @@ class Page(HTMLParser):
         assert "default-src 'none'" in self.source
 
 
+def pipe_without_reader() -> int:
+    """The end of a pipe that is written to, as behind ``| head -1``."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
 def launch_beside(folder: Path, said: Path, arguments: Sequence[str]) -> None:
     """Be ``python train.py`` with these arguments, in a process that was forked for it.
 

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import io
+import os
 import subprocess
 import sys
+from argparse import Namespace
+from pathlib import Path
 
 import pytest
 
 import dae
 from dae.cli import main
+from dae.commands import leaderboard
 from dae.launch import launch
-from helpers import Page, add_job, write_multirun
+from helpers import Page, add_job, pipe_without_reader, write_multirun
 
 
 def test_report_of_a_run_and_of_a_sweep(tmp_path, capsys, monkeypatch):
@@ -86,6 +91,36 @@ def test_a_folder_that_cannot_be_written_to(tmp_path, capsys, monkeypatch):
     (folder / "report.html").mkdir()
     assert main(["report", str(folder)]) == 1
     assert "report.html" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("where", "code", "words"),
+    [("| head -1", 0, ""), ("> /dev/full", 1, "standard output: No space left on device\n")],
+)
+def test_a_command_ends_where_nobody_takes_what_it_prints(tmp_path, capsys, monkeypatch, where, code, words):
+    add_job(tmp_path, "seed=0", value=0.5)
+    if "full" in where and not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    number = pipe_without_reader() if "head" in where else os.open("/dev/full", os.O_WRONLY)
+    given = io.TextIOWrapper(io.BufferedWriter(io.FileIO(number, "w")))
+    monkeypatch.setattr(sys, "stdout", given)
+    monkeypatch.setattr(sys, "__stdout__", given)
+    went_on = []
+
+    def print_twice(options: Namespace) -> None:
+        print("a line", flush=True)
+        went_on.append(options)
+
+    monkeypatch.setattr(leaderboard, "run", print_twice)
+    assert main(["leaderboard", str(tmp_path)]) == code
+    assert not went_on
+    assert capsys.readouterr().err == words
+    print("a last line", flush=True)  # as Python itself does at its end
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.FileIO(os.dup(number), "w")))
+    monkeypatch.setattr(sys, "__stdout__", sys.stdout)
+    monkeypatch.setattr(leaderboard, "run", lambda options: print("a line"))
+    assert main(["leaderboard", str(tmp_path)]) == code, "what waits in a buffer counts, too"
 
 
 def test_python_m_dae_is_quick_since_it_needs_no_torch(tmp_path):

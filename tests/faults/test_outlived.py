@@ -25,14 +25,8 @@ from dae.runs.disk import disk_error
 from dae.runs.interruption import Terminated, interruptible
 from dae.runs.record import RunRecord
 from dae.runs.records import read_result
-from helpers import SMOKE, add_job
+from helpers import SMOKE, add_job, pipe_without_reader
 from outcome import Train
-
-
-def pipe_without_reader() -> int:
-    reader, writer = os.pipe()
-    os.close(reader)
-    return writer
 
 
 @pytest.mark.parametrize("where", ["| head -1", ">&-", "> /dev/full"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
@@ -39,8 +41,7 @@ def write_export(part: Part, kind: str, path: Path, card: str) -> float:
         OSError: The file cannot be written.
     """
     to_content, to_function = CONVERSIONS[kind]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of exporters, about their own code
+    with _quiet():
         try:
             content = to_content(part, card)
         except Exception as error:  # whatever an exporter says to a network that is not ours
@@ -53,6 +54,19 @@ def write_export(part: Part, kind: str, path: Path, card: str) -> float:
         path.write_bytes(content)
         opened = to_function(path, part)
         return max(_difference(part, opened, kind, count) for count in BATCHES)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep exporters from telling about their own code."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _difference(part: Part, opened: Callable[[Tensor], Tensor], kind: str, count: int) -> float:
