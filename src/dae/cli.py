@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import dae
-from dae.commands import embed, export, leaderboard, predict, report, train
+from dae.commands import embed, evaluate, export, leaderboard, predict, report, train
 from dae.errors import UserError
 from dae.runs.console import output_that_counts, settle_console
 from dae.runs.disk import require_user_folder
@@ -16,7 +16,7 @@ from dae.runs.interruption import Terminated, interruptible
 from dae.training.threads import settle_waiting
 from dae.words import train_by, train_command
 
-COMMANDS = (predict, embed, export, report, leaderboard)
+COMMANDS = (predict, evaluate, embed, export, report, leaderboard)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     settle_console()
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, further = parser.parse_known_args(arguments)
+    if further and (not hasattr(options, "words") or any(word.startswith("-") for word in further)):
+        parser.error(f"unrecognized arguments: {' '.join(further)}")
+    elif further:  # words behind an option, which argparse passes over
+        options.words += further
     settle_waiting()
     try:
         with interruptible(), output_that_counts():

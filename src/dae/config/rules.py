@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from hydra.utils import get_object
 
 from dae import metrics
 from dae.config import given_checkpoints, rehearsal, sizes
@@ -144,6 +147,14 @@ def _without_classes(config: Config) -> Iterator[Problem]:
         yield Problem("stage", what, f"stage 1 does without: {command}")
 
 
+def _extras(config: Config) -> Iterator[Problem]:
+    for name, node in config["logger"].items():
+        extra = getattr(get_object(node["_target_"]), "EXTRA", None)
+        if extra is not None and find_spec(extra) is None:
+            what = f"needs the package {extra}, which is not installed"
+            yield Problem(f"logger.{name}", what, f"pip install -e '.[{extra}]'")
+
+
 def _augment(config: Config) -> Iterator[Problem]:
     side, pixels = config["data"]["image_size"], config["data"].get("augment", 0)
     if pixels >= side:
@@ -240,6 +251,7 @@ RULES: list[tuple[tuple[str, ...], Callable[[Config], Iterator[Problem]]]] = [
     (("data.source", "data.in_memory"), _in_memory),
     (("data",), _folder_keys),
     (("data", *_STAGES), _without_classes),
+    (("logger",), _extras),
     (("data.image_size", "data.augment"), _augment),
     (("trainer",), _device),
     (("trainer", "data.batch_size"), _devices),

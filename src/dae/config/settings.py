@@ -28,7 +28,7 @@ from dae.config.paths import anchor_paths
 from dae.data.images import ImageDataModule
 from dae.data.sources import FOLDERS
 from dae.errors import Problem, raise_problems
-from dae.keys import leaves, select
+from dae.keys import leaves, overlap, select
 from dae.models.noise import Noise
 from dae.models.optimization import OptimizerFactory, ScheduleFactory
 from dae.runs.saved_config import ADMITTED, read_saved_config, saved_problems
@@ -108,17 +108,18 @@ MOVED = {
 }
 
 
-def check_config(cfg: DictConfig, saved: bool = False) -> None:
+def check_config(cfg: DictConfig, saved: bool = False, parts: Sequence[str] = ()) -> None:
     """Refuse a config with everything that is wrong with it.
 
     Args:
         cfg: The config.
         saved: Whether it comes from a run folder, whoever has written that: see ``check_saved_config``.
+        parts: The key paths of what is used of it; all, where none are named.
 
     Raises:
         ConfigError: With all problems.
     """
-    raise_problems(find_problems(cfg, saved))
+    raise_problems(find_problems(cfg, saved, parts))
 
 
 def check_saved_config(cfg: DictConfig) -> None:
@@ -134,18 +135,24 @@ def check_saved_config(cfg: DictConfig) -> None:
     raise_problems(_binding(config, saved=True).problems(Settings))
 
 
-def open_saved_config(folder: Path, allow_targets: Sequence[str]) -> DictConfig:
+def open_saved_config(
+    folder: Path, allow_targets: Sequence[str], command: Callable[[Sequence[str]], str] | None = None
+) -> DictConfig:
     """The config of a run folder, checked: whatever it names may be built.
+
+    Callbacks and loggers are left out: only the run itself has them.
 
     Args:
         folder: The run's.
         allow_targets: Packages besides ours whose classes it may name.
+        command: See ``saved_problems``.
 
     Raises:
         UserError: It is damaged, or names something else.
     """
-    config = {**read_saved_config(folder), "allow_targets": list(allow_targets)}
-    raise_problems(saved_problems(config, folder, allow_targets))
+    own = {"allow_targets": list(allow_targets), "callbacks": {}, "logger": {}}
+    config = {**read_saved_config(folder), **own}
+    raise_problems(saved_problems(config, folder, allow_targets, command))
     cfg = OmegaConf.create(config)
     check_saved_config(cfg)
     return cfg
@@ -155,12 +162,13 @@ def _binding(config: dict[str, Any], saved: bool) -> Binding:
     return Binding(config, MOVED, admitted=(ADMITTED, tuple(config["allow_targets"])) if saved else None)
 
 
-def find_problems(cfg: DictConfig, saved: bool = False) -> list[Problem]:
+def find_problems(cfg: DictConfig, saved: bool = False, parts: Sequence[str] = ()) -> list[Problem]:
     """Everything that can be known to be wrong before any data is read.
 
     Args:
         cfg: The config.
         saved: See ``check_config``.
+        parts: See ``check_config``.
     """
     try:
         config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
@@ -169,14 +177,16 @@ def find_problems(cfg: DictConfig, saved: bool = False) -> list[Problem]:
         return [Problem(error.full_key or "config", what, f"see {train_command()} --cfg job")]
     cfg = assume_auto(resolve_auto(anchor_paths(cfg)))
     config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
-    problems = list(_binding(config, saved).problems(Settings))
+    used = [path for path, _ in leaves(config) if not parts or any(overlap(path, part) for part in parts)]
+    unused = [path for path, _ in leaves(config) if path not in used]
+    problems = [each for each in _binding(config, saved).problems(Settings) if each.where not in unused]
     wrong = [problem.where for problem in problems]
     origins = _interpolations(OmegaConf.to_container(cfg, resolve=False))
     # A key that follows another, which is wrong itself, has nothing to add.
     problems = [each for each in problems if _at_origin(each, origins).where not in {*wrong} - {each.where}]
     told = [_or_auto(_at_origin(problem, origins), config) for problem in problems]
     # The arguments of a class that cannot be had have not been looked at.
-    unchecked = [path.removesuffix("._target_") for path in wrong]
+    unchecked = [path.removesuffix("._target_") for path in (*wrong, *unused)]
     found = dict.fromkeys([*told, *rules.rule_problems(config, unchecked)])
     return [_unless_in_force(problem, config) for problem in found]
 

@@ -17,7 +17,7 @@ def seen_twice(images: ImageSet) -> list[str]:
         "validation": images.val,
         "test": images.test,
     }
-    known = {name: _digests(split) for name, split in named.items() if split is not None}
+    known = {name: image_digests(split) for name, split in named.items() if split is not None}
     lines = []
     for one, other in combinations(known, 2):
         seen = set(known[one])
@@ -29,7 +29,8 @@ def seen_twice(images: ImageSet) -> list[str]:
     return lines
 
 
-def _digests(split: Split) -> list[bytes]:
+def image_digests(split: Split) -> list[bytes]:
+    """What each image is known by: the same for images that are equal in every byte."""
     return [
         hashlib.blake2b(image.numpy().data, digest_size=16).digest()
         for piece in split.images.split(1000)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+
+from dae.words import counted
 
 Z95 = 1.959964  # of the standard normal distribution: 97.5 % lie below it
 RESAMPLES = 1000
@@ -56,3 +59,29 @@ def bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
     means = [sample[generator.integers(len(sample), size=size, dtype=np.int32)].mean(1) for size in sizes]
     low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
     return float(low), float(high)
+
+
+def interval_of(
+    metric: str, value: float | None, tested: dict[str, Any]
+) -> tuple[tuple[float, float] | None, str]:
+    """The interval of a test figure and how it was found; or None, and why there is none.
+
+    Args:
+        metric: Its name, without stage and split.
+        value: The figure; None if it is not a number.
+        tested: What ``test.json`` holds: the number of images, and each metric's value for each of them.
+    """
+    images = tested.get("images")
+    if value is None:
+        return None, "the value is not a number"
+    if not images:
+        return None, "the number of test images is not known"
+    if metric in ("accuracy", "probe_accuracy"):
+        return wilson_interval(round(value * images), images), f"Wilson, {counted(images, 'image')}"
+    if metric == "balanced_accuracy" and metric in tested:
+        right, of_class = tested[metric]["right"], tested[metric]["images"]
+        return mean_share_interval(right, of_class), f"Price and Bonett, {counted(images, 'image')}"
+    each = [number for number in tested.get(metric, []) if number is not None]
+    if each:
+        return bootstrap_interval(each), f"bootstrap, {counted(len(each), 'image')}"
+    return None, f"{counted(images, 'image')}, but the value of each was not kept"

@@ -16,7 +16,7 @@ from dae.metrics import METRICS, Metric, curves_of, is_telling, left_out_words, 
 from dae.report import configuration
 from dae.report.charts import Line, line_chart
 from dae.report.embedded_pictures import embedded_pictures
-from dae.report.intervals import bootstrap_interval, mean_share_interval, wilson_interval
+from dae.report.intervals import interval_of
 from dae.report.run_folder import RunFolder
 from dae.report.scalars import Series, scalar_files
 from dae.words import counted, path_from_here, quoted_override, quoted_path, train_command
@@ -85,7 +85,7 @@ def metric_figures(run: RunFolder, split: str) -> Iterator[Figure]:
     for name, value in run.metrics.items():
         stage, part, metric = name.split("/")
         if part == split and (name == objective or is_telling(name, run.ceiling)):
-            interval, how = _interval(metric, value, run.tested(stage)) if split == "test" else (None, "")
+            interval, how = interval_of(metric, value, run.tested(stage)) if split == "test" else (None, "")
             yield Figure(name, value, meaning(name), interval, how, name == objective)
 
 
@@ -94,25 +94,6 @@ def _left_out(run: RunFolder) -> str | None:
     if run.ceiling is None or all(is_telling(name, run.ceiling) for name in run.metrics):
         return None
     return left_out_words(run.ceiling)
-
-
-def _interval(
-    metric: str, value: float | None, tested: dict[str, Any]
-) -> tuple[tuple[float, float] | None, str]:
-    images = tested.get("images")
-    if value is None:
-        return None, "the value is not a number"
-    if not images:
-        return None, "the number of test images is not known"
-    if metric in ("accuracy", "probe_accuracy"):
-        return wilson_interval(round(value * images), images), f"Wilson, {counted(images, 'image')}"
-    if metric == "balanced_accuracy" and metric in tested:
-        right, of_class = tested[metric]["right"], tested[metric]["images"]
-        return mean_share_interval(right, of_class), f"Price and Bonett, {counted(images, 'image')}"
-    each = [number for number in tested.get(metric, []) if number is not None]
-    if each:
-        return bootstrap_interval(each), f"bootstrap, {counted(len(each), 'image')}"
-    return None, f"{counted(images, 'image')}, but the value of each was not kept"
 
 
 def stage_charts(run: RunFolder, stage: str) -> Iterator[tuple[str, list[str], Markup]]:

@@ -148,6 +148,8 @@ def link_problems(folder: Path, names: Collection[str] | None = None) -> Iterato
         names: Of what is looked at in it; None is all.
     """
     for link in links_out(folder):
+        if link.match("wandb/*/logs/debug-core.log"):
+            continue  # wandb's, to its cache; it is never opened again: each process has a folder of its own
         if names is None or link.relative_to(folder).parts[0] in names:
             what = f"leads out of the run folder, to {link.resolve()}, where the run would write"
             yield Problem(path_from_here(link), what, "put the file or folder itself there")

@@ -6,7 +6,7 @@ It is read as plain values, without interpolations, and may name only classes th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -60,7 +60,10 @@ def read_saved_config(folder: Path) -> dict[str, Any]:
 
 
 def saved_problems(
-    config: Mapping[str, Any], folder: Path, allow_targets: Sequence[str]
+    config: Mapping[str, Any],
+    folder: Path,
+    allow_targets: Sequence[str],
+    command: Callable[[Sequence[str]], str] | None = None,
 ) -> Iterator[Problem]:
     """What a saved config may not hold: interpolations, and classes that this command does not admit.
 
@@ -68,10 +71,17 @@ def saved_problems(
         config: From ``read_saved_config``.
         folder: The run's.
         allow_targets: Packages that this command admits besides ours.
+        command: The command that admits others; None for the one that goes on with the run.
     """
+
+    def if_trusted(package: str) -> str:  # nothing for what is no name of one
+        packages = [*allow_targets, package]
+        told = command(packages) if command else resume_command(folder, packages)
+        return f"If you trust that folder: {told}" if re.fullmatch(r"\w+", package) else ""
+
     for path, value, package in _leading_out(config, allow_targets):
         what = f"found {value!r} in {path_from_here(folder / FILE)}, which leads out of the run folder"
-        yield Problem(path, what, _if_trusted(folder, allow_targets, package))
+        yield Problem(path, what, if_trusted(package))
     for path, value in _leaves(config):
         if not isinstance(value, str):
             continue
@@ -83,18 +93,12 @@ def saved_problems(
             yield Problem(
                 path,
                 f"{what}{', '.join((*ADMITTED, *allow_targets))} are built",
-                _if_trusted(folder, allow_targets, package),
+                if_trusted(package),
             )
 
 
-def _if_trusted(folder: Path, allow_targets: Sequence[str], package: str) -> str:
-    """The command that admits the classes of a package; none for what is no name of one."""
-    command = resume_command(folder, [*allow_targets, package])
-    return f"If you trust that folder: {command}" if re.fullmatch(r"\w+", package) else ""
-
-
 def _leading_out(config: Mapping[str, Any], allow_targets: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """Paths by which a callback or a logger would write outside of the run folder.
+    """Paths and addresses by which a callback or a logger would write outside of the run folder.
 
     Full key path, the value, and the package of the class, which is none that the command admits by name.
     """
@@ -105,7 +109,8 @@ def _leading_out(config: Mapping[str, Any], allow_targets: Sequence[str]) -> Ite
             for path, value in _leaves(node, place):
                 # It takes both / and \ for what parts folders.
                 written = PureWindowsPath(value) if isinstance(value, str) else PureWindowsPath()
-                if written.anchor or ".." in written.parts or str(value).startswith("~"):
+                address = "://" in str(value)  # of a server, or of a database
+                if address or written.anchor or ".." in written.parts or str(value).startswith("~"):
                     yield path, value, target.split(".")[0]
 
 

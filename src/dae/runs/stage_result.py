@@ -69,5 +69,5 @@ def finished_stage(folder: Path, epochs: int) -> StageResult | None:
 
 def discard_stage(folder: Path) -> None:
     """Delete the result of a stage, since what it began from has changed."""
-    for name in ("stage.json", "last.ckpt", "best.ckpt"):
+    for name in ("stage.json", "last.ckpt", "best.ckpt", "wandb.id", "mlflow.id"):
         (folder / name).unlink(missing_ok=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import logging
 import time
+from abc import ABC, abstractmethod
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pytorch_lightning import loggers
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -24,7 +25,18 @@ log = logging.getLogger(__name__)
 NO_HYPERPARAMETERS = ("callbacks", "logger", "allow_targets", "objective")
 
 
-class TensorBoardLogger(loggers.TensorBoardLogger):
+Status = Literal["completed", "failed", "interrupted"]
+
+
+class EndsWithStage(ABC):
+    """A logger that is told how its stage has ended; by itself Lightning tells only of each loop."""
+
+    @abstractmethod
+    def close(self, status: Status) -> None:
+        """Log nothing more."""
+
+
+class TensorBoardLogger(EndsWithStage, loggers.TensorBoardLogger):
     """Lightning's logger, its event files right in ``save_dir``, HPARAMS as the tab wants it.
 
     Lightning (and torch's ``add_hparams``) write an experiment record a run, and the tab takes its metric
@@ -66,7 +78,7 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
         """Flush after a loop; the session ends with the stage, in ``close``."""
         self.save()
 
-    def close(self, status: str) -> None:
+    def close(self, status: Status) -> None:
         """End the session as ``completed`` or not, and close the file."""
         if self._session_open:
             code = api_pb2.STATUS_SUCCESS if status == "completed" else api_pb2.STATUS_FAILURE

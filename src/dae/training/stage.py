@@ -18,7 +18,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import OutOfMemoryError
 
 from dae.data.images import ImageDataModule
-from dae.errors import UserError
+from dae.errors import TimeUp, UserError
 from dae.files import write_json
 from dae.metrics import Metric, is_telling, metrics_of
 from dae.models.classifier import EncoderClassifier
@@ -28,7 +28,7 @@ from dae.runs.stage_result import StageResult
 from dae.training.checkpointing import StageCheckpoint
 from dae.training.divergence import StopOnDivergence
 from dae.training.frozen import FrozenGuard
-from dae.training.loggers import TensorBoardLogger, keep_rows, result_scalars
+from dae.training.loggers import EndsWithStage, Status, TensorBoardLogger, keep_rows, result_scalars
 from dae.training.progress import progress_callbacks
 from dae.training.seeding import EpochSeed
 from dae.training.signs import LearningSigns
@@ -82,22 +82,18 @@ def run_stage(
     own = [EpochSeed(seed, str(module.stage)), StopOnDivergence(), signs, checkpoint]
     own += progress_callbacks(_left_out(str(module.stage), data, monitor))
     own += [FrozenGuard()] if isinstance(module, EncoderClassifier) else []
-    all_loggers = [make(save_dir=folder) for make in make_loggers]
+    with _told_if_refused():
+        all_loggers = [make(save_dir=folder) for make in make_loggers]
     trainer = make_trainer(max_epochs=epochs, callbacks=[*callbacks, *own], logger=all_loggers, folder=folder)
-    for logger in all_loggers:
-        if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(config)}```")
-            if shared:
-                continue
-        elif isinstance(logger, loggers.CSVLogger):
-            keep_rows(logger, last.epochs if last else 0)
-        logger.log_hyperparams(config)
-        if pretrained:
-            logger.log_metrics(result_scalars(pretrained.metrics), step=read(pretrained.checkpoint).epochs)
-
     best, resumed = folder / "best.ckpt", last is not None
-    status = "failed"
+    status: Status = "failed"
     try:
+        with _told_if_refused():
+            for logger in all_loggers:
+                _begin(logger, config, epochs=last.epochs if last else 0, shared=shared)
+                if pretrained:
+                    step = read(pretrained.checkpoint).epochs
+                    logger.log_metrics(result_scalars(pretrained.metrics), step=step)
         if last:
             log.info("%s goes on after epoch %d", module.stage, last.epochs)
         batches = data.training_batches(world_size=trainer.world_size)
@@ -128,9 +124,12 @@ def run_stage(
             log.info("%s", profile)
     except MisconfigurationException as error:
         raise UserError(f"Lightning refuses what {module.stage} is to be trained with: {error}") from error
+    except (KeyboardInterrupt, SystemExit, TimeUp):
+        status = "interrupted"
+        raise
     finally:
         for logger in all_loggers:
-            if isinstance(logger, TensorBoardLogger):
+            if isinstance(logger, EndsWithStage):
                 logger.close(status)
     why = f"best {monitor.name}" if monitor else "the last: nothing is chosen"
     log.info("%s: epoch %d counts (%s)", module.stage, counted.epochs, why)
@@ -167,6 +166,32 @@ def _told_if_unusable(path: Path, checkpoint: StageCheckpoint, resumed: bool) ->
             f"{name} cannot be gone on from: {type(error).__name__}: {error}\n"
             f"      without it the stage is trained again: rm {shlex.quote(name)}"
         ) from error
+
+
+def _begin(logger: loggers.Logger, config: dict[str, Any], epochs: int, shared: bool) -> None:
+    """Log the config; go on in what was logged until the checkpoint, with so many epochs behind it."""
+    if isinstance(logger, TensorBoardLogger):
+        logger.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(config)}```")
+        if shared:
+            return
+    elif isinstance(logger, loggers.CSVLogger):
+        keep_rows(logger, epochs)
+    logger.log_hyperparams(config)
+
+
+@contextmanager
+def _told_if_refused() -> Iterator[None]:
+    """Tell in words why a logger cannot begin: its package, its account or its server are the user's.
+
+    Raises:
+        UserError: It cannot.
+    """
+    try:
+        yield
+    except (UserError, OSError):
+        raise
+    except Exception as error:
+        raise UserError(f"a logger cannot begin: {type(error).__name__}: {error}") from error
 
 
 def _left_out(stage: str, data: ImageDataModule, monitor: Metric | None) -> set[str]:
