@@ -43,17 +43,17 @@ def write_export(part: Part, kind: str, path: Path, card: str) -> float:
     to_content, to_function = CONVERSIONS[kind]
     with _quiet():
         try:
-            content = to_content(part, card)
-        except Exception as error:  # whatever an exporter says to a network that is not ours
+            path.write_bytes(to_content(part, card))
+            opened = to_function(path, part)
+            return max(_difference(part, opened, kind, count) for count in BATCHES)
+        except (UserError, OSError):
+            raise
+        except Exception as error:  # whatever exporters and runtimes say to a network that is not ours
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             network = type(getattr(part.model, "encoder", part.model)).__name__
-            raise UserError(
-                f"the {part.name} ({network}) cannot be written as {kind}: {reason:.300}\n"
-                "      its weights alone: --format safetensors"
-            ) from error
-        path.write_bytes(content)
-        opened = to_function(path, part)
-        return max(_difference(part, opened, kind, count) for count in BATCHES)
+            hint = "" if kind == "safetensors" else "\n      its weights alone: --format safetensors"
+            what = f"the {part.name} ({network}) cannot be written as {kind}"
+            raise UserError(f"{what}: {reason:.300}{hint}") from error
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,9 +47,7 @@ def classifier_command(run: Path, allow_targets: Sequence[str] = ()) -> str:
     data = [word for word in overrides or () if word.startswith(("data=", "data."))]
     words = [f"{train_command()} stage=classifier"]
     words.append(quoted_override("classifier.encoder_checkpoint", path_from_here(run)))
-    words += (
-        [quoted_override(*word.split("=", 1)) for word in data] if overrides is not None else ["data=..."]
-    )
+    words += map(shlex.quote, data) if overrides is not None else ["data=..."]
     if allow_targets:
         words.append(quoted_override("allow_targets", f"[{', '.join(allow_targets)}]"))
     return " ".join(words)
