@@ -44,10 +44,12 @@ def _run(arguments: list[str]) -> int:
     settle_console()
     parser = _parser()
     options, further = parser.parse_known_args(arguments)
-    if further and (not hasattr(options, "words") or any(word.startswith("-") for word in further)):
+    # Words behind an option, which argparse passes over: predict RUN a.png --csv b.png
+    words = next((getattr(options, name) for name in ("words", "images") if hasattr(options, name)), None)
+    if words is not None and not any(word.startswith("-") for word in further):
+        words.extend(further)
+    elif further:
         parser.error(f"unrecognized arguments: {' '.join(further)}")
-    elif further:  # words behind an option, which argparse passes over
-        options.words += further
     settle_waiting()
     try:
         with interruptible(), output_that_counts():

@@ -47,7 +47,7 @@ def test_npy_and_the_paths_beside_it(run, expected, capsys, monkeypatch):
 
 
 def test_csv_is_as_exact(run, expected):
-    assert main(["embed", str(run), "in/a.png", "in/b.png", "--out", "latents.csv"]) == 0
+    assert main(["embed", str(run), "in/a.png", "--out", "latents.csv", "in/b.png"]) == 0
     with Path("latents.csv").open(newline="") as file:
         head, *rows = csv.reader(file)
     assert head == ["path", *(f"latent_{number}" for number in range(256))]
