@@ -1,8 +1,8 @@
-"""Which plain values a file holds, as a shape to compare them with."""
+"""Which plain values a file holds: the walk through them, what is not plain, a shape to compare them with."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 NAMES = {
@@ -14,6 +14,55 @@ NAMES = {
     dict: "a mapping",
     type(None): "null",
 }
+# Deeper nodes are nobody's settings.
+DEEPEST = 30
+# Larger numbers are no figures: their squares, of which a spread is made, are beyond floating point.
+LARGEST = 1e100
+
+
+def nodes(value: Any, where: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Full key path of a value and of all that is in it; a key of a mapping stands at the mapping's own path.
+
+    The numbers in a list of floats are no nodes: a test set has thousands. What lies deeper than ``DEEPEST``
+    is ``...``.
+    """
+    if depth > DEEPEST:
+        yield where, ...
+        return
+    yield where, value
+    members: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        members = value.items()
+        yield from ((where, key) for key in value)
+    elif isinstance(value, list | tuple) and {*map(type, value)} != {float}:
+        members = enumerate(value)
+    for key, member in members:
+        yield from nodes(member, f"{where}.{key}".lstrip("."), depth + 1)
+
+
+def plain_problem(content: Any, where: str = "", strict: bool = True) -> str | None:
+    """Why content is not all texts, numbers, true, false and null in lists and mappings; None if it is.
+
+    Args:
+        content: Of a file.
+        where: Its key path.
+        strict: Whether its numbers have to be finite, and all its keys texts: not what people write.
+    """
+    for place, node in nodes(content, where):
+        if node is ...:
+            return f"{place[:40]}... is nested more than {DEEPEST} deep"
+        for key in node if isinstance(node, Mapping) else ():
+            if not isinstance(key, str if strict else str | int):
+                return f"{place or 'it'} has the key {key!r}, expected a text"
+        if isinstance(node, int) and abs(node) >= 2**63:
+            return f"{place} is an integer of more than 64 bits"
+        numbers = node if isinstance(node, list | tuple) else [node]
+        for number in numbers if strict else ():
+            if isinstance(number, float) and not abs(number) < LARGEST:
+                return f"{place} is {number}, no number that is measured"
+        if type(node) not in (*NAMES, tuple):
+            return f"{place or 'it'} is {kind_of(node)}, expected a plain value"
+    return None
 
 
 class Whole(dict[str, Any]):
@@ -66,26 +115,6 @@ def _is_of(value: Any, kind: type) -> bool:
 def kind_of(value: Any) -> str:
     """What a plain value is, with its article."""
     return NAMES.get(type(value), f"a {type(value).__name__}")
-
-
-def plain_problem(value: Any, where: str) -> str:
-    """What keeps a value from being a scalar, or lists and mappings of such; empty if nothing does."""
-    if isinstance(value, dict):
-        odd = next((key for key in value if type(key) is not str), None)
-        if odd is not None:
-            return f"{where} has {in_short(odd)} as a key, expected text"
-        members = [plain_problem(member, f"{where}.{key}") for key, member in value.items()]
-    elif isinstance(value, list | tuple):
-        members = [plain_problem(member, f"{where}[{index}]") for index, member in enumerate(value)]
-    elif type(value) is int and value.bit_length() > 63:
-        return f"{where} is an integer of {value.bit_length()} bits"
-    elif type(value) is float and not math.isfinite(value):
-        return f"{where} is {value}"
-    elif value is None or type(value) in (bool, int, float, str):
-        return ""
-    else:
-        return f"{where} is a {type(value).__name__}, expected a plain value"
-    return next(filter(None, members), "")
 
 
 def in_short(value: Any) -> str:

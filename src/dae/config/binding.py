@@ -23,6 +23,7 @@ from torch.optim import Optimizer
 from dae.config.groups import choice_node, group_choices
 from dae.errors import Problem
 from dae.keys import HYDRA_KEYS, is_admitted, leaves, overlap, select
+from dae.shapes import nodes
 from dae.signatures import admits, argument_hints, wrong_value
 from dae.words import closest_name, quoted_override
 
@@ -101,8 +102,8 @@ class Binding:
         elif _is_built(hint) or (isinstance(value, dict) and "_target_" in value and wanted_classes(hint)):
             known = isinstance(value, dict) and "_target_" in value
             yield from self.built(path, value, hint) if known else [self.not_a_node(path, value)]
-        elif nodes := list(_nodes(path, value)):
-            for where in nodes:
+        elif called := [place for place, node in nodes(value, path) if _is_called(node)]:
+            for where in called:
                 yield Problem(where, "found a node that names a class, where a plain value is expected")
         else:
             yield from self.scalar(path, value, hint)
@@ -251,15 +252,9 @@ def _wrong_partial(path: str, node: dict[str, Any], partial: bool) -> Problem:
     return Problem(key, f"expected {word} here", f"try {key}={word}")
 
 
-def _nodes(path: str, value: Any) -> Iterator[str]:
-    """The paths of all nodes in a value, at any depth, by any key that means something to Hydra."""
-    if isinstance(value, dict) and not HYDRA_KEYS.isdisjoint(value):
-        yield path
-    members = (
-        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    )
-    for key, member in members:
-        yield from _nodes(f"{path}.{key}", member)
+def _is_called(value: Any) -> bool:
+    """Whether a value is a node with any key that means something to Hydra."""
+    return isinstance(value, dict) and not HYDRA_KEYS.isdisjoint(value)
 
 
 def _is_built(hint: Any) -> bool:

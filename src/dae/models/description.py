@@ -19,7 +19,7 @@ from torch import nn
 
 from dae.errors import CheckpointError
 from dae.keys import HYDRA_KEYS, is_admitted
-from dae.shapes import plain_problem
+from dae.shapes import nodes, plain_problem
 from dae.signatures import argument_hints, wrong_value
 from dae.words import closest_name
 
@@ -119,21 +119,15 @@ def _skeleton(network: type[nn.Module], values: Mapping[str, Any], must: bool) -
         return None
 
 
-def _called(node: Any, where: str, nested: bool = False) -> Iterator[str]:
+def _called(description: Mapping[str, Any], name: str) -> Iterator[str]:
     """All that Hydra or OmegaConf would call or resolve in a description."""
-    if isinstance(node, dict):
-        if nested and "_target_" in node:
-            yield f"{where} asks to build {str(node['_target_'])[:100]}"
-        for key, value in node.items():
-            if key in HYDRA_KEYS and key != "_target_":
-                yield f"{where} has the key {key}"
-            yield from _called(key, where, nested=True)
-            yield from _called(value, f"{where}.{str(key)[:100]}", nested=True)
-    elif isinstance(node, list | tuple):
-        for index, value in enumerate(node):
-            yield from _called(value, f"{where}[{index}]", nested=True)
-    elif isinstance(node, str) and "${" in node:
-        yield f"{where} holds the interpolation {node[:100]!r}"
+    for where, node in nodes(description, name):
+        if isinstance(node, Mapping):
+            if node is not description and "_target_" in node:
+                yield f"{where} asks to build {str(node['_target_'])[:100]}"
+            yield from (f"{where} has the key {key}" for key in HYDRA_KEYS & node.keys() - {"_target_"})
+        elif isinstance(node, str) and "${" in node:
+            yield f"{where} holds the interpolation {node[:100]!r}"
 
 
 def _misfits(network: Callable[..., Any], values: Mapping[str, Any], whole: bool = True) -> Iterator[str]:

@@ -7,7 +7,8 @@ import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from dae.files import LARGEST, DamagedFileError
+from dae.files import DamagedFileError
+from dae.shapes import LARGEST
 
 Points = list[tuple[float, float]]
 Series = dict[str, Points]
@@ -21,7 +22,7 @@ LARGEST_SCALAR = 4096
 def read_series(folder: Path) -> Series:
     """The points of each scalar by their x (epochs, or images seen), ascending; empty if nothing was logged.
 
-    What is no figure (NaN, ``files.LARGEST``) is left out. Of two values at one x the later counts: a
+    What is no figure (NaN, ``shapes.LARGEST``) is left out. Of two values at one x the later counts: a
     resumed run may have logged an epoch twice.
 
     Args:

@@ -13,7 +13,7 @@ from torch import Tensor
 from dae.data.preprocessing import Preprocessing
 from dae.errors import CheckpointError
 from dae.keys import leaves
-from dae.shapes import in_short, plain_problem
+from dae.shapes import in_short, nodes, plain_problem
 from dae.signatures import wrong_value
 from dae.words import path_from_here
 
@@ -87,8 +87,9 @@ def _problems(content: Mapping[str, Any]) -> Iterator[str]:
             yield f"{where} is of {tensor.dtype}, expected real numbers"
         else:
             yield from _not_finite(tensor, where)
-    for index, state in enumerate(content.get("optimizer_states", ())):
-        yield from _all_finite(state, f"optimizer_states[{index}]")
+    for where, node in nodes(content.get("optimizer_states", ()), "optimizer_states"):
+        if isinstance(node, Tensor):
+            yield from _not_finite(node, where)
 
 
 def _wrong(node: Mapping[str, Any], hints: Mapping[str, Any], below: str) -> Iterator[str]:
@@ -97,14 +98,6 @@ def _wrong(node: Mapping[str, Any], hints: Mapping[str, Any], below: str) -> Ite
         expected = None if problem else wrong_value(hints[name], node[name])
         if problem or expected:
             yield problem or f"{below}{name} is {in_short(node[name])}, expected {expected}"
-
-
-def _all_finite(node: Any, where: str) -> Iterator[str]:
-    if isinstance(node, Tensor):
-        yield from _not_finite(node, where)
-    elif isinstance(node, dict):
-        for key, value in node.items():
-            yield from _all_finite(value, f"{where}[{in_short(key)}]")
 
 
 def _not_finite(tensor: Tensor, where: str) -> Iterator[str]:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from dae.errors import Problem
 from dae.files import DamagedFileError, read_yaml, sealed, write_text_atomically
 from dae.keys import is_admitted
-from dae.shapes import misfit
+from dae.shapes import misfit, nodes
 from dae.words import path_from_here, quoted_override, train_command
 
 FILE = "config.yaml"
@@ -82,7 +82,7 @@ def saved_problems(
     for path, value, package in _leading_out(config, allow_targets):
         what = f"found {value!r} in {path_from_here(folder / FILE)}, which leads out of the run folder"
         yield Problem(path, what, if_trusted(package))
-    for path, value in _leaves(config):
+    for path, value in nodes(config):
         if not isinstance(value, str):
             continue
         if "${" in value or value == "???" or "\0" in value:
@@ -102,11 +102,11 @@ def _leading_out(config: Mapping[str, Any], allow_targets: Sequence[str]) -> Ite
 
     Full key path, the value, and the package of the class, which is none that the command admits by name.
     """
-    nodes = [(f"{group}.{name}", node) for group in GIVEN for name, node in (config.get(group) or {}).items()]
-    for place, node in nodes:
+    given = [(f"{group}.{name}", node) for group in GIVEN for name, node in (config.get(group) or {}).items()]
+    for place, node in given:
         target = node.get("_target_") if isinstance(node, Mapping) else None
         if isinstance(target, str) and not is_admitted(target, allow_targets):
-            for path, value in _leaves(node, place):
+            for path, value in nodes(node, place):
                 # It takes both / and \ for what parts folders.
                 written = PureWindowsPath(value) if isinstance(value, str) else PureWindowsPath()
                 address = "://" in str(value)  # of a server, or of a database
@@ -119,7 +119,7 @@ def needed_targets(config: Mapping[str, Any]) -> list[str]:
     given = [str(package) for package in config.get("allow_targets") or ()]
     named = [
         str(value).split(".")[0]
-        for path, value in _leaves(config)
+        for path, value in nodes(config)
         if path.endswith("_target_") and not is_admitted(str(value), (*ADMITTED, *given))
     ]
     named += [package for _, _, package in _leading_out(config, given)]
@@ -147,15 +147,3 @@ def resume_words(folder: Path, allow_targets: Sequence[str] | None = None) -> st
 def resume_command(folder: Path, allow_targets: Sequence[str] | None = None) -> str:
     """The command that goes on with a run; see ``resume_words``."""
     return f"{train_command()} {resume_words(folder, allow_targets)}"
-
-
-def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Full path and value of all that is no mapping and no list; mappings in lists too."""
-    if isinstance(node, Mapping | list):
-        pairs = node.items() if isinstance(node, Mapping) else enumerate(node)
-        for key, member in pairs:
-            if isinstance(key, str) and "${" in key:
-                yield f"{path}.{key}", key
-            yield from _leaves(member, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, node
