@@ -75,18 +75,6 @@ def test_a_failed_download_says_what_to_do(tmp_path, monkeypatch):
     assert "python train.py data=digits" in text
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"\0\0\x08", b"\0\0\x08\x01\0\0\0\x09abc", b"PK\x03\x04 something else"]
-)
-def test_a_broken_unpacked_file_is_named(tmp_path, content):
-    raw = tmp_path / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for file, _ in datasets.MNIST.resources:
-        (raw / file.removesuffix(".gz")).write_bytes(content)
-    with pytest.raises(UserError, match="train-images-idx3-ubyte is not a whole idx file"):
-        SOURCES["mnist"](tmp_path, 28, 1)
-
-
 def test_digits():
     images = SOURCES["digits"](Path("nowhere"), 28, 1)
     assert images.train.images.shape == (1437, 1, 28, 28)

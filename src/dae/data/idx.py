@@ -1,12 +1,10 @@
-"""The idx files of MNIST and of the sets that are made like it: which can be trusted, and what they hold."""
+"""The idx files of MNIST and of the sets that are made like it, each of them known by its md5 sum."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-import math
 import os
-import zlib
 from http.client import HTTPException
 from pathlib import Path
 
@@ -16,10 +14,10 @@ import torch
 from dae.data.image_set import ImageSet, Split
 from dae.errors import UserError
 from dae.files import atomic_path
-from dae.words import counted, printable, train_command
+from dae.words import printable, train_command
 
 # Torchvision's class of the packed files knows their md5 sums; these are the unpacked ones'. Of KMNIST there
-# are none; but it has as many labels of each class.
+# are none, so it has to be packed.
 UNPACKED = {
     "MNIST": {
         "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -34,10 +32,6 @@ UNPACKED = {
         "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
     },
 }
-EQUAL_CLASSES = ("FashionMNIST", "KMNIST")
-# Images of all these sets, by the beginning of the files' names, and their side in pixels.
-COUNTS = {"train": 60_000, "t10k": 10_000}
-SIDE = 28
 MOST_BYTES = 2**28  # more than any of the files has
 
 
@@ -45,32 +39,29 @@ def torchvision_idx(name: str, root: Path, image_size: int, channels: int) -> Im
     """One of torchvision's MNIST-like classes: its files, addresses and md5 sums, read without unpacking.
 
     Raises:
-        UserError: A file cannot be had, is damaged, or does not fit the others.
+        UserError: A file cannot be had.
     """
     from torchvision import datasets
 
     dataset = getattr(datasets, name)
     folder = root / name / "raw"
     files: list[tuple[str, str]] = dataset.resources
-    missing = [file for file, md5 in files if _trusted(folder / file, md5) is None]
-    if missing:
+
+    def known() -> dict[str, bytes]:
+        found = {file: _content(folder / file, md5) for file, md5 in files}
+        return {file: content for file, content in found.items() if content is not None}
+
+    contents = known()
+    if missing := [(file, md5) for file, md5 in files if file not in contents]:
         _download(dataset, folder, missing)
-    paths = [path for file, md5 in files if (path := _trusted(folder / file, md5)) is not None]
-    unpacked = {path for path in paths if path.suffix != ".gz"}
-    arrays = {path: _array(path) for path in paths}
-    for path in unpacked:
-        _check_content(name, path)
+        contents = known()
 
     def split(prefix: str) -> Split:
         images, labels = (
-            next(path for path in paths if path.name.startswith(f"{prefix}-{kind}"))
+            _array(next(contents[file] for file in contents if file.startswith(f"{prefix}-{kind}")))
             for kind in ("images", "labels")
         )
-        expected = COUNTS[prefix] if {images, labels} & unpacked else len(arrays[labels])
-        _check_shapes(arrays, images, labels, expected, len(dataset.classes))
-        if labels in unpacked and name in EQUAL_CLASSES:
-            _check_equal_classes(labels, arrays[labels])
-        return Split(torch.from_numpy(arrays[images])[:, None], torch.from_numpy(arrays[labels]).long())
+        return Split(torch.from_numpy(images)[:, None], torch.from_numpy(labels).long())
 
     train, test = split("train"), split("t10k")
     return ImageSet(
@@ -78,26 +69,26 @@ def torchvision_idx(name: str, root: Path, image_size: int, channels: int) -> Im
         test.fitted(image_size, channels),
         tuple(dataset.classes),
         notes=train.fitting(image_size, channels),
-        unused=_not_verified(name, files, unpacked),
     )
 
 
-def _trusted(packed: Path, md5: str) -> Path | None:
-    """The gz file if its md5 sum is right, else the unpacked file, else None."""
+def _content(packed: Path, md5: str) -> bytes | None:
+    """What is packed in a file whose md5 sum is right, or lies unpacked beside it; None if neither does."""
     unpacked = packed.with_suffix("")
-    for path in (packed, unpacked):
-        if os.path.exists(path) and not _is_there(path):  # noqa: PTH110
+    if (found := _read(packed)) is not None and _md5(found) == md5:
+        return gzip.decompress(found)
+    known = UNPACKED.get(packed.parents[1].name, {}).get(unpacked.name)
+    if (found := _read(unpacked)) is not None and _md5(found) == known:
+        return found
+    return None
+
+
+def _read(path: Path) -> bytes | None:
+    """The bytes of a file; None if it is not there."""
+    if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises errors where it may not ask
+        if os.path.exists(path):  # noqa: PTH110
             raise UserError(f"{path} is no regular file; expected one of the data set: move it away")
-    if _is_there(packed) and _md5(packed) == md5:
-        return packed
-    return unpacked if _is_there(unpacked) else None
-
-
-def _is_there(path: Path) -> bool:
-    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises errors where it may not ask
-
-
-def _content(path: Path) -> bytes:
+        return None
     try:
         size = path.stat().st_size
         if size > MOST_BYTES:
@@ -109,92 +100,34 @@ def _content(path: Path) -> bytes:
         raise UserError(f"{path} cannot be read: {error.strerror}. Make it readable for you") from error
 
 
-def _md5(file: Path) -> str:
-    return hashlib.md5(_content(file), usedforsecurity=False).hexdigest()
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-def _array(path: Path) -> np.ndarray:
+def _array(content: bytes) -> np.ndarray:
     """An idx file of unsigned bytes (the format is on the MNIST page: magic, sizes, data)."""
-    content = _content(path)
-    try:
-        content = gzip.decompress(content) if path.suffix == ".gz" else content
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path} cannot be unpacked: {error}; delete it to have it loaded again") from error
-    offset = 4 + 4 * content[3] if content[:3] == b"\0\0\x08" and len(content) > 3 else 0
+    offset = 4 + 4 * content[3]
     shape = [int.from_bytes(content[start : start + 4], "big") for start in range(4, offset, 4)]
-    if not offset or len(content) != offset + math.prod(shape):
-        raise UserError(
-            f"{path} is not a whole idx file of unsigned bytes; delete it to have it loaded again"
-        )
     return np.frombuffer(bytearray(content), np.uint8, offset=offset).reshape(shape)
 
 
-def _check_content(name: str, path: Path) -> None:
-    expected = UNPACKED.get(name, {}).get(path.name)
-    if expected and (found := _md5(path)) != expected:
-        raise UserError(
-            f"{path} is not {name}'s, or damaged: its md5 is {found}, expected {expected}; delete it to have "
-            "it loaded again"
-        )
-
-
-def _check_shapes(
-    arrays: dict[Path, np.ndarray], images: Path, labels: Path, expected: int, classes: int
-) -> None:
-    """Hold the two files of a split against each other and against what is known of the set."""
-    shapes = {images: (expected, SIDE, SIDE), labels: (expected,)}
-    for path, shape in shapes.items():
-        if arrays[path].shape != shape:
-            found, wanted = (" x ".join(map(str, sides)) for sides in (arrays[path].shape, shape))
-            raise UserError(
-                f"{path} holds {found or 'one'} numbers, expected {wanted}, to go with "
-                f"{(labels if path == images else images).name}; delete it to have it loaded again"
-            )
-    if expected and (highest := arrays[labels].max()) >= classes:
-        raise UserError(
-            f"{labels} holds the label {highest}, expected 0 to {classes - 1}; delete it to have it loaded "
-            "again"
-        )
-
-
-def _check_equal_classes(path: Path, labels: np.ndarray) -> None:
-    counts = np.bincount(labels)
-    if counts.min() != counts.max():
-        raise UserError(
-            f"{path} is damaged: it has {counts.min():,} to {counts.max():,} labels of a class, expected as "
-            "many of each; delete it to have it loaded again"
-        )
-
-
-def _not_verified(name: str, files: list[tuple[str, str]], unpacked: set[Path]) -> tuple[str, ...]:
-    """A line, if files were read whose content is known by no md5 sum."""
-    names = [path.name for path in sorted(unpacked) if path.name not in UNPACKED.get(name, {})]
-    if not names:
-        return ()
-    what = "not verified, but for their sizes and labels: no md5 sum of the unpacked files is known"
-    packed = " ".join(file for file, _ in files if file.removesuffix(".gz") in names)
-    return (f"{counted(len(names), 'file')} of {name} {what}. Put the packed ones beside them: {packed}",)
-
-
-def _download(dataset: type, folder: Path, missing: list[str]) -> None:
+def _download(dataset: type, folder: Path, missing: list[tuple[str, str]]) -> None:
     """Load the packed files that are missing, none of which appears before it is whole."""
     from torchvision.datasets.utils import download_url
 
     mirrors: list[str] = dataset.mirrors  # type: ignore[attr-defined]
     files: list[tuple[str, str]] = dataset.resources  # type: ignore[attr-defined]
-    for file, md5 in files:
-        errors: list[Exception] = []
-        for mirror in mirrors if file in missing else ():
+    for file, md5 in missing:
+        for mirror in mirrors:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 with atomic_path(folder / file) as temporary:
                     download_url(mirror + file, str(folder), temporary.name, md5)
                 break
             except (OSError, RuntimeError, ValueError, HTTPException) as error:
-                errors.append(error)
+                last = error
         else:
-            if errors:
-                raise _not_loaded(dataset.__name__, mirrors, files, folder, errors[-1])
+            raise _not_loaded(dataset.__name__, mirrors, files, folder, last)
 
 
 def _not_loaded(
@@ -211,8 +144,10 @@ def _not_loaded(
     )
 
 
-def _found(file: Path, md5: str) -> str:
-    if not _is_there(file):
-        return "(missing)"
-    found = _md5(file)
-    return "(there)" if found == md5 else f"(there, but its md5 is {found})"
+def _found(packed: Path, md5: str) -> str:
+    if _content(packed, md5) is not None:
+        return "(there)"
+    for kind, path in (("", packed), ("unpacked ", packed.with_suffix(""))):
+        if (content := _read(path)) is not None:
+            return f"({kind}there, but its md5 is {_md5(content)})"
+    return "(missing)"
