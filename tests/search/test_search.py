@@ -119,10 +119,10 @@ def test_the_better_one_is_found_and_its_command_repeats_it(train):
     assert best.params == {"dae.optimizer.lr": "0.001"}
     page = (done.place / "multirun/search/search.md").read_text()
     assert "# Search: 2 completed, 0 pruned, 0 failed" in page
-    assert re.search(r"\| 1 \| 0\.\d{4} +\| 0 +\| 0.001 +\|\n\| 2 \| 0\.\d{4} +\| 1 +\| 1e-09 +\|", page)
+    assert f"Best: {best.value:.4f}, trial 0: " in page
     assert "2 completed trials are too few to tell" in page
     assert page in done.out
-    (command,) = re.findall(r"python train.py (?!-m)(.*)", page)
+    (command,) = re.findall(r"the winner again +python train.py (.*)", done.out)
     again = train(*shlex.split(command), place="again")
     assert again.result["objective"]["value"] == best.value
     assert again.folder.parent.name == "outputs"
@@ -231,7 +231,6 @@ def test_a_failing_trial_does_not_end_the_search(train):
     failed = Path(study_of(done).trials[0].user_attrs["folder"])
     assert "dae.noise.p: found 7" in result(failed)["error"]
     assert f"1 of 2 jobs failed:\n  {failed.name}" in done.err
-    assert f"- `{failed.name}`" in done.out
     again = train(*SEARCH, *grid, *DAE)
     assert again.exit_code == 0
     assert states(again) == ["FAIL", "COMPLETE"], "it would fail again"
@@ -257,7 +256,7 @@ def test_a_grid_and_keys_that_only_a_choice_has(train):
         {"dae/noise": "gaussian", "dae.noise.std": "0.5"},
     ]
     assert len(done.folders) == 3
-    assert "Caution: it is measured on the clean input" in done.out
+    assert "is measured on the clean input, so ranking" in done.out
 
 
 def test_a_small_space_is_exhausted(train):

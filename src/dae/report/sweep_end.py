@@ -35,8 +35,7 @@ def close_sweep(
     if board.jobs:
         write_or_warn(partial(write_sweep_report, allow_targets=allow_targets), sweep_folder)
     jobs = _launched(board)
-    searched = (sweep_folder / "search.md").is_file()  # the search has printed its own summary
-    if board.jobs and not searched:
+    if board.jobs:
         print(console_text(board))
     failed, elsewhere = dict.fromkeys(heard, "see its train.log"), {}
     for job in jobs:

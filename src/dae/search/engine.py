@@ -39,9 +39,8 @@ from dae.runs.records import read_or_empty, read_result
 from dae.search.findings import findings_text, is_left_out
 from dae.search.space import Space
 from dae.search.study import SearchSettings, open_study
-from dae.sweeps.commands import launch_overrides
 from dae.training.processes import device_count
-from dae.words import counted, path_from_here, train_command
+from dae.words import counted, path_from_here
 
 # So many repeated proposals in a row mean that the space is exhausted.
 REPEATS = 50
@@ -86,7 +85,7 @@ def search(arguments: Sequence[str], config: DictConfig, launcher: Launcher, loa
     study = open_study(settings, space, objective, folder)
     _claim(folder)  # not before a storage elsewhere is known to be there: what is refused makes no folder
     OmegaConf.save(config, folder / "multirun.yaml")
-    _Search(settings, space, objective, folder, study, launcher).run(_command(config, arguments))
+    _Search(settings, space, objective, folder, study, launcher).run()
 
 
 def _claim(folder: Path) -> None:
@@ -128,12 +127,6 @@ def find_objective(space: Space) -> metrics.Metric:
     return objective
 
 
-def _command(config: DictConfig, arguments: Sequence[str]) -> list[str]:
-    """The command that continues this search."""
-    place = f"hydra.sweep.dir={config.hydra.sweep.dir}"
-    return [*train_command().split(), "-m", place, *launch_overrides(config.hydra), *arguments]
-
-
 @dataclass
 class _Search:
     settings: SearchSettings
@@ -143,7 +136,7 @@ class _Search:
     study: optuna.Study
     launcher: Launcher
 
-    def run(self, command: list[str]) -> None:
+    def run(self) -> None:
         """Run trials until their total is reached."""
         self._settle(interrupted=True)
         self._drop_unborn()
@@ -161,7 +154,7 @@ class _Search:
                 failed += self._settle(interrupted=False)
         finally:
             self._settle(interrupted=True)
-            text = findings_text(self.study, self.objective, list(self.space.dimensions), command)
+            text = findings_text(self.study)
             write_text_atomically(self.folder / "search.md", text)
             sweep_log.info("%s", text)
         if failed:

@@ -81,16 +81,12 @@ def without_comparison(overrides: Sequence[str], compare: str | None) -> list[st
 
 def continue_command(folder: Path, hydra: dict[str, Any]) -> str:
     """The command that runs the jobs that a sweep has not completed, in its own folder."""
-    typed = [*launch_overrides(hydra), *_overrides(hydra, "task")]
+    not_again = ("hydra.mode=", "hydra.sweep.dir=", f"{SWEPT}=")
+    launched = [text for text in _overrides(hydra, "hydra") if not text.startswith(not_again)]
+    typed = [*launched, *_overrides(hydra, "task")]
     begin = shlex.join([*train_command().split(), *config_flags(hydra), "-m"])
     place = quoted_override("hydra.sweep.dir", path_from_here(folder.absolute()))
     return f"{begin} {place} {shlex.join(typed)}".rstrip()
-
-
-def launch_overrides(hydra: Mapping[str, Any]) -> list[str]:
-    """The overrides of Hydra's that continue a sweep, its folder left out."""
-    not_again = ("hydra.mode=", "hydra.sweep.dir=", f"{SWEPT}=")
-    return [text for text in _overrides(hydra, "hydra") if not text.startswith(not_again)]
 
 
 def _overrides(hydra: Mapping[str, Any], kind: str) -> list[str]:
