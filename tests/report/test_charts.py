@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from dae.report.charts import Dots, Line, bars, dot_chart, line_chart, parallel_coordinates, scatter
+from dae.report.charts import Dots, Line, dot_chart, line_chart, parallel_coordinates, scatter
 from helpers import drawn, markers
 
 GRID = [Dots("p=0.1", [0.7, 0.9], 0.8, 0.1, best=True), Dots("p=<b> $x_1$", [0.5], 0.5, None)]
@@ -16,7 +16,6 @@ CHARTS = {
     "dots": lambda: dot_chart("Spread", GRID, "accuracy"),
     "scatter": lambda: scatter("t", [(0.1, 0.2), (0.1, 0.4), (0.2, 0.3)], "p", "accuracy"),
     "parallel": lambda: parallel_coordinates("t", ["p", "a"], [((0.1, 0.9), "b"), ((0.2, 0.5), "w")]),
-    "bars": lambda: bars("t", [("a", 0.5), ("b", 0.25)]),
 }
 
 
@@ -134,10 +133,3 @@ def test_parallel_coordinates_end_with_the_best_on_top():
     assert {"p", "0.1", "0.2", "accuracy", "0.9"} <= set(texts(svg))
     assert "The best: best" in svg
     assert "nan" not in parallel_coordinates("t", ["p", "a"], [((1.0, 0.5), "x"), ((2.0, 0.5), "y")])
-
-
-def test_bars():
-    svg = bars("t", [("a", 0.5), ("b", 0.25)])
-    widths = [max(x for x, _ in course(bar)) - min(x for x, _ in course(bar)) for bar in drawn(svg, "bar")]
-    assert widths[0] == pytest.approx(2 * widths[1])
-    assert texts(svg) == ["a", "0.50", "b", "0.25"]

@@ -78,9 +78,9 @@ def test_the_figure_is_against_the_other_number_or_has_a_row_a_combination(tmp_p
     add_study(tmp_path, *keys)
     section = comparison_section(read_board(tmp_path, "pretraining"))
     assert section is not None
-    assert section.axis == axis
-    assert len(section.panels) == panels
-    svg = section.panels[0].svg
+    assert section["axis"] == axis
+    assert len(section["panels"]) == panels
+    svg = section["panels"][0][1]
     assert len([each for each in drawn(svg, "band") if each.tag == "g"]) == (3 if axis else 0)
     assert len(markers(svg, "line" if axis else "dots")) >= 3
     page_of(tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -35,9 +36,9 @@ def draw_text(text: str) -> Tensor:
     return figure_pixels(figure)
 
 
-def write_png(picture: Tensor, path: Path) -> None:
+def write_png(picture: Tensor, place: Path | BinaryIO) -> None:
     """Write a picture (3, height, width) in uint8."""
-    Image.fromarray(picture.movedim(0, -1).numpy()).save(path)
+    Image.fromarray(picture.movedim(0, -1).numpy()).save(place, "png")
 
 
 def draw_image_rows(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,18 +9,19 @@ from typing import Any
 
 import torch
 from omegaconf import OmegaConf
-from PIL import Image
 from torch import Generator, Tensor
 
 from dae.config.settings import open_saved_config
 from dae.data.images import ImageDataModule
 from dae.errors import UserError
-from dae.pictures.figures import draw_image_rows
+from dae.pictures.figures import draw_image_rows, write_png
 from dae.pictures.publishing import bytes_to_floats
+from dae.report.embedded_pictures import as_source
 from dae.run import build
 from dae.runs.checkpoint import load_autoencoder
 from dae.runs.records import read_hydra
 from dae.seeds import derive_seed
+from dae.sweeps.cautions import IMAGES
 from dae.sweeps.jobs import Job
 
 COUNT = 8
@@ -51,13 +51,15 @@ def draw_reconstructions(jobs: Mapping[str, Job], allow_targets: Sequence[str] =
         encoder, decoder, _ = load_autoencoder(job.folder, allow_targets)
         with torch.inference_mode():
             rows[arm] = decoder.eval()(encoder.eval()(noisy)).float().sigmoid()
-    return _as_source(draw_image_rows(rows))
+    written = io.BytesIO()
+    write_png(draw_image_rows(rows), written)
+    return as_source(written.getvalue())
 
 
 def _images(config: Any) -> list[Any]:
     """What decides which images are shown, and under which noise."""
-    names = ("source", "root", "image_size", "channels", "split_seed", "fit", "background")
-    return [*(config.data.get(name) for name in names), config.dae.reference_noise]
+    keys = [key for key in config.data if f"data.{key}" in IMAGES]
+    return [config.data.source, *(config.data[key] for key in keys), config.dae.reference_noise]
 
 
 def _test_images(config: Any, job: Path) -> Tensor:
@@ -72,9 +74,3 @@ def _test_images(config: Any, job: Path) -> Tensor:
     data.setup()
     spread = torch.linspace(0, len(data.test.labels) - 1, COUNT).long()
     return bytes_to_floats(data.test.chosen(spread).images[:])
-
-
-def _as_source(picture: Tensor) -> str:
-    written = io.BytesIO()
-    Image.fromarray(picture.movedim(0, -1).numpy()).save(written, "png")
-    return f"data:image/png;base64,{base64.b64encode(written.getvalue()).decode()}"

@@ -148,18 +148,6 @@ def parallel_coordinates(
     return svg(axes, f"{title}. The best: {rows[0][1]}")
 
 
-def bars(title: str, shares: Sequence[tuple[str, float]]) -> Markup:
-    """A bar each, from 0 on, with its name and value above it."""
-    axes = new_axes(len(shares) * ROW + 0.1, left=0.1, bottom=0.05)
-    for bar in axes.barh(range(len(shares)), [share for _, share in shares], 0.25, color=BLUE):
-        bar.set_gid("bar")
-    _name_rows(axes, [(name, f"{share:.2f}") for name, share in shares])
-    axes.grid(False)
-    axes.set_xticks([])
-    axes.spines["bottom"].set_visible(False)
-    return svg(axes, f"{title}. {', '.join(f'{name} {value:.2f}' for name, value in shares)}")
-
-
 def _name_rows(axes: Axes, rows: Sequence[tuple[str, str]], bold: Container[int] = ()) -> None:
     """A name and a figure above each row, row 0 on top."""
     axes.set_ylim(len(rows) - 0.5, -0.8)

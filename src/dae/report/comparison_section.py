@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
 from dae.report.comparison_charts import Estimate, Ticks, arm_dots, arm_lines, arm_styles, legend_style
-from dae.report.reconstructions import Reconstructions, reconstructions
+from dae.report.reconstructions import reconstructions
 from dae.runs.records import read_or_empty, read_run
 from dae.sweeps import comparison_answer, comparison_text
 from dae.sweeps.arms import compare_arms
@@ -22,45 +22,8 @@ MOST_PANELS = 12
 MOST_ROWS = 12
 
 
-@dataclass(frozen=True)
-class Panel:
-    """A part of the figure with its heading."""
-
-    title: str
-    svg: Markup
-
-
-@dataclass(frozen=True)
-class Section:
-    """What the page says and shows of a comparison.
-
-    Attributes:
-        tone: The verdict as a class of the page: ``helps``, ``hurts``, ``none``, ``open``; ``doubtful``
-            where an arm of the answer has learned little.
-        doubts: The signs of that.
-        legend: Each arm with its style in the figure, and its signs that little was learned.
-        axis: The other key that the figure is against; None for one without.
-    """
-
-    comparison: Comparison
-    question: str
-    answer: str
-    evidence: str
-    plain: str
-    tone: str
-    doubts: list[str]
-    legend: list[tuple[str, str, str]]
-    axis: str | None
-    panels: list[Panel]
-    left_out: int
-    table: list[list[str]]
-    notes: list[str]
-    cautions: list[str]
-    picture: Reconstructions | None
-
-
-def comparison_section(board: Leaderboard, allow_targets: Sequence[str] = ()) -> Section | None:
-    """The comparison of a sweep for its page; None if it compares nothing.
+def comparison_section(board: Leaderboard, allow_targets: Sequence[str] = ()) -> dict[str, Any] | None:
+    """Everything that ``comparison.html.jinja`` shows; None if the sweep compares nothing.
 
     Args:
         board: Of the sweep.
@@ -77,30 +40,33 @@ def comparison_section(board: Leaderboard, allow_targets: Sequence[str] = ()) ->
     axis = numeric_key(comparison)
     panels = _lines(comparison, axis) if axis else _dots(comparison)
     most = MOST_PANELS if axis else len(panels)
-    return Section(
-        comparison=comparison,
-        question=comparison_answer.question(comparison),
-        answer=f"{answer[0].upper()}{answer[1:]}",
-        evidence=comparison_answer.evidence(comparison),
-        plain=comparison_answer.in_plain_words(comparison),
-        tone="doubtful" if doubts else comparison.primary.verdict,
-        doubts=doubts,
-        legend=[(arm, legend_style(styles[arm]), signs.get(arm, "")) for arm in comparison.arms],
-        axis=axis,
-        panels=panels[:most],
-        left_out=max(0, len(panels) - most),
-        table=comparison_text.table(comparison),
-        notes=list(comparison_text.notes(comparison)),
-        cautions=list(comparison_text.cautions(comparison)),
-        picture=reconstructions(comparison, allow_targets),
-    )
+    return {
+        "comparison": comparison,
+        "question": comparison_answer.question(comparison),
+        "answer": f"{answer[0].upper()}{answer[1:]}",
+        "evidence": comparison_answer.evidence(comparison),
+        "plain": comparison_answer.in_plain_words(comparison),
+        # A class of the page.
+        "tone": "doubtful" if doubts else comparison.primary.verdict,
+        "doubts": doubts,
+        # Each arm, its style in the figure, its signs that little was learned.
+        "legend": [(arm, legend_style(styles[arm]), signs.get(arm, "")) for arm in comparison.arms],
+        # The other key that the figure is against.
+        "axis": axis,
+        "panels": panels[:most],
+        "left_out": max(0, len(panels) - most),
+        "table": comparison_text.table(comparison),
+        "notes": list(comparison_text.notes(comparison)),
+        "cautions": list(comparison_text.cautions(comparison)),
+        "picture": reconstructions(comparison, allow_targets),
+    }
 
 
 def numeric_key(comparison: Comparison) -> str | None:
     """The first of the other keys whose values are numbers, or numbers of labels; None if there is none."""
     for index, key in enumerate(comparison.others):
         values = {others[index] for others in comparison.combinations}
-        if len(values) > 1 and (key == LABELS or None not in map(_number, values)):
+        if len(values) > 1 and (key == LABELS or None not in map(number, values)):
             return key
     return None
 
@@ -109,11 +75,11 @@ def key_ticks(comparison: Comparison, key: str) -> Ticks:
     """Where the values of a key stand on an axis: at their numbers, or side by side where one has none."""
     index = comparison.others.index(key)
     values = list(dict.fromkeys(others[index] for others in comparison.combinations))
-    numbers = {value: _number(value) for value in values}
+    numbers = {value: number(value) for value in values}
     if key == LABELS:
         numbers = {value: _labels(comparison, index, value) for value in values}
     names = {value: "all" if (key, value) == (LABELS, "null") else value for value in values}
-    known = {names[value]: number for value, number in numbers.items() if number is not None}
+    known = {names[value]: place for value, place in numbers.items() if place is not None}
     if len(known) < len(values):
         return Ticks({names[value]: float(place) for place, value in enumerate(values)}, log=False)
     low, high = min(known.values()), max(known.values())
@@ -125,11 +91,11 @@ def _labels(comparison: Comparison, index: int, value: str) -> float | None:
     for (others, *_), job in comparison.jobs.items():
         if others[index] == value and (count := read_or_empty(read_run, job.folder).get("labels")):
             return float(count)
-    return _number(value)
+    return number(value)
 
 
-def _lines(comparison: Comparison, key: str) -> list[Panel]:
-    """A panel for each combination of the keys that are left."""
+def _lines(comparison: Comparison, key: str) -> list[tuple[str, Markup]]:
+    """A title and a panel of the figure for each combination of the keys that are left."""
     index, ticks = comparison.others.index(key), key_ticks(comparison, key)
     names = dict(
         zip(dict.fromkeys(each[index] for each in comparison.combinations), ticks.places, strict=True)
@@ -147,11 +113,11 @@ def _lines(comparison: Comparison, key: str) -> list[Panel]:
     for rest, arms in found.items():
         where = ", ".join(f"{name}={value}" for name, value in zip(keys, rest, strict=True))
         title = f"{comparison.metric.name} against {key}{f', {where}' if where else ''}"
-        panels.append(Panel(where, arm_lines(title, arms, ticks, _axis_label(key), limits)))
+        panels.append((where, arm_lines(title, arms, ticks, _axis_label(key), limits)))
     return panels
 
 
-def _dots(comparison: Comparison) -> list[Panel]:
+def _dots(comparison: Comparison) -> list[tuple[str, Markup]]:
     rows = {
         comparison_text.place(comparison, others): estimates
         for others in comparison.combinations
@@ -161,8 +127,7 @@ def _dots(comparison: Comparison) -> list[Panel]:
     pages = [names[at : at + MOST_ROWS] for at in range(0, len(names), MOST_ROWS)]
     title, metric = f"{comparison.metric.name} of each {comparison.key}", comparison.metric.name
     return [
-        Panel("", arm_dots(title, {name: rows[name] for name in page}, comparison.arms, metric))
-        for page in pages
+        ("", arm_dots(title, {name: rows[name] for name in page}, comparison.arms, metric)) for page in pages
     ]
 
 
@@ -191,7 +156,8 @@ def _axis_label(key: str) -> str:
     return "labels that stage 2 may use" if key == LABELS else key
 
 
-def _number(value: str) -> float | None:
+def number(value: str) -> float | None:
+    """The value of a key as a number; None if it is none."""
     try:
         return float(value)
     except ValueError:

@@ -30,11 +30,16 @@ MOST_BYTES = 1_800_000
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture; ``source`` is None where it was too large for the page."""
+    """A picture of a page; one without ``source`` could not be drawn, or was too large."""
 
     name: str
     caption: str
     source: str | None
+
+
+def as_source(png: bytes) -> str:
+    """A PNG as the source of an image element."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def embedded_pictures(run: RunFolder) -> Iterator[Picture]:
@@ -45,9 +50,6 @@ def embedded_pictures(run: RunFolder) -> Iterator[Picture]:
         content = run.picture(stage, file)
         if content is None:
             continue
-        left -= len(content)
-        if left < 0:
-            left += len(content)
-            yield Picture(name, caption, None)
-        else:
-            yield Picture(name, caption, f"data:image/png;base64,{base64.b64encode(content).decode()}")
+        fits = len(content) <= left
+        left -= len(content) * fits
+        yield Picture(name, caption, as_source(content) if fits else None)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from dae.report.embedded_pictures import Picture
 from dae.sweeps.comparison import Comparison
 from dae.sweeps.comparison_text import place
 from dae.sweeps.jobs import Job
@@ -13,15 +13,7 @@ from dae.sweeps.jobs import Job
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Reconstructions:
-    """A picture with its caption; one that could not be drawn has no ``source``, and the caption says why."""
-
-    source: str | None
-    caption: str
-
-
-def reconstructions(comparison: Comparison, allow_targets: Sequence[str] = ()) -> Reconstructions | None:
+def reconstructions(comparison: Comparison, allow_targets: Sequence[str] = ()) -> Picture | None:
     """Test images as each arm of the first seed reconstructs them; None if no arm has a stage 1.
 
     A failure costs the picture, not the page.
@@ -52,14 +44,14 @@ def reconstructions(comparison: Comparison, allow_targets: Sequence[str] = ()) -
         words = f"Test images as each arm reconstructs them could not be drawn: {error}".splitlines()[0]
         log.warning("%s", words)
         log.debug("Because of", exc_info=error)
-        return Reconstructions(None, words.rstrip("."))
+        return Picture("", words.rstrip("."), None)
     absent = [arm for arm in comparison.arms if arm not in by_others[others]]
     without = f"; without a decoder: {', '.join(absent)}" if absent else ""
     caption = (
         "Test images, the same under the reference noise, and as each arm reconstructs those "
         f"(seed {seed}{where}){without}"
     )
-    return Reconstructions(source, caption)
+    return Picture("", caption, source)
 
 
 def _has_autoencoder(job: Job) -> bool:

@@ -13,9 +13,10 @@ from markupsafe import Markup
 
 from dae.files import DamagedFileError, read_text
 from dae.metrics import is_telling, left_out_words
-from dae.report.charts import Dots, bars, dot_chart, parallel_coordinates, scatter
-from dae.report.comparison_section import comparison_section
+from dae.report.charts import Dots, dot_chart, parallel_coordinates, scatter
+from dae.report.comparison_section import comparison_section, number
 from dae.runs.records import read_or_empty, read_run
+from dae.sweeps.arms import NOT_GIVEN
 from dae.sweeps.cautions import cautions
 from dae.sweeps.commands import next_commands
 from dae.sweeps.jobs import Job
@@ -27,7 +28,6 @@ from dae.words import counted
 # More would make an unreadable chart; the table holds all of them.
 MOST_ROWS = 30
 MOST_AXES = 8
-NOT_GIVEN = "(not given)"
 
 
 @dataclass(frozen=True)
@@ -142,11 +142,11 @@ def _keys(board: Leaderboard) -> list[Chart]:
             by_value.setdefault(job.values.get(key, NOT_GIVEN), []).append(job)
         title = f"{board.objective.name} against {key}"
         others = "; the other keys vary as well" if len(board.keys) > 1 else ""
-        numbers = {value: _number(value) for value in by_value if value != NOT_GIVEN}
+        numbers = {value: number(value) for value in by_value if value != NOT_GIVEN}
         if len(by_value) < 2:
             continue
         if len(numbers) > 1 and None not in numbers.values():
-            points = [(number, job.value) for value, number in numbers.items() for job in by_value[value]]
+            points = [(x, job.value) for value, x in numbers.items() for job in by_value[value]]
             svg = scatter(title, points, key, board.objective.name)  # type: ignore[arg-type]
             lacking = len(jobs) - len(points)
             left_out = f"; without it, and left out: {counted(lacking, 'job')}" if lacking else ""
@@ -170,11 +170,11 @@ def _together(board: Leaderboard) -> list[Chart]:
     keys = [
         key
         for key in board.keys
-        if len({_number(group.jobs[0].values.get(key, "")) for group in ranked} - {None}) > 1
+        if len({number(group.jobs[0].values.get(key, "")) for group in ranked} - {None}) > 1
     ][:MOST_AXES]
     rows = []
     for group in ranked:
-        values = [_number(group.jobs[0].values.get(key, "")) for key in keys]
+        values = [number(group.jobs[0].values.get(key, "")) for key in keys]
         numbers = [value for value in [*values, group.mean] if value is not None]
         if len(numbers) == len(keys) + 1:  # a job without one of the keys has no place on its axis
             rows.append((numbers, _name(group, board)))
@@ -190,28 +190,11 @@ def _together(board: Leaderboard) -> list[Chart]:
     return [Chart(title, caption, parallel_coordinates(title, axes, rows))]
 
 
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def importance(folder: Path) -> Chart | str | None:
-    """How much each key mattered, as the search has written it to ``search.md``.
-
-    Returns:
-        The search's sentence if it holds no numbers; None for a sweep that is not a search.
-    """
+def importance(folder: Path) -> str | None:
+    """How much each key mattered, as the search has written it to ``search.md``; None without a search."""
     try:
         text = read_text(folder / "search.md") or ""
     except DamagedFileError as error:
         return str(error)
-    line = re.search(r"^Importance: (.*)$", text, re.MULTILINE)
-    if line is None:
-        return None
-    shares = [(key, float(share)) for key, share in re.findall(r"`([^`]+)` ([\d.]+\d)", line.group(1))]
-    if not shares:
-        return f"Importance: {line.group(1)}"
-    caption = "Share of what separates the best trials from the others (PED-ANOVA)."
-    return Chart("Importance", caption, bars("Importance of each key", shares))
+    line = re.search(r"^Importance: .*(?=\.$)", text, re.MULTILINE)
+    return line.group().replace("`", "") if line else None

@@ -10,7 +10,7 @@ from dae.sweeps.cautions import cautions
 from dae.sweeps.commands import next_commands
 from dae.sweeps.compared import COMPARISON
 from dae.sweeps.comparison import Comparison
-from dae.sweeps.comparison_answer import sentence
+from dae.sweeps.comparison_answer import sentence, written
 from dae.sweeps.ranking import Leaderboard
 from dae.words import code_block, counted, markdown, path_from_here, printable
 
@@ -114,13 +114,9 @@ def _table(board: Leaderboard) -> list[list[str]]:
     for place, group in zip(board.ranks, board.groups, strict=True):
         values = group.jobs[0].values
         row = ["-" if place is None else str(place), *(values.get(key, "-") for key in board.keys)]
-        row += [str(len(group.scored)), str(group.failed), _figure(group.mean), _figure(group.std)]
-        rows.append(row + [_figure(group.figures(name)[0]) for name in tested if name])
+        row += [str(len(group.scored)), str(group.failed), written(group.mean), written(group.std)]
+        rows.append(row + [written(group.figures(name)[0]) for name in tested if name])
     return rows
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
 
 
 def _clip(text: str) -> str:
