@@ -6,14 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from dae.training import threads
-from dae.training.threads import WAITING, available_cores, control_group_quota, settle_count, settle_waiting
+from dae.training.threads import WAITING, available_cores, settle_count, settle_waiting
 from helpers import SMOKE
 from outcome import Train
 
@@ -61,41 +60,22 @@ def test_after_torch_nothing_is_pretended(monkeypatch):
     assert "torch was imported before" in threads._reason
 
 
-def group(root: Path, path: str, **files: str) -> None:
-    folder = root / path
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        (folder / name.replace("__", ".")).write_text(f"{content}\n")
-
-
-def test_quota_of_the_control_groups(tmp_path):
-    own, root = tmp_path / "own", tmp_path / "cgroup"
-    assert control_group_quota(root, own) == float("inf"), "not Linux"
-    own.write_text("0::/slice/job\n")
-    group(root, "slice/job", cpu__max="max 100000")
-    assert control_group_quota(root, own) == float("inf")
-    group(root, "slice", cpu__max="150000 100000")
-    assert control_group_quota(root, own) == 1.5, "that of a group around it counts, too"
-    group(root, "slice/job", cpu__max="50000 100000")
-    assert control_group_quota(root, own) == 0.5
-
-
-@pytest.mark.parametrize(("quota", "cores"), [("-1", float("inf")), ("300000", 3)])
-def test_quota_in_version_1(tmp_path, quota, cores):
-    own = tmp_path / "own"
-    own.write_text("4:cpu,cpuacct:/docker/abc\n")
-    # In a container its own group is the root of what is mounted.
-    group(tmp_path, "cpu", **{"cpu__cfs_quota_us": quota, "cpu__cfs_period_us": "100000"})
-    assert control_group_quota(tmp_path, own) == cores
-
-
 @pytest.mark.parametrize(
-    ("affinity", "quota", "cores"), [({0, 5}, 8.0, 2), ({0, 1, 2, 3}, 1.5, 1), ({3}, 0.2, 1)]
+    ("affinity", "quota", "cores"),
+    [
+        ({0, 5}, "800000 100000", 2),
+        ({0, 1, 2, 3}, "150000 100000", 1),
+        ({3}, "20000 100000", 1),
+        ({1, 2}, "max 100000", 2),
+        ({7}, "", 1),
+    ],
 )
-def test_available_cores(monkeypatch, affinity, quota, cores):
+def test_available_cores(monkeypatch, tmp_path, affinity, quota, cores):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: affinity, raising=False)
-    monkeypatch.setattr(threads, "control_group_quota", lambda: quota)
-    assert available_cores() == cores
+    file = tmp_path / "cpu.max"
+    if quota:
+        file.write_text(f"{quota}\n")
+    assert available_cores(file) == cores
 
 
 @pytest.mark.parametrize(

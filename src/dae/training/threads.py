@@ -13,7 +13,6 @@ own.
 from __future__ import annotations
 
 import logging
-import math
 import os
 import sys
 from functools import cache
@@ -89,38 +88,14 @@ def _default_count() -> int:
     return torch.get_num_threads()
 
 
-def available_cores() -> int:
-    """The cores that this process may use: its affinity, cut by the quota of its control groups."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(min(cores, control_group_quota())))
-
-
-def control_group_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float:
-    """Processor time in cores that Linux' control groups grant to this process; infinite without a limit.
+def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """The cores that this process may use: its affinity, cut by the quota of its container.
 
     Args:
-        root: Where the control groups are mounted.
-        own: The file that names those of this process, a line ``<number>:<controllers>:<path>`` each.
+        quota: The file of Linux' control groups: microseconds of processor time, and of how many.
     """
-    names = (
-        [line.split(":", 2)[2] for line in own.read_text(encoding="utf-8").splitlines()]
-        if own.is_file()
-        else []
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    granted, _, period = (
+        quota.read_text(encoding="utf-8").partition(" ") if quota.is_file() else ("max", "", "")
     )
-    quotas = [math.inf]
-    for path in {Path(), *(Path(name.lstrip("/")) for name in names)}:
-        for group in (path, *path.parents):
-            quotas += _quotas(root / group, root / "cpu" / group)
-    return min(quotas)
-
-
-def _quotas(group: Path, cpu_group: Path) -> list[float]:
-    """The quota of one group, in version 2 of the control groups or in version 1, in microseconds."""
-    if (group / "cpu.max").is_file():
-        quota, period = (group / "cpu.max").read_text(encoding="utf-8").split()
-        return [] if quota == "max" else [int(quota) / int(period)]
-    files = [cpu_group / f"cpu.cfs_{name}_us" for name in ("quota", "period")]
-    if not all(file.is_file() for file in files):
-        return []
-    quota_us, period_us = (int(file.read_text(encoding="utf-8")) for file in files)
-    return [quota_us / period_us] if quota_us > 0 else []
+    return cores if granted == "max" else max(1, min(cores, int(granted) // int(period)))
