@@ -18,7 +18,6 @@ import torch
 from hydra.utils import get_object
 from pytorch_lightning import Callback, LightningDataModule
 from torch import nn
-from torch.optim import Optimizer
 
 from dae.config.groups import choice_node, group_choices
 from dae.errors import Problem
@@ -151,11 +150,7 @@ class Binding:
         if partial:  # the code passes the arguments without a default
             hints = {key: hint for key, hint in hints.items() if key not in required}
             required = set()
-        found = list(self.arguments(path, arguments, hints, required))
-        yield from found
-        an_optimizer = isinstance(target, type) and issubclass(target, Optimizer)
-        if an_optimizer and not found and arguments.keys() <= hints.keys():
-            yield from _try_optimizer(path, target, arguments)
+        yield from self.arguments(path, arguments, hints, required)
 
     def _packages(self, wanted: tuple[type, ...]) -> tuple[str, ...] | None:
         """The packages that a class may come from; None if from anywhere.
@@ -327,14 +322,6 @@ def _is_kind(target: Any, wanted: tuple[type, ...], called_with: list[Any] | Non
 
 def _class_name(kind: type) -> str:
     return f"{kind.__module__.split('.')[0]} {kind.__name__}"
-
-
-def _try_optimizer(path: str, target: Any, arguments: dict[str, Any]) -> Iterator[Problem]:
-    """Build an optimizer for a dummy parameter, since optimizers check their arguments only then."""
-    try:
-        target([torch.zeros(1, requires_grad=True)], **arguments)
-    except Exception as error:
-        yield Problem(path, f"{target.__name__} refuses its arguments: {error}")
 
 
 def _words(hint: Any) -> list[str]:

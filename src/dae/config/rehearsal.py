@@ -67,9 +67,12 @@ def try_networks(config: Config, decoder: bool = True) -> Networks | Problem:
     return _tried_networks(json.dumps(nodes), data["channels"], data["image_size"])
 
 
-def optimizer_refuses(stage: str, optimizer: Config, scheduler: Config) -> Iterator[Problem]:
-    """An optimizer or a schedule that fails at its first step, tried on a parameter of one number."""
-    tried = _tried_optimizer(json.dumps([optimizer, scheduler]))
+def optimizer_refuses(stage: str, config: Config) -> Iterator[Problem]:
+    """An optimizer or a schedule that refuses its arguments or its first step, tried on one number."""
+    # What fails on a processor may work on a GPU.
+    there = torch.cuda.is_available() or torch.backends.mps.is_available()
+    steps = not there or config["trainer"].get("accelerator") == "cpu"
+    tried = _tried_optimizer(json.dumps([config[stage]["optimizer"], config[stage]["scheduler"]]), steps)
     if tried is not None:
         key, reason = tried
         yield Problem(f"{stage}.{key}", reason)
@@ -149,28 +152,30 @@ def _on_meta(node: Config) -> nn.Module:
 
 
 @cache
-def _tried_optimizer(nodes: str) -> tuple[str, str] | None:
+def _tried_optimizer(nodes: str, steps: bool) -> tuple[str, str] | None:
     """The key of an optimizer or of a schedule, and why it fails; None if it does not.
 
     Args:
         nodes: JSON of both descriptions.
+        steps: Whether to take a step.
     """
-    optimizer, scheduler = json.loads(nodes)
+    described = dict(zip(("optimizer", "scheduler"), json.loads(nodes), strict=True))
     parameter = torch.zeros(1, requires_grad=True)
     parameter.grad = torch.zeros(1)
-    key = "optimizer"
+    key, what = "optimizer", "arguments"
     try:
-        built = build(optimizer)([parameter])
+        built = build(described[key])([parameter])
         key = "scheduler"
-        schedule = build(scheduler)(built, 10)
-        key = "optimizer"
-        built.step(lambda: torch.zeros(()))
-        key = "scheduler"
-        if schedule is not None:
-            schedule.step()
+        schedule = build(described[key])(built, 10)
+        if steps:
+            key, what = "optimizer", "first step"
+            built.step(lambda: torch.zeros(()))
+            key = "scheduler"
+            if schedule is not None:
+                schedule.step()
     except Exception as error:
-        name = (optimizer if key == "optimizer" else scheduler)["_target_"].rpartition(".")[2]
-        return key, f"{name} refuses its first step: {_reason(error)}"
+        name = described[key]["_target_"].rpartition(".")[2]
+        return key, f"{name} refuses its {what}: {_reason(error)}"
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -225,14 +226,6 @@ def _scaled_and_clipped(config: Config) -> Iterator[Problem]:
             yield Problem(f"{stage}.optimizer.fused", what, f"try {stage}.optimizer.fused=false")
 
 
-def _optimizers(config: Config) -> Iterator[Problem]:
-    if device_type(config["trainer"].get("accelerator", "auto"))[0] != "cpu":
-        return  # what fails on a processor may work on a GPU
-    for stage in stages_to_run(config):
-        node = config[stage]
-        yield from rehearsal.optimizer_refuses(stage, node["optimizer"], node["scheduler"])
-
-
 # The keys that ``stages_to_run`` reads.
 _STAGES = ("stage", "pretraining", "classifier.encoder", "classifier.encoder_checkpoint")
 # Those by which networks are built and given images.
@@ -264,5 +257,11 @@ REHEARSALS: list[tuple[tuple[str, ...], Callable[[Config], Iterator[Problem]]]] 
     ((*_NETWORKS, *_STAGES), rehearsal.networks_refuse),
     ((*_NETWORKS, "classifier", "trainer", *_STAGES), sizes.least_memory_lacks),
     (("trainer",), rehearsal.trainer_refuses),
-    (("trainer", "dae.optimizer", "dae.scheduler", "classifier", *_STAGES), _optimizers),
+    *(
+        (
+            ("trainer.accelerator", f"{stage}.optimizer", f"{stage}.scheduler"),
+            partial(rehearsal.optimizer_refuses, stage),
+        )
+        for stage in metrics.METRICS
+    ),
 ]
