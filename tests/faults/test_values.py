@@ -100,7 +100,6 @@ def digits() -> ImageDataModule:
             "data.batch_size: 16,833 weights and a step of 1,2",
         ),
         (["classifier.hidden=100000000"], "classifier.hidden: 26,600,000,000 weights"),
-        (["data.least_steps=1000000000000"], "data.least_steps: 24,390,243,903 passes"),
     ],
 )
 def test_refused_once_the_number_of_images_is_known(digits, overrides, words):

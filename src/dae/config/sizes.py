@@ -47,7 +47,6 @@ def check_sizes(cfg: DictConfig, data: ImageDataModule) -> None:
     raise_problems(
         [
             *(problem for stage in batches for problem in _limits(config, data, stage, batches[stage])),
-            *(problem for drawn in batches.values() for problem in _order(drawn)),
             *memory_lacks(
                 config,
                 {stage: drawn.batch_size for stage, drawn in batches.items()},
@@ -76,18 +75,6 @@ def _limits(config: Config, data: ImageDataModule, stage: str, batches: Batches)
     if isinstance(interval, int) and interval > used:
         what = f"found {interval}, but an epoch of {stage} has {counted(used, 'batch', 'batches')}"
         yield Problem("trainer.val_check_interval", what, "try trainer.val_check_interval=0.5")
-
-
-def _order(batches: Batches) -> Iterator[Problem]:
-    """The orders of all passes of an epoch are drawn at its start."""
-    there = total_memory("cpu")
-    needed = batches.passes * batches.count * torch.int64.itemsize
-    if there is not None and needed > there:
-        what = (
-            f"{batches.passes:,} passes over {counted(batches.count, 'image')} an epoch: their order alone "
-            f"takes {_gigabytes(needed)}, and this machine has {_gigabytes(there)}"
-        )
-        yield Problem("data.least_steps", what, "make it smaller")
 
 
 def memory_lacks(

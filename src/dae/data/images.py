@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 EVALUATION_BATCH_SIZE = 128
 
 PER_CLASS = "/class"
+# Of an epoch: the order of their images is drawn at its start, a gigabyte for a million batches of 128.
+MOST_STEPS = 1_000_000
 LabelsPerClass = Annotated[
     str, Field(pattern=rf"^[1-9]\d*{PER_CLASS}$", description=f"'10{PER_CLASS}' (at most so many of each)")
 ]
@@ -75,7 +77,7 @@ class ImageDataModule(LightningDataModule):
         limit: PositiveInt | None = None,
         labels: PositiveInt | LabelsPerClass | None = None,
         labels_seed: NonNegativeInt = 0,
-        least_steps: PositiveInt = 1,
+        least_steps: Annotated[int, Field(gt=0, le=MOST_STEPS)] = 1,
         in_memory: bool = True,
         augment: NonNegativeInt = 0,
         fit: Literal["pad", "crop", "stretch"] = "pad",
