@@ -32,13 +32,7 @@ class Predictions(Watcher):
         self.logits, self.labels = [], []
 
     def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any, **__: Any
     ) -> None:
         """Keep the predictions of the batch on their device."""
         if isinstance(pl_module, EncoderClassifier) and is_due(trainer, self.every_n_epochs):

@@ -36,16 +36,12 @@ class Throughput(Watcher):
         self.epoch_waiting = 0.0
         self.epoch_images = 0
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, *_: Any) -> None:
         """Count the time that was spent waiting for the batch."""
         self.epoch_waiting += time.perf_counter() - self.waits_since
         self.epoch_images += len(batch[1]) * trainer.world_size
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, *_: Any) -> None:
         """The next one is waited for. Training ends with the last batch: validation is not counted."""
         self.waits_since = time.perf_counter()
 

@@ -10,7 +10,6 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,12 +18,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, open_dict
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from dae import metrics
@@ -184,7 +178,7 @@ class _Search:
             if self.settings.sampler == "grid" and not self._waiting():
                 return None
             trial = self.study.ask()
-            point = self.space.draw(partial(_suggest, trial))
+            point = self.space.draw(trial._suggest)
             if all(point != other.params for other in self._counted() if other.number != trial.number):
                 overrides = self.space.overrides(point)
                 trial.set_user_attr("overrides", overrides)
@@ -266,12 +260,3 @@ class _Search:
         trial_id = self.study.get_trials(deepcopy=False)[number]._trial_id
         self.study._storage.set_trial_user_attr(trial_id, "left_out", why)
         self.study.tell(number, state=TrialState.FAIL)
-
-
-def _suggest(trial: Trial, key: str, values: BaseDistribution) -> Any:
-    if isinstance(values, CategoricalDistribution):
-        return trial.suggest_categorical(key, values.choices)
-    if isinstance(values, IntDistribution):
-        return trial.suggest_int(key, values.low, values.high, step=values.step, log=values.log)
-    assert isinstance(values, FloatDistribution)
-    return trial.suggest_float(key, values.low, values.high, step=values.step, log=values.log)

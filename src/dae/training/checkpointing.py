@@ -117,9 +117,7 @@ class StageCheckpoint(ModelCheckpoint):
         """The name of its state in a checkpoint; Lightning's own is put together anew at each hook."""
         return type(self).__name__
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, *_: Any) -> None:
         """Nothing is saved but after a validation and at the end of an epoch."""
         self.works = True
 

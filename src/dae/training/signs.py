@@ -66,13 +66,7 @@ class LearningSigns(Callback):
             self.evidence = Predictions(self.data.classes, pl_module.device)
 
     def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any, **__: Any
     ) -> None:
         """Take in a batch and what ``test_step`` has made of it."""
         inputs, labels = batch
