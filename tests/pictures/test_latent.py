@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import sys
-from types import SimpleNamespace
-
 import pytest
 import torch
 
@@ -13,12 +10,10 @@ from dae.pictures.latent import (
     dead_units,
     describe_units,
     draw_latents,
-    flat_rows,
     interpolations,
     principal_axes,
     saturated_units,
     sprites,
-    unit_names,
 )
 from helpers import ONE_PASS, composed, events
 from outcome import Train
@@ -41,22 +36,13 @@ def latents() -> torch.Tensor:
     return found
 
 
-def test_dead_and_saturated_units_are_named():
+def test_dead_and_saturated_units_are_counted():
     dead, same = dead_units(latents()), saturated_units(latents())
-    assert unit_names(dead) == ["channel 1 (all 4 units)", "channel 2 at (0, 1)"]
-    assert unit_names(same) == ["channel 3 at (1, 1)"]
-    words = describe_units(dead, same)
-    assert "5 of 16 units are dead (0 for each image): channel 1 (all 4 units), channel 2 at (0, 1)" in words
-    assert "1 of 16 units are saturated (one value for each image): channel 3 at (1, 1)" in words
+    one, two = describe_units(dead, same).split("; ")
+    assert one == "5 of 16 units are dead (0 for each image)"
+    assert two == "1 of 16 units are saturated (one value for each image)"
     alive = torch.rand(6, 4, 2, 2)
     assert describe_units(dead_units(alive), saturated_units(alive)) == ""
-    assert unit_names(dead_units(torch.zeros(3, 2))) == ["channel 0", "channel 1"]
-
-
-def test_a_long_list_is_cut():
-    dead = torch.ones(20, 2, dtype=torch.bool)
-    dead[:, 0] = False
-    assert describe_units(dead, ~dead & False).endswith(" and 8 more")
 
 
 def test_principal_axes_of_a_plane():
@@ -72,35 +58,10 @@ def test_principal_axes_of_a_plane():
     assert principal_axes(torch.rand(1, 4))[0].shape == (1, 2)
 
 
-def test_umap_if_it_is_installed_and_else_said(monkeypatch: pytest.MonkeyPatch):
-    points = torch.rand(20, 5)
-    monkeypatch.setitem(sys.modules, "umap", None)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert flat_rows(points, umap=True)[1].endswith("(UMAP: pip install umap-learn)")
-    assert "UMAP" not in flat_rows(points, umap=False)[1]
-
-    threads = torch.get_num_threads()
-
-    class UMAP:
-        def __init__(self, random_state: int, n_jobs: int) -> None:
-            assert random_state == 0, "the picture comes again"
-
-        def fit_transform(self, points):
-            torch.set_num_threads(threads + 1)  # as Numba does
-            return points[:, 2:4]
-
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
-    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=UMAP))
-    flat, how = flat_rows(points, umap=True)
-    assert how == "UMAP"
-    assert torch.get_num_threads() == threads
-    assert torch.equal(flat, points[:, 2:4])
-
-
 def test_latents_that_are_not_finite_are_drawn_as_such():
     broken = latents()
     broken[0, 0] = float("nan")
-    draw_latents(broken, torch.arange(6), tuple("abcdef"), "images", umap=False)
+    draw_latents(broken, torch.arange(6), tuple("abcdef"), "images")
 
 
 def autoencoder() -> DenoisingAutoencoder:

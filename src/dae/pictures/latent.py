@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,8 +32,6 @@ from dae.pictures.watcher import Watcher
 
 log = logging.getLogger(__name__)
 
-# Names of units in one line of the log.
-NAMES = 12
 SPRITE = 32  # pixels: TensorBoard takes sprites of up to 8,192 in all
 STEPS = 9
 
@@ -65,12 +60,12 @@ class Latent(Watcher):
             )
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The same for the checkpoint that counts; name the units, interpolate, embed."""
+        """The same for the checkpoint that counts; count the units in the log, interpolate, embed."""
         if not isinstance(pl_module, DenoisingAutoencoder):
             return
         images, labels = self.inputs(trainer)
         latents = apply_in_batches(pl_module.encoder, images, pl_module.device)
-        said = self.show(trainer, pl_module, latents, labels, final=True)
+        said = self.show(trainer, pl_module, latents, labels)
         if said:
             log.warning("dae: of the latents of %d test images %s", len(images), said)
         classes = class_names(trainer)
@@ -90,9 +85,7 @@ class Latent(Watcher):
         split = evaluated_split(trainer)[1]
         return bytes_to_floats(split.images[: self.images]), split.labels[: self.images]
 
-    def show(
-        self, trainer: Trainer, module: LightningModule, latents: Tensor, labels: Tensor, final: bool = False
-    ) -> str:
+    def show(self, trainer: Trainer, module: LightningModule, latents: Tensor, labels: Tensor) -> str:
         """Publish picture, text and scalars; returns the text about dead and saturated units."""
         classes = class_names(trainer)
         dead, same = dead_units(latents), saturated_units(latents)
@@ -105,7 +98,7 @@ class Latent(Watcher):
                 writer.add_scalar(tag, int(mask.sum()), epochs_done(trainer))
             text = said or f"all {dead.numel()} units differ between images"
             writer.add_text(result_tag(trainer, module, "latent_units"), text, epochs_done(trainer))
-        picture = draw_latents(latents, labels, classes, images_and_epoch(trainer), umap=final)
+        picture = draw_latents(latents, labels, classes, images_and_epoch(trainer))
         publish(trainer, module, "latent", picture)
         return said
 
@@ -121,30 +114,12 @@ def saturated_units(latents: Tensor) -> Tensor:
     return ((high - low) <= 1e-3 * torch.maximum(low.abs(), high.abs())) & ~dead_units(latents)
 
 
-def unit_names(mask: Tensor) -> list[str]:
-    """``channel 3 at (0, 1)`` for each unit of a mask (C, ...), or ``channel 3`` for all of its units."""
-    names = []
-    for channel, units in enumerate(mask):
-        if units.all():
-            names.append(f"channel {channel}" + (f" (all {units.numel()} units)" if units.dim() else ""))
-        else:
-            names += [f"channel {channel} at {tuple(place)}" for place in units.nonzero().tolist()]
-    return names
-
-
 def describe_units(dead: Tensor, saturated: Tensor) -> str:
-    """Which units are dead or saturated, in words; an empty text if none is."""
-    parts = []
-    for mask, what in (
-        (dead, "dead (0 for each image)"),
-        (saturated, "saturated (one value for each image)"),
-    ):
-        if mask.any():
-            names = unit_names(mask)
-            more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
-            listed = ", ".join(names[:NAMES]) + more
-            parts.append(f"{int(mask.sum())} of {mask.numel()} units are {what}: {listed}")
-    return "; ".join(parts)
+    """How many units are dead or saturated, in words; an empty text if none is."""
+    kinds = ((dead, "dead (0 for each image)"), (saturated, "saturated (one value for each image)"))
+    return "; ".join(
+        f"{int(mask.sum())} of {mask.numel()} units are {what}" for mask, what in kinds if mask.any()
+    )
 
 
 def principal_axes(points: Tensor) -> tuple[Tensor, float]:
@@ -158,32 +133,14 @@ def principal_axes(points: Tensor) -> tuple[Tensor, float]:
     return flat, float(shown.square().sum() / sizes.square().sum().clamp(min=1e-12))
 
 
-def flat_rows(points: Tensor, umap: bool) -> tuple[Tensor, str]:
-    """Points (N, D) projected to (N, 2), and the name of the projection."""
-    if umap and importlib.util.find_spec("umap") and len(points) > 15:
-        log.info("UMAP of %d latents, which may take a minute", len(points))
-        module: Any = importlib.import_module("umap")
-        # With a random state of its own, and on one thread, so that the picture comes again.
-        reducer = module.UMAP(random_state=0, n_jobs=1)
-        threads = torch.get_num_threads()
-        try:
-            return torch.as_tensor(reducer.fit_transform(points.numpy())), "UMAP"
-        finally:
-            # Numba, beneath it, has given Torch a thread a core, with which a fit comes to other figures.
-            torch.set_num_threads(threads)
-    flat, share = principal_axes(points)
-    how = f"PCA, {share:.0%} of the variance"
-    return flat, f"{how} (UMAP: pip install umap-learn)" if umap else how
-
-
-def draw_latents(latents: Tensor, labels: Tensor, classes: Sequence[str], title: str, umap: bool) -> Tensor:
+def draw_latents(latents: Tensor, labels: Tensor, classes: Sequence[str], title: str) -> Tensor:
     """The latents (N, C, ...) as points, and how active their channels are."""
     figure = new_figure(11, 5.2)
     points, bars = figure.subplots(1, 2, width_ratios=(1.5, 1))
     figure.suptitle(f"Latents of {len(latents)} {title}", fontsize=11, x=0.01, ha="left")
     if latents.isfinite().all():
-        flat, how = flat_rows(latents.flatten(1), umap)
-        style_axes(points, how)
+        flat, share = principal_axes(latents.flatten(1))
+        style_axes(points, f"PCA, {share:.0%} of the variance")
         draw_scatter(points, flat, labels, classes)
     else:
         style_axes(points, "no picture: latents are not finite")
