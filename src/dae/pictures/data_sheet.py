@@ -21,7 +21,7 @@ from dae.pictures.style import short_names
 from dae.seeds import derive_seed
 from dae.training.processes import device_count
 from dae.training.steps import steps_in_words
-from dae.words import path_from_here, train_command
+from dae.words import aligned, path_from_here, train_command
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +68,8 @@ def count_lines(data: ImageDataModule) -> Iterator[str]:
     if (data.train.labels < 0).any():
         rows.append(("(no class)", [int((split.labels < 0).sum()) for split in splits.values()]))
     rows.append(("all", [len(split.labels) for split in splits.values()]))
-    width = max(len(name) for name, _ in rows)
-    yield "  ".join(["class".ljust(width), *splits])
-    for name, counts in rows:
-        cells = [f"{count:,}".rjust(len(head)) for count, head in zip(counts, splits, strict=True)]
-        yield "  ".join([name.ljust(width), *cells])
+    table = [("class", *splits), *((name, *(f"{count:,}" for count in counts)) for name, counts in rows)]
+    yield from aligned(table, right=range(1, len(splits) + 1))
 
 
 def plan_lines(data: ImageDataModule, config: Mapping[str, Any]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from dae.runs.records import read_or_empty, read_run
 from dae.sweeps.arms import NOT_GIVEN
 from dae.sweeps.cautions import cautions
 from dae.sweeps.commands import next_commands
+from dae.sweeps.job_names import short_name
 from dae.sweeps.jobs import Job
 from dae.sweeps.leaderboard import read_board
 from dae.sweeps.leaderboard_text import count_by_status, headline
@@ -96,15 +97,8 @@ def _link(job: Job) -> str | None:
 
 def _name(group: Group, board: Leaderboard) -> str:
     values = group.jobs[0].values
-    told = [f"{_short(key, board.keys)}={values[key]}" for key in board.keys if key in values]
+    told = [f"{short_name(key, board.keys)}={values[key]}" for key in board.keys if key in values]
     return ", ".join(told) or "the defaults"
-
-
-def _short(key: str, keys: list[str]) -> str:
-    """The last word of a key, or the whole key if another one ends with the same word."""
-    words = [re.split(r"[./]", other)[-1] for other in keys]
-    word = re.split(r"[./]", key)[-1]
-    return word if words.count(word) == 1 else key
 
 
 def _spread(board: Leaderboard) -> Chart | None:
@@ -186,7 +180,7 @@ def _together(board: Leaderboard) -> list[Chart]:
     caption = (
         f"A line is a row of the leaderboard: the better its {board.objective.name}, the stronger.{left_out}"
     )
-    axes = [_short(key, keys) for key in keys] + [board.objective.name.rpartition("/")[2]]
+    axes = [short_name(key, keys) for key in keys] + [board.objective.name.rpartition("/")[2]]
     return [Chart(title, caption, parallel_coordinates(title, axes, rows))]
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from dae.files import DamagedFileError
 from dae.runs.records import damaged_files, read_hydra
 from dae.runs.signs import sign_words
-from dae.sweeps.jobs import modified_time
+from dae.sweeps.jobs import Job, modified_time
 from dae.sweeps.ranking import Group, Leaderboard
 from dae.words import counted, format_figure
 
@@ -27,7 +27,8 @@ UNDER_REFERENCE_NOISE = ("noisy_loss", "psnr", "ssim")
 def cautions(board: Leaderboard) -> Iterator[str]:
     """For each reason to be careful with the ranking of a sweep, what it is and what would help."""
     yield from _damaged(board)
-    yield from _signs(board)
+    if said := signs_sentence(board.jobs, more=", with figures on their own pages"):
+        yield said
     if board.objective is None:
         return
     yield from _other_objectives(board)
@@ -95,14 +96,14 @@ def _damage_of(folder: Path, changed: tuple[int, ...]) -> tuple[str, ...]:
     return damaged_files(folder)
 
 
-def _signs(board: Leaderboard) -> Iterator[str]:
-    """A sentence if jobs show signs that little was learned: how many jobs, and which signs how often."""
-    showing = sum(bool(job.signs) for job in board.jobs)
-    if showing:
-        counts = Counter(sign for job in board.jobs for sign in job.signs)
-        reasons = "; ".join(f"{sign_words(sign)} ({count})" for sign, count in counts.most_common())
-        jobs = f"{showing} of {counted(len(board.jobs), 'job')} {'shows' if showing == 1 else 'show'}"
-        yield f"{jobs} signs that little was learned, with figures on their own pages: {reasons}"
+def signs_sentence(jobs: Collection[Job], more: str = "") -> str | None:
+    """How many jobs show signs that little was learned, and which signs how often; None if none does."""
+    showing = sum(bool(job.signs) for job in jobs)
+    counts = Counter(sign for job in jobs for sign in job.signs)
+    reasons = "; ".join(f"{sign_words(sign)} ({count})" for sign, count in counts.most_common())
+    verb = "shows" if showing == 1 else "show"
+    what = f"signs that little was learned{more}: {reasons}"
+    return f"{showing} of {counted(len(jobs), 'job')} {verb} {what}" if showing else None
 
 
 def _other_objectives(board: Leaderboard) -> Iterator[str]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from dae.runs.signs import sign_words
-from dae.sweeps.cautions import different_images
+from dae.sweeps.cautions import different_images, signs_sentence
 from dae.sweeps.comparison import Comparison, Others, Row
 from dae.sweeps.comparison_answer import no_verdict, unit, written
 from dae.words import counted
@@ -81,13 +79,8 @@ def signs_by_arm(comparison: Comparison) -> Mapping[str, str]:
     """Of the arms with such jobs: ``3 of 9 jobs show signs that little was learned: dae: few ...``."""
     found = {}
     for arm in comparison.arms:
-        jobs = [job for (*_, name), job in comparison.jobs.items() if name == arm]
-        names = Counter(sign_words(sign) for job in jobs for sign in job.signs)
-        if names:
-            showing = sum(bool(job.signs) for job in jobs)
-            verb = "shows" if showing == 1 else "show"
-            what = f"signs that little was learned: {'; '.join(names)}"
-            found[arm] = f"{showing} of {counted(len(jobs), 'job')} {verb} {what}"
+        if said := signs_sentence([job for (*_, name), job in comparison.jobs.items() if name == arm]):
+            found[arm] = said
     return found
 
 

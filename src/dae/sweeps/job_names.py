@@ -71,24 +71,21 @@ def slug(overrides: Sequence[str]) -> str:
     """``p-0.1_seed-0``: overrides in words that a folder's name can hold, ``seed`` last."""
     pairs = [(key.lstrip("+~"), value) for key, _, value in (text.partition("=") for text in overrides)]
     pairs.sort(key=lambda pair: pair[0] == "seed")
-    keys = [re.split(r"[./@]", key) for key, _ in pairs]
-    words = [
-        re.sub(r"[^\w.]+", "-", f"{_short_name(key, keys)}-{value}").strip("-.")
-        for key, (_, value) in zip(keys, pairs, strict=True)
-    ]
+    keys = [key for key, _ in pairs]
+    words = [re.sub(r"[^\w.]+", "-", f"{short_name(key, keys)}-{value}").strip("-.") for key, value in pairs]
     *others, last = words or [""]
     last = last[:LONGEST_SLUG]
     head = "_".join(others)[: LONGEST_SLUG - len(last)].rstrip("-_.")
     return f"{head}_{last}" if head else last
 
 
-def _short_name(key: list[str], keys: Sequence[list[str]]) -> str:
+def short_name(key: str, keys: Sequence[str]) -> str:
     """The end of a key that no other key has: ``lr``, or ``dae.optimizer.lr`` beside the classifier's."""
-    others = [other for other in keys if other != key]
+    own, *others = (re.split(r"[./@]", each) for each in (key, *(other for other in keys if other != key)))
     length = next(
-        (n for n in range(1, len(key)) if all(other[-n:] != key[-n:] for other in others)), len(key)
+        (n for n in range(1, len(own)) if all(other[-n:] != own[-n:] for other in others)), len(own)
     )
-    return ".".join(key[-length:])
+    return ".".join(own[-length:])
 
 
 def _identity(overrides: Sequence[str]) -> list[str]:

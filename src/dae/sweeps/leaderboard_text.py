@@ -12,7 +12,7 @@ from dae.sweeps.compared import COMPARISON
 from dae.sweeps.comparison import Comparison
 from dae.sweeps.comparison_answer import sentence, written
 from dae.sweeps.ranking import Leaderboard
-from dae.words import code_block, counted, markdown, path_from_here, printable
+from dae.words import aligned, code_block, counted, markdown, path_from_here, printable
 
 ROWS_ON_THE_CONSOLE = 10
 WIDEST_VALUE = 40
@@ -82,11 +82,7 @@ def _aligned(table: list[list[str]]) -> list[str]:
     """The first rows of a table for the console, indented."""
     head, *rows = [[_clip(cell) for cell in row] for row in table]
     shown = [head, *rows[:ROWS_ON_THE_CONSOLE]]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    lines = [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in shown
-    ]
+    lines = [f"  {line}" for line in aligned(shown)]
     left = len(rows) - ROWS_ON_THE_CONSOLE
     return [*lines, f"  ... {left} more in leaderboard.md"] if left > 0 else lines
 

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dae.words import aligned
+
 
 def model_table(module: nn.Module, images: Tensor) -> str:
     """A row for each layer that has parameters, in the order in which ``images`` (N, C, H, W) pass them.
@@ -38,14 +40,7 @@ def model_table(module: nn.Module, images: Tensor) -> str:
             handle.remove()
 
     header = ("layer", "type", "output", "parameters", "")
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if index == 3 else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in (header, *rows)
-    ]
+    lines = aligned([header, *rows], right=[3])
     total = sum(parameter.numel() for parameter in module.parameters())
     trained = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
     lines.append(f"{total:,} parameters, {trained:,} trained, {total - trained:,} frozen")
