@@ -19,20 +19,12 @@ Scalar = tuple[str, float, float]
 LARGEST_SCALAR = 4096
 
 
-def read_series(folder: Path) -> Series:
-    """The points of each scalar by their x (epochs, or images seen), ascending; empty if nothing was logged.
+def series_of(files: Iterable[Iterable[Scalar]]) -> Series:
+    """The points of each scalar in some files by their x (epochs, or images seen), ascending.
 
     What is no figure (NaN, ``shapes.LARGEST``) is left out. Of two values at one x the later counts: a
     resumed run may have logged an epoch twice.
-
-    Args:
-        folder: The stage's folder.
     """
-    return series_of(read_scalars(file) for file in scalar_files(folder))
-
-
-def series_of(files: Iterable[Iterable[Scalar]]) -> Series:
-    """The scalars of several files as one: see ``read_series``."""
     found: dict[str, dict[float, float]] = {}
     for tag, x, y in (scalar for scalars in files for scalar in scalars):
         if abs(x) < LARGEST and abs(y) < LARGEST:
