@@ -121,7 +121,8 @@ def _skeleton(network: type[nn.Module], values: Mapping[str, Any], must: bool) -
 
 def _called(description: Mapping[str, Any], name: str) -> Iterator[str]:
     """All that Hydra or OmegaConf would call or resolve in a description."""
-    for where, node in nodes(description, name):
+    for place, node in nodes(description, name):
+        where = place[:200]
         if isinstance(node, Mapping):
             if node is not description and "_target_" in node:
                 yield f"{where} asks to build {str(node['_target_'])[:100]}"
