@@ -119,7 +119,7 @@ def read_json(path: Path, changed: bool = False) -> dict[str, Any]:
     if DIGEST not in content and re.fullmatch(r"\w{60,68}", str(content[last])):
         raise DamagedFileError(path, f"its last key is {last!r}, expected {DIGEST!r}")
     digest = content.pop(DIGEST, None)
-    _require_plain(path, content, strict=True)
+    _require_plain(path, content)
     if digest is not None and digest != _digest_of(content):
         if not changed:
             raise DamagedFileError(path, f'{NOT_AS_WRITTEN} its "{DIGEST}"')
@@ -168,7 +168,7 @@ def read_yaml(path: Path, keys: Collection[str] = ()) -> Any:
         raise DamagedFileError(path, _reason(error)) from error
     if content is None:
         raise DamagedFileError(path, "it is empty")
-    _require_plain(path, content, strict=False)
+    _require_plain(path, content, by_hand=True)
     if keys and not isinstance(content, dict):
         raise DamagedFileError(path, f"it holds {kind_of(content)}, expected a mapping")
     if lacking := [key for key in keys if key not in content]:
@@ -213,8 +213,8 @@ def _refuse_constant(word: str) -> None:
     raise ValueError(f"it holds {word}")
 
 
-def _require_plain(path: Path, content: Any, strict: bool) -> None:
-    if why := plain_problem(content, strict=strict):
+def _require_plain(path: Path, content: Any, by_hand: bool = False) -> None:
+    if why := plain_problem(content, by_hand=by_hand):
         raise DamagedFileError(path, why)
 
 

@@ -40,24 +40,24 @@ def nodes(value: Any, where: str = "", depth: int = 0) -> Iterator[tuple[str, An
         yield from nodes(member, f"{where}.{key}".lstrip("."), depth + 1)
 
 
-def plain_problem(content: Any, where: str = "", strict: bool = True) -> str | None:
+def plain_problem(content: Any, where: str = "", by_hand: bool = False) -> str | None:
     """Why content is not all texts, numbers, true, false and null in lists and mappings; None if it is.
 
     Args:
         content: Of a file.
         where: Its key path.
-        strict: Whether its numbers have to be finite, and all its keys texts: not what people write.
+        by_hand: Whether people write it: then its numbers may be infinite, and its keys integers.
     """
     for place, node in nodes(content, where):
         if node is ...:
             return f"{place[:40]}... is nested more than {DEEPEST} deep"
         for key in node if isinstance(node, Mapping) else ():
-            if not isinstance(key, str if strict else str | int):
+            if not isinstance(key, str | int if by_hand else str):
                 return f"{place or 'it'} has the key {key!r}, expected a text"
         if isinstance(node, int) and abs(node) >= 2**63:
             return f"{place} is an integer of more than 64 bits"
         numbers = node if isinstance(node, list | tuple) else [node]
-        for number in numbers if strict else ():
+        for number in () if by_hand else numbers:
             if isinstance(number, float) and not abs(number) < LARGEST:
                 return f"{place} is {number}, no number that is measured"
         if type(node) not in (*NAMES, tuple):
