@@ -26,7 +26,7 @@ from dae.data.features import FeatureDataModule
 from dae.data.images import ImageDataModule
 from dae.errors import UserError
 from dae.models.autoencoder import DenoisingAutoencoder
-from dae.models.classifier import EncoderClassifier
+from dae.models.classifier import EncoderClassifier, blocks_of
 from dae.pictures.data_sheet import show_data
 from dae.pictures.watcher import Watcher
 from dae.runs import checkpoint, resume
@@ -206,6 +206,11 @@ def train_classifier(plan: Plan, folder: Path, pretrained: StageResult | None = 
     )
     own = {"head": head, "classes": list(data.classes), **origin_of(data, folder)}
     classifier.save_hyperparameters({**plain(cfg.classifier), **described, **own}, logger=False)
+    there, asked = len(blocks_of(encoder)), cfg.classifier.trainable_blocks
+    if asked > there:
+        log.info(
+            "classifier.trainable_blocks=%d: the %s has %d, all trained", asked, type(encoder).__name__, there
+        )
     data = data.labelled()
     if classifier.frozen_blocks:
         content = checkpoint.content_hash(classifier.frozen_tensors())
@@ -221,8 +226,10 @@ def choose_encoder(cfg: DictConfig, folder: Path) -> tuple[nn.Module, dict[str, 
         if cfg.classifier.encoder_checkpoint is not None:
             log.info("classifier.encoder_checkpoint is not read: pretraining=none")
         return new_encoder(cfg), {"encoder": plain(cfg.dae.encoder), "pretraining": "none"}
-    place = cfg.classifier.encoder_checkpoint or folder
-    encoder, source = checkpoint.load_encoder(place, cfg.allow_targets)
+    place, allowed = cfg.classifier.encoder_checkpoint, list(cfg.allow_targets)
+    if place is None:  # what this command names itself, its own stage 1 may name
+        place, allowed = folder, [*allowed, cfg.dae.encoder._target_.rpartition(".")[0]]
+    encoder, source = checkpoint.load_encoder(place, allowed)
     tensors = encoder.state_dict()
     log.info("Encoder: %s, sha256 %.12s", counted(len(tensors), "tensor"), checkpoint.content_hash(tensors))
     log.info("  loaded from %s", source)
@@ -238,8 +245,8 @@ def latent_shape(encoder: nn.Module, data: ImageDataModule) -> tuple[int, ...]:
     """The shape of the latent of one image.
 
     Raises:
-        TypeError: The encoder does more than to apply its blocks, so that they cannot be frozen one by one.
-        UserError: Its latents are NaN or infinite.
+        UserError: Its latents are NaN or infinite; or it does more than to apply its blocks, so that they
+            cannot be frozen one by one.
     """
     images = torch.rand(2, data.channels, data.image_size, data.image_size)
     training = encoder.training
@@ -253,7 +260,11 @@ def latent_shape(encoder: nn.Module, data: ImageDataModule) -> tuple[int, ...]:
             )
         blocks = getattr(encoder, "blocks", None)
         if blocks is not None and not torch.equal(nn.Sequential(*blocks)(images), latents):
-            raise TypeError(f"{type(encoder).__name__}.forward is not its blocks, one after the other")
+            raise UserError(
+                f"{type(encoder).__name__}.forward is not its blocks, one after the other, so they cannot be "
+                "frozen one by one. Make what it does besides a part of a block, or give blocks another "
+                "name: then it is frozen or trained as a whole"
+            )
     encoder.train(training)
     return tuple(latents.shape[1:])
 

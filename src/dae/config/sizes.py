@@ -132,7 +132,7 @@ def memory_lacks(
 def images_too_large(config: Config) -> Iterator[Problem]:
     """Images that are read as a whole, and do not fit into memory at that size."""
     data, there = config["data"], total_memory("cpu")
-    count, side = IMAGES.get(data["source"]), data["image_size"]
+    count, side = IMAGES.get(str(data["source"])), data["image_size"]
     if there is None or count is None or data["source"] in FOLDERS:
         return
     needed = count * data["channels"] * side**2
