@@ -88,6 +88,9 @@ class Binding:
     def value(self, path: str, value: Any, hint: Any) -> Iterator[Problem]:
         """Check any value against its annotation."""
         origin = get_origin(hint)
+        if origin in (Union, types.UnionType):  # a node of plain keys, or none
+            nodes_of = [member for member in get_args(hint) if is_dataclass(member)]
+            hint = nodes_of[0] if nodes_of and value is not None else hint
         if is_dataclass(hint) and isinstance(hint, type):
             yield from (
                 self.fields(path, value, hint) if isinstance(value, dict) else [self.not_a_node(path, value)]

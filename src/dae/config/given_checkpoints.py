@@ -22,8 +22,8 @@ def encoder_checkpoint(config: Config) -> Iterator[Problem]:
     if place is not None and chosen["encoder"] != "pretrained":
         what = f"found {place!r}, but classifier.encoder={chosen['encoder']} reads no checkpoint"
         yield Problem(key, what, f"try classifier.encoder=pretrained, or {key}=null")
-    elif place is not None and config["stage"] == "dae":
-        what = f"found {place!r}, but stage=dae trains no classifier"
+    elif place is not None and "classifier" not in stages_to_run(config):
+        what = f"found {place!r}, but stage={config['stage']} trains no classifier"
         yield Problem(key, what, "try stage=classifier")
     elif place is not None and uses_pretrained(config):
         yield from _unfit(key, place, config)

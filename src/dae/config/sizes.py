@@ -42,7 +42,7 @@ def check_sizes(cfg: DictConfig, data: ImageDataModule) -> None:
     config = cast(Config, OmegaConf.to_container(cfg, resolve=True))
     batches = {}
     for stage in stages_to_run(config):
-        used = data if stage == "dae" else data.labelled()
+        used = data.labelled() if stage == "classifier" else data
         batches[stage] = used.training_batches(world_size=device_count(config["trainer"]))
     raise_problems(
         [
@@ -104,6 +104,8 @@ def memory_lacks(
     there = total_memory(device_type(config["trainer"].get("accelerator", "auto"))[0])
     data, chosen = config["data"], config["classifier"]
     for stage, count in images.items():
+        if stage == "task":
+            continue  # a module of the user's, of any size
         networks = try_networks(config)
         if there is None or isinstance(networks, Problem):
             return
