@@ -25,7 +25,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Generator, Tensor, nn
-from dae.data.image_set import ImageSet, Split
+from dae.data.image_set import ImageSet, Split, with_fixed_test
 from dae.models.noise import Noise
 from dae.models.task import Task
 """
