@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from helpers import QUIET, SMOKE
+from helpers import QUIET
 from outcome import REPOSITORY, Train
 
 README = (REPOSITORY / "README.md").read_text()
@@ -78,26 +77,6 @@ def test_commands(train: Train, tmp_path: Path, arguments: list[str]):
     done = train(*arguments, *extra, place="place")
     assert done.exit_code == 0, done.text
     assert all((folder / "result.json").is_file() for folder in done.folders)
-
-
-def test_the_recipe_for_a_noise(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (code,) = (block for language, block in BLOCKS if language == "python" and "class Speckle" in block)
-    (config,) = (block for language, block in BLOCKS if language == "yaml" and "Speckle" in block)
-    (tmp_path / "speckle_noise.py").write_text(
-        "import torch\nfrom torch import *\nfrom pydantic import *\nfrom dae.models.noise import Noise\n"
-        + code
-    )
-    file = tmp_path / "conf" / "dae" / "noise" / "speckle.yaml"
-    file.parent.mkdir(parents=True)
-    file.write_text(config.replace("dae.models.noise", "speckle_noise"))
-    monkeypatch.syspath_prepend(tmp_path)
-    smoke = (*SMOKE, "stage=dae", "--config-dir", str(tmp_path / "conf"))
-    swept = train("-m", "dae/noise=speckle,dropout", *smoke, place="a")
-    assert swept.exit_code == 0, swept.text
-    assert len(swept.folders) == 2
-    refused = train("dae/noise=speckle", "dae.noise.std=-1", *smoke, place="b")
-    assert "dae.noise.std: found -1, expected a number >= 0" in refused.out
-    sys.modules.pop("speckle_noise")
 
 
 def test_it_is_short_and_its_pictures_are_there():

@@ -14,7 +14,7 @@ from dae.runs.console import output_that_counts, settle_console
 from dae.runs.disk import require_user_folder
 from dae.runs.interruption import Terminated, interruptible
 from dae.training.threads import settle_waiting
-from dae.words import train_by, train_command
+from dae.words import import_from_here, train_by, train_command
 
 COMMANDS = (predict, evaluate, embed, export, report, leaderboard)
 
@@ -54,6 +54,7 @@ def _run(arguments: list[str]) -> int:
     try:
         with interruptible(), output_that_counts():
             require_user_folder()
+            import_from_here()
             options.execute(options)
     except Terminated as stopped:
         return int(str(stopped.code))

@@ -43,7 +43,7 @@ from dae.sweeps.layout import subfolder_problems
 from dae.sweeps.leaderboard import rebuild_or_warn
 from dae.training.memory import freeze_imports, keep_freed_memory, release_memory
 from dae.training.threads import settle_count, settle_waiting
-from dae.words import stand_in, train_by, train_command, user_folder
+from dae.words import import_from_here, stand_in, train_by, train_command, user_folder
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -106,6 +106,7 @@ def _compose_and_run(jobs: _Jobs, sweep: bool) -> int:
     try:
         with signals_kept():
             require_user_folder()
+            import_from_here()
             refuse_flags(sys.argv[1:])
             if any(word.startswith("resume=") for word in sys.argv[1:]):
                 from dae.runs.resume import reopen_run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,9 @@ Mode = Literal["min", "max"]
 METRICS: dict[str, dict[str, Mode]] = {
     "dae": {"loss": "min", "pixel_accuracy": "max", "noisy_loss": "min", "psnr": "max", "ssim": "max"},
     "classifier": {"accuracy": "max", "balanced_accuracy": "max", "loss": "min"},
+    "task": {"loss": "min"},  # and those of its class: the ``task`` below
 }
+STAGES = tuple(METRICS)
 # Key and default level of each kind of noise, by the name of its file in conf/dae/noise.
 NOISE_LEVELS: dict[str, tuple[str, float]] = {
     "dropout": ("p", 0.2),
@@ -57,13 +59,21 @@ class Metric:
     mode: Mode
 
 
-def metrics_of(stages: list[str], callbacks: Iterable[str] = ()) -> dict[str, Metric]:
-    """All metrics that these stages, with these callbacks, measure on validation and test."""
+def metrics_of(
+    stages: list[str], callbacks: Iterable[str] = (), task: Mapping[str, Mode] | None = None
+) -> dict[str, Metric]:
+    """All metrics that these stages, with these callbacks, measure on validation and test.
+
+    Args:
+        stages: Their names.
+        callbacks: Their names in the config.
+        task: What the user's own stage measures besides its loss.
+    """
     names = {
         f"{stage}/{split}/{name}": mode
         for stage in stages
         for split in ("val", "test")
-        for name, mode in METRICS[stage].items()
+        for name, mode in {**((task or {}) if stage == "task" else {}), **METRICS[stage]}.items()
     }
     for callback in callbacks:
         brought = OF_CALLBACKS.get(callback, {})
@@ -78,7 +88,13 @@ def curves_of(stage: str) -> list[str]:
     return [*METRICS[stage], *(name.removeprefix(prefix) for name in brought)]
 
 
-def objective(name: str, stages: list[str], denoising: bool, callbacks: Iterable[str] = ()) -> Metric:
+def objective(
+    name: str,
+    stages: list[str],
+    denoising: bool,
+    callbacks: Iterable[str] = (),
+    task: Mapping[str, Mode] | None = None,
+) -> Metric:
     """What the run is judged by; ``auto`` is the monitor of the last stage that runs.
 
     Args:
@@ -86,20 +102,24 @@ def objective(name: str, stages: list[str], denoising: bool, callbacks: Iterable
         stages: That run.
         denoising: Whether stage 1 is trained with noise.
         callbacks: Their names in the config.
+        task: See ``metrics_of``.
 
     Raises:
         KeyError: No stage that runs, and no callback, measures it.
     """
-    return metrics_of(stages, callbacks)[_monitor(stages[-1], denoising) if name == "auto" else name]
+    known = metrics_of(stages, callbacks, task)
+    return known[_monitor(stages[-1], denoising, task) if name == "auto" else name]
 
 
-def monitor(stage: str, judged_by: Metric, denoising: bool) -> Metric:
+def monitor(stage: str, judged_by: Metric, denoising: bool, task: Mapping[str, Mode] | None = None) -> Metric:
     """What decides the stage's best epoch: the objective if it is its own, on validation."""
     own = judged_by.name.startswith(f"{stage}/val/")
-    return judged_by if own else metrics_of([stage])[_monitor(stage, denoising)]
+    return judged_by if own else metrics_of([stage], task=task)[_monitor(stage, denoising, task)]
 
 
-def _monitor(stage: str, denoising: bool) -> str:
+def _monitor(stage: str, denoising: bool, task: Mapping[str, Mode] | None = None) -> str:
+    if stage == "task":
+        return f"task/val/{next(iter(task or {}), 'loss')}"
     return MONITORS[stage] if denoising or stage != "dae" else MONITOR_WITHOUT_NOISE
 
 

@@ -18,7 +18,7 @@ from torch import nn
 from dae import metrics
 from dae.config import arms, settings
 from dae.config.auto import resolve_auto
-from dae.config.building import build, decoder_node
+from dae.config.building import build, decoder_node, task_metrics
 from dae.config.commands import same_data_words
 from dae.config.paths import anchor_paths
 from dae.config.sizes import check_sizes
@@ -26,7 +26,8 @@ from dae.data.features import FeatureDataModule
 from dae.data.images import ImageDataModule
 from dae.errors import UserError
 from dae.models.autoencoder import DenoisingAutoencoder
-from dae.models.classifier import EncoderClassifier
+from dae.models.classifier import EncoderClassifier, blocks_of
+from dae.models.task import Task
 from dae.pictures.data_sheet import show_data
 from dae.pictures.watcher import Watcher
 from dae.runs import checkpoint, resume
@@ -125,6 +126,8 @@ def run(
             log.info("Stage 1 is skipped: %s", why)
         if "classifier" in stages and not record.pruned:
             record.add_stage("classifier", train_classifier(plan, folder, pretrained))
+        if "task" in stages:
+            record.add_stage("task", train_task(plan, folder))
 
         same_data = same_data_words(plain(cfg), hydra, labelled=bool(plan.data.classes))
         log.info("%s", closing_summary(record, stages, [*arms.arm_words(cfg), *same_data]))
@@ -149,13 +152,13 @@ def follow(cfg: DictConfig, folder: Path, stage: str) -> None:
     Args:
         cfg: The run's config.
         folder: Where the stage's own folder lies.
-        stage: ``dae`` or ``classifier``.
+        stage: ``dae``, ``classifier`` or ``task``.
     """
     data: ImageDataModule = build(cfg.data)
     data.setup()
     plan = Plan(cfg, data, judged_by(cfg), watchers=[])
-    train = train_autoencoder if stage == "dae" else train_classifier
-    train(plan, folder)
+    train = {"dae": train_autoencoder, "classifier": train_classifier, "task": train_task}
+    train[stage](plan, folder)
 
 
 def train_autoencoder(plan: Plan, folder: Path) -> StageResult:
@@ -206,11 +209,29 @@ def train_classifier(plan: Plan, folder: Path, pretrained: StageResult | None = 
     )
     own = {"head": head, "classes": list(data.classes), **origin_of(data, folder)}
     classifier.save_hyperparameters({**plain(cfg.classifier), **described, **own}, logger=False)
+    there, asked = len(blocks_of(encoder)), cfg.classifier.trainable_blocks
+    if asked > there:
+        log.info(
+            "classifier.trainable_blocks=%d: the %s has %d, all trained", asked, type(encoder).__name__, there
+        )
     data = data.labelled()
     if classifier.frozen_blocks:
         content = checkpoint.content_hash(classifier.frozen_tensors())
         data = FeatureDataModule(data, classifier.frozen_part(), content)
     return fit(plan, classifier, data, folder, pretrained)
+
+
+def train_task(plan: Plan, folder: Path) -> StageResult:
+    """A stage of the user's own, on all training images."""
+    cfg, data = plan.cfg, plan.data
+    result = finished_stage(folder / "task", cfg.task.epochs)
+    if result is not None:
+        return result
+    seed_all(cfg.seed, "task")
+    module: Task = build(cfg.task.module)
+    module.train_with(build(cfg.task.optimizer), build(cfg.task.scheduler))
+    module.save_hyperparameters({"task": plain(cfg.task), **origin_of(data, folder)}, logger=False)
+    return fit(plan, module, data, folder)
 
 
 def choose_encoder(cfg: DictConfig, folder: Path) -> tuple[nn.Module, dict[str, Any]]:
@@ -221,8 +242,10 @@ def choose_encoder(cfg: DictConfig, folder: Path) -> tuple[nn.Module, dict[str, 
         if cfg.classifier.encoder_checkpoint is not None:
             log.info("classifier.encoder_checkpoint is not read: pretraining=none")
         return new_encoder(cfg), {"encoder": plain(cfg.dae.encoder), "pretraining": "none"}
-    place = cfg.classifier.encoder_checkpoint or folder
-    encoder, source = checkpoint.load_encoder(place, cfg.allow_targets)
+    place, allowed = cfg.classifier.encoder_checkpoint, list(cfg.allow_targets)
+    if place is None:  # what this command names itself, its own stage 1 may name
+        place, allowed = folder, [*allowed, cfg.dae.encoder._target_.rpartition(".")[0]]
+    encoder, source = checkpoint.load_encoder(place, allowed)
     tensors = encoder.state_dict()
     log.info("Encoder: %s, sha256 %.12s", counted(len(tensors), "tensor"), checkpoint.content_hash(tensors))
     log.info("  loaded from %s", source)
@@ -238,8 +261,8 @@ def latent_shape(encoder: nn.Module, data: ImageDataModule) -> tuple[int, ...]:
     """The shape of the latent of one image.
 
     Raises:
-        TypeError: The encoder does more than to apply its blocks, so that they cannot be frozen one by one.
-        UserError: Its latents are NaN or infinite.
+        UserError: Its latents are NaN or infinite; or it does more than to apply its blocks, so that they
+            cannot be frozen one by one.
     """
     images = torch.rand(2, data.channels, data.image_size, data.image_size)
     training = encoder.training
@@ -253,7 +276,11 @@ def latent_shape(encoder: nn.Module, data: ImageDataModule) -> tuple[int, ...]:
             )
         blocks = getattr(encoder, "blocks", None)
         if blocks is not None and not torch.equal(nn.Sequential(*blocks)(images), latents):
-            raise TypeError(f"{type(encoder).__name__}.forward is not its blocks, one after the other")
+            raise UserError(
+                f"{type(encoder).__name__}.forward is not its blocks, one after the other, so they cannot be "
+                "frozen one by one. Make what it does besides a part of a block, or give blocks another "
+                "name: then it is frozen or trained as a whole"
+            )
     encoder.train(training)
     return tuple(latents.shape[1:])
 
@@ -266,7 +293,7 @@ def new_encoder(cfg: DictConfig) -> nn.Module:
 
 def fit(
     plan: Plan,
-    module: DenoisingAutoencoder | EncoderClassifier,
+    module: DenoisingAutoencoder | EncoderClassifier | Task,
     data: ImageDataModule,
     folder: Path,
     pretrained: StageResult | None = None,
@@ -297,7 +324,7 @@ def fit(
 def judged_by(cfg: DictConfig) -> metrics.Metric:
     """The metric that the run is judged by."""
     stages, denoising = arms.stages_to_run(cfg), arms.is_denoising(cfg)
-    return metrics.objective(cfg.objective, stages, denoising, cfg.callbacks)
+    return metrics.objective(cfg.objective, stages, denoising, cfg.callbacks, task_metrics(cfg))
 
 
 def decides(plan: Plan, stage: str) -> metrics.Metric | None:
@@ -305,7 +332,7 @@ def decides(plan: Plan, stage: str) -> metrics.Metric | None:
     cfg = plan.cfg
     if cfg.data.validation == "test" or (stage == "classifier" and cfg.classifier.choose == "last"):
         return None
-    return metrics.monitor(stage, plan.objective, arms.is_denoising(cfg))
+    return metrics.monitor(stage, plan.objective, arms.is_denoising(cfg), task_metrics(cfg))
 
 
 def plain(node: DictConfig) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
+import sys
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
@@ -115,6 +116,13 @@ def train_by(command: str) -> None:
     """Say which of the two the commands that are printed begin with."""
     global _train_command
     _train_command = command
+
+
+def import_from_here() -> None:
+    """Have packages of the user's found where he stands, behind all that is installed: nothing is hidden."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
 
 
 def path_from_here(path: Path) -> str:

@@ -6,6 +6,7 @@ from torch import nn
 
 from dae.data import features
 from dae.data.features import FeatureDataModule, Layout
+from dae.errors import UserError
 from dae.models.networks import ConvEncoder
 from dae.runs.checkpoint import content_hash, read
 from helpers import ONE_PASS, SMOKE, watch_frozen_blocks
@@ -92,7 +93,7 @@ def test_an_encoder_that_does_more_than_its_blocks_is_refused():
             return images + 1
 
     data = SimpleNamespace(channels=1, image_size=28)
-    with pytest.raises(TypeError, match=r"Odd\.forward is not its blocks"):
+    with pytest.raises(UserError, match=r"Odd\.forward is not its blocks"):
         latent_shape(Odd(), data)  # type: ignore[arg-type]
 
 

@@ -9,7 +9,7 @@ import torch
 
 from dae.data.image_set import ImageSet, Split
 from dae.data.images import ImageDataModule
-from dae.errors import ConfigError
+from dae.errors import ConfigError, UserError
 
 
 def digits(**changes: Any) -> ImageDataModule:
@@ -131,3 +131,25 @@ def test_bytes_become_floats_after_the_transfer():
     assert torch.equal((floats * 255).round().to(torch.uint8), images)
     assert 0 <= floats.min() < floats.max() <= 1
     assert same is labels
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (None, "gives a NoneType, expected a dae.data.image_set.ImageSet"),
+        ((torch.zeros(4, 1, 8, 8), torch.zeros(4).long()), "train.images is torch.float32 (4, 1, 8, 8)"),
+        ((torch.zeros(4, 1, 9, 9).byte(), torch.zeros(4).long()), "expected torch.uint8 (N, 1, 8, 8)"),
+        ((torch.zeros(4, 1, 8, 8).byte(), torch.zeros(4)), "train.labels is torch.float32 (4,)"),
+        ((torch.zeros(4, 1, 8, 8).byte(), torch.ones(4).long() * 2), "numbers from 0 to 1"),
+    ],
+)
+def test_a_source_of_the_users_own_is_held_to_what_was_asked(given, told, tmp_path):
+    def mine(root: Path, image_size: int, channels: int) -> Any:
+        whole = Split(torch.zeros(4, 1, 8, 8).byte(), torch.tensor([0, 1, 0, 1]))
+        return ImageSet(Split(*given), whole, ("a", "b")) if given else None
+
+    data = ImageDataModule(mine, tmp_path, 2, 2, 0, image_size=8, channels=1)
+    with pytest.raises(UserError) as error:
+        data.setup()
+    assert "mine" in str(error.value)
+    assert told in str(error.value)

@@ -95,3 +95,13 @@ def test_what_is_frozen_has_no_entry_in_the_optimizer():
     module._trainer = SimpleNamespace(estimated_stepping_batches=10)  # type: ignore[assignment]
     entries = module.configure_optimizers()["optimizer"].param_groups[0]["params"]
     assert sum(parameter.numel() for parameter in entries) == 19_418
+
+
+@pytest.mark.parametrize(("trainable_blocks", "frozen"), [(0, 1), (1, 0), (3, 0)])
+def test_an_encoder_without_blocks_is_frozen_or_trained_as_a_whole(trainable_blocks, frozen):
+    encoder = nn.Sequential(nn.Conv2d(1, 2, 3, stride=7), nn.ReLU())
+    module = classifier(encoder, trainable_blocks, features=32)
+    images = torch.rand(3, 1, 28, 28)
+    assert torch.equal(module(images), module.head(encoder(images)))
+    assert len(module.frozen_blocks) == frozen
+    assert any(weight.requires_grad for weight in encoder.parameters()) == (not frozen)

@@ -19,8 +19,7 @@ from dae.words import path_from_here
 log = logging.getLogger(__name__)
 
 AUTO = "auto"
-# The keys, and what an encoder calls them.
-KEYS = {"data.image_size": "image_size", "data.channels": "in_channels"}
+KEYS = ("data.image_size", "data.channels")
 
 
 def resolve_auto(cfg: DictConfig) -> DictConfig:
@@ -58,7 +57,7 @@ def _suggested(cfg: DictConfig) -> dict[str, int]:
     place = cfg.classifier.encoder_checkpoint or cfg.dae.warm_start
     if place is not None and (found := _of_encoder(str(place))):
         return found
-    if cfg.data.source in ORIGINAL:
+    if str(cfg.data.source) in ORIGINAL:
         return dict(zip(KEYS, ORIGINAL[cfg.data.source], strict=True))
     if cfg.data.source not in FOLDERS:
         return {}
@@ -85,9 +84,8 @@ def _of_encoder(place: str) -> dict[str, int]:
         found = checkpoint.read(place)
     except UserError:
         return {}  # the check refuses it, with all else that is wrong
-    encoder = found.hyper_parameters.get("encoder") or {}
-    numbers = {key: encoder[name] for key, name in KEYS.items() if isinstance(encoder.get(name), int)}
-    if numbers.keys() != KEYS.keys():
+    numbers = found.images
+    if len(numbers) < len(KEYS):
         return {}
     words = " and ".join(f"{key}={number}" for key, number in numbers.items())
     log.info("auto: %s, those of the encoder in %s", words, path_from_here(found.path))

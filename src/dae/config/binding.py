@@ -15,16 +15,16 @@ from pathlib import PurePath
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import torch
-from hydra.utils import get_object
 from pytorch_lightning import Callback, LightningDataModule
 from torch import nn
 
+from dae.config.building import located
 from dae.config.groups import choice_node, group_choices
 from dae.errors import Problem
 from dae.keys import HYDRA_KEYS, is_admitted, leaves, overlap, select
 from dae.shapes import nodes
 from dae.signatures import admits, argument_hints, wrong_value
-from dae.words import closest_name, quoted_override
+from dae.words import closest_name, quoted_override, user_folder
 
 # What a config says itself; anything else is built from a node.
 PLAIN = (str, int, float, bool, complex, bytes, type(None), PurePath, timedelta, Enum, torch.Tensor)
@@ -88,6 +88,9 @@ class Binding:
     def value(self, path: str, value: Any, hint: Any) -> Iterator[Problem]:
         """Check any value against its annotation."""
         origin = get_origin(hint)
+        if origin in (Union, types.UnionType):  # a node of plain keys, or none
+            nodes_of = [member for member in get_args(hint) if is_dataclass(member)]
+            hint = nodes_of[0] if nodes_of and value is not None else hint
         if is_dataclass(hint) and isinstance(hint, type):
             yield from (
                 self.fields(path, value, hint) if isinstance(value, dict) else [self.not_a_node(path, value)]
@@ -123,11 +126,15 @@ class Binding:
             )
             return
         try:
-            target = get_object(name)
+            target = located(name)
             signature = inspect.signature(target)
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            yield Problem(f"{path}._target_", f"{name!r} cannot be had: {reason}", _choose(path))
+            package = isinstance(error, ModuleNotFoundError) and error.name == name.split(".")[0]
+            hint = (
+                f"it is looked for in {user_folder()} and where PYTHONPATH says" if package else _choose(path)
+            )
+            yield Problem(f"{path}._target_", f"{name!r} cannot be had: {reason}", hint)
             return
         defined = str(getattr(target, "__module__", None))
         if packages is not None and not is_admitted(defined, packages):
@@ -285,6 +292,9 @@ def wanted_classes(hint: Any) -> tuple[type, ...]:
 
 def _arguments_given(hint: Any) -> list[Any] | None:
     """What the code passes to a factory; None where the annotation wants no factory (``_partial_: true``)."""
+    if get_origin(hint) in (Union, types.UnionType):
+        factories = (member for member in get_args(hint) if get_origin(member) is collections.abc.Callable)
+        return next(map(_arguments_given, factories), None)
     if get_origin(hint) is not collections.abc.Callable:
         return None
     given = get_args(hint)[0] if get_args(hint) else ...

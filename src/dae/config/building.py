@@ -6,7 +6,22 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hydra.utils import get_object, instantiate
+from hydra._internal.utils import _locate
+from hydra.utils import instantiate
+
+from dae.metrics import Mode
+
+
+def located(name: str) -> Any:
+    """The class or function of this full name; Hydra's ``get_object`` logs an error besides.
+
+    Raises:
+        Exception: Whatever its package raises when it is imported.
+    """
+    try:
+        return _locate(name)
+    except ImportError as error:
+        raise error.__cause__ or error from None
 
 
 def build(node: Mapping[str, Any]) -> Any:
@@ -14,7 +29,13 @@ def build(node: Mapping[str, Any]) -> Any:
     return instantiate(node, _convert_="all")
 
 
+def task_metrics(config: Any) -> dict[str, Mode]:
+    """What the user's own stage measures besides its loss, by its class; empty where a config names none."""
+    node = config.get("task")
+    return {} if node is None else located(node["module"]["_target_"]).metrics
+
+
 def decoder_node(node: Mapping[str, Any], latent_shape: Sequence[int]) -> dict[str, Any]:
     """The description of a decoder of such latents: it is told their shape if its class asks for it."""
-    takes = "latent_shape" in inspect.signature(get_object(node["_target_"])).parameters
+    takes = "latent_shape" in inspect.signature(located(node["_target_"])).parameters
     return {**node, "latent_shape": list(latent_shape)} if takes else dict(node)

@@ -12,6 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 
 from dae.config.groups import choice_node
 from dae.keys import leaves, select
+from dae.runs.saved_config import needed_targets
 from dae.words import path_from_here, quoted_override
 
 # In a command that is printed: to be put in by the user.
@@ -41,8 +42,9 @@ def same_data_words(config: Mapping[str, Any], hydra: Mapping[str, Any], labelle
         given = {"root": LABELLED_FOLDER} | {key: given[key] for key in given if key in kept}
     words = [quoted_override("data", choice)]
     words += [quoted_override(f"data.{key}", value) for key, value in given.items()]
-    if config.get("allow_targets"):
-        words.append(quoted_override("allow_targets", f"[{','.join(config['allow_targets'])}]"))
+    networks = {name: (config.get("dae") or {}).get(name) for name in ("encoder", "decoder")}
+    if allowed := needed_targets({"allow_targets": config.get("allow_targets"), **networks}):
+        words.append(quoted_override("allow_targets", f"[{','.join(allowed)}]"))
     return [*words, *map(shlex.quote, config_flags(hydra))]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from dae.config.arms import arm_words, pretraining_word, stages_to_run, uses_pretrained
 from dae.config.commands import same_data_as_composed
 from dae.errors import Problem, UserError
+from dae.keys import select
 from dae.runs import checkpoint
 from dae.words import path_from_here, quoted_override, train_command, user_folder
 
@@ -21,8 +22,8 @@ def encoder_checkpoint(config: Config) -> Iterator[Problem]:
     if place is not None and chosen["encoder"] != "pretrained":
         what = f"found {place!r}, but classifier.encoder={chosen['encoder']} reads no checkpoint"
         yield Problem(key, what, f"try classifier.encoder=pretrained, or {key}=null")
-    elif place is not None and config["stage"] == "dae":
-        what = f"found {place!r}, but stage=dae trains no classifier"
+    elif place is not None and "classifier" not in stages_to_run(config):
+        what = f"found {place!r}, but stage={config['stage']} trains no classifier"
         yield Problem(key, what, "try stage=classifier")
     elif place is not None and uses_pretrained(config):
         yield from _unfit(key, place, config)
@@ -69,10 +70,10 @@ def _mismatch(found: checkpoint.Checkpoint, config: Config) -> str:
     encoder = found.hyper_parameters.get("encoder")
     if not isinstance(encoder, dict):
         return "it holds no encoder"
-    for argument, key in (("image_size", "image_size"), ("in_channels", "channels")):
-        if encoder.get(argument, config["data"][key]) != config["data"][key]:
-            found_here = f"the data has data.{key}={config['data'][key]}"
-            return f"its encoder has {argument}={encoder[argument]}, {found_here}"
+    for key, number in found.images.items():
+        if select(config, key) != number:
+            here = f"the data has {key}={select(config, key)}"
+            return f"its encoder has {key.removeprefix('data.')}={number}, {here}"
     return ""
 
 

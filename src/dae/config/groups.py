@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,16 @@ def conf_folder() -> Path:
     return inside if inside.is_dir() else package.parents[1] / "conf"
 
 
+def typed_folder() -> Path | None:
+    """The folder of the user's own configs that this command names: ``--config-dir``."""
+    words = [part for word in sys.argv[1:] for part in word.split("=", 1 if word[:1] == "-" else 0)]
+    return next((Path(value) for flag, value in pairwise(words) if flag in ("--config-dir", "-cd")), None)
+
+
 def group_choices(group: str) -> list[str]:
-    """The names that ``group=<name>`` accepts; empty where there is no such group."""
-    return sorted(file.stem for file in (conf_folder() / group).glob("*.yaml"))
+    """The names that ``group=<name>`` accepts, the user's own too; empty where there is no such group."""
+    folders = filter(None, (typed_folder(), conf_folder()))
+    return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
 
 
 def group_names() -> list[str]:

@@ -48,7 +48,7 @@ def networks_refuse(config: Config) -> Iterator[Problem]:
     """Networks that cannot be built, or that do not fit the images or each other."""
     stages = stages_to_run(config)
     untrained = config["classifier"]["encoder"] != "none" and not uses_pretrained(config)
-    if "dae" not in stages and not untrained:
+    if "dae" not in stages and not ("classifier" in stages and untrained):
         return
     tried = try_networks(config, decoder="dae" in stages)
     if isinstance(tried, Problem):

@@ -42,7 +42,7 @@ def check_sizes(cfg: DictConfig, data: ImageDataModule) -> None:
     config = cast(Config, OmegaConf.to_container(cfg, resolve=True))
     batches = {}
     for stage in stages_to_run(config):
-        used = data if stage == "dae" else data.labelled()
+        used = data.labelled() if stage == "classifier" else data
         batches[stage] = used.training_batches(world_size=device_count(config["trainer"]))
     raise_problems(
         [
@@ -91,6 +91,8 @@ def memory_lacks(
     there = total_memory(device_type(config["trainer"].get("accelerator", "auto"))[0])
     data, chosen = config["data"], config["classifier"]
     for stage, count in images.items():
+        if stage == "task":
+            continue  # a module of the user's, of any size
         networks = try_networks(config)
         if there is None or isinstance(networks, Problem):
             return
@@ -119,7 +121,7 @@ def memory_lacks(
 def images_too_large(config: Config) -> Iterator[Problem]:
     """Images that are read as a whole, and do not fit into memory at that size."""
     data, there = config["data"], total_memory("cpu")
-    count, side = IMAGES.get(data["source"]), data["image_size"]
+    count, side = IMAGES.get(str(data["source"])), data["image_size"]
     if there is None or count is None or data["source"] in FOLDERS:
         return
     needed = count * data["channels"] * side**2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from dae.data.stored import StoredImages
 from dae.data.targets import pixel_accuracy_ceiling
+from dae.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,33 @@ class ImageSet:
                 digest.update(piece.numpy().data)
             digest.update(split.labels.numpy().data)
         return digest.hexdigest()
+
+
+def checked_images(found: Any, source: str, channels: int, side: int) -> ImageSet:
+    """What a function of the user's has given, if that is what was asked of it.
+
+    Raises:
+        UserError: It is not.
+    """
+    if not isinstance(found, ImageSet):
+        raise UserError(f"{source} gives a {type(found).__name__}, expected a dae.data.image_set.ImageSet")
+    splits = {"train": found.train, "test": found.test, "val": found.val, "unlabelled": found.unlabelled}
+    for name, split in splits.items():
+        if split is None:
+            continue
+        images, labels = split.images[:], split.labels
+        if images.dtype != torch.uint8 or images.shape[1:] != (channels, side, side) or not len(images):
+            what = f"{source}: {name}.images is {images.dtype} {tuple(images.shape)}"
+            way = "Split(images, labels).fitted(image_size, channels) brings uint8 images to that size"
+            raise UserError(f"{what}, expected torch.uint8 (N, {channels}, {side}, {side}); {way}")
+        classes = found.classes if name != "unlabelled" else ()
+        least, most = (0, len(classes) - 1) if classes else (-1, -1)
+        fits = labels.dtype == torch.int64 and labels.shape == images.shape[:1]
+        if not fits or not least <= int(labels.min()) <= int(labels.max()) <= most:
+            what = f"{source}: {name}.labels is {labels.dtype} {tuple(labels.shape)}"
+            numbers = f"numbers from {least} to {most}" if classes else "all -1, since there are no classes"
+            raise UserError(f"{what}, expected torch.int64 ({len(images)},), {numbers}")
+    return found
 
 
 def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:

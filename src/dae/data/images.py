@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,10 +16,10 @@ from pytorch_lightning import LightningDataModule
 from dae.data.augment import shift_at_random
 from dae.data.batches import Batches
 from dae.data.draws import class_balanced, class_shares, from_each_class
-from dae.data.image_set import ImageSet, Split
+from dae.data.image_set import ImageSet, Split, checked_images
 from dae.data.preprocessing import Preprocessing
 from dae.data.shelf import shelved
-from dae.data.sources import FOLDER_KEYS, FOLDERS, GROUND, SOURCES, files_state, known_source
+from dae.data.sources import FOLDER_KEYS, FOLDERS, GROUND, SOURCES, files_state, full_name, known_source
 from dae.errors import ConfigError, Problem
 from dae.seeds import derive_seed
 
@@ -45,7 +46,7 @@ class ImageDataModule(LightningDataModule):
     The test set is the source's own. Validation is cut from its training images, from each class its share.
 
     Args:
-        source: A name in ``sources.SOURCES``.
+        source: A name in ``sources.SOURCES``, or a function of (root, image_size, channels).
         root: Folder of the files.
         batch_size: Images a training step.
         validation: Held-out training images: a number, a share; or ``test``: the test set itself; or ``val``:
@@ -67,7 +68,7 @@ class ImageDataModule(LightningDataModule):
 
     def __init__(
         self,
-        source: Annotated[str, AfterValidator(known_source)],
+        source: Annotated[str, AfterValidator(known_source)] | Callable[[Path, int, int], ImageSet],
         root: Path,
         batch_size: PositiveInt,
         validation: PositiveInt | Annotated[float, Field(gt=0, lt=1)] | Literal["test", "val"],
@@ -86,7 +87,8 @@ class ImageDataModule(LightningDataModule):
         unlabelled: Path | None = None,
     ) -> None:
         super().__init__()
-        self.source = source
+        self.source = source if isinstance(source, str) else full_name(source)
+        self.reader: Callable[..., ImageSet] = SOURCES[source] if isinstance(source, str) else source
         self.root = Path(root)
         self.batch_size = batch_size
         self.validation = validation
@@ -119,8 +121,13 @@ class ImageDataModule(LightningDataModule):
             own = {key: getattr(self, key) for key in ("in_memory", *FOLDER_KEYS)}
             own["own_validation"] = self.validation == "val"
         asked = (self.root, self.image_size, self.channels)
-        read = partial(SOURCES[self.source], *asked, **own)
-        key = (self.source, *asked, *own.items(), files_state(self.source, self.root, self.unlabelled))
+
+        def read() -> ImageSet:
+            found = self.reader(*asked, **own)
+            ours = self.source in SOURCES
+            return found if ours else checked_images(found, self.source, self.channels, self.image_size)
+
+        key = (repr(self.reader), *asked, *own.items(), files_state(self.source, self.root, self.unlabelled))
         images = self.images = shelved(key, read, lambda images: images.nbytes)
         for line in images.converted:
             log.info("Converted: %s", line)

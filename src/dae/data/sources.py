@@ -1,6 +1,6 @@
 """From the name of a data set to its uint8 images and labels.
 
-To add a data set: a function like those below, its name in ``SOURCES``, a file in ``conf/data``.
+A data set of the user's own is a function like ``digits``, which a file in his ``data`` group names.
 """
 
 from __future__ import annotations
@@ -60,6 +60,12 @@ def files_state(source: str, root: Path, unlabelled: Path | None) -> str:
     files = sorted(root.glob("*/raw/*")) if is_folder(root) else []
     stats = [(str(file), file.stat()) for file in files if file.exists()]
     return repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
+
+
+def full_name(source: Callable[..., ImageSet]) -> str:
+    """The name of a function, or of the one behind a ``partial`` of it."""
+    function = getattr(source, "func", source)
+    return f"{function.__module__}.{function.__name__}"
 
 
 def known_source(name: str) -> str:

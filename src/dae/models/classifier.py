@@ -27,6 +27,11 @@ def hits(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits.argmax(1) == labels).float()
 
 
+def blocks_of(encoder: nn.Module) -> list[nn.Module]:
+    """What is frozen or trained one by one, from the image on; without ``blocks`` it is the whole encoder."""
+    return [] if isinstance(encoder, nn.Identity) else list(getattr(encoder, "blocks", [encoder]))
+
+
 class EncoderClassifier(LightningModule):
     """Logits of the classes from the latent of an encoder.
 
@@ -37,9 +42,10 @@ class EncoderClassifier(LightningModule):
     descriptions, as the checkpoint holds them.
 
     Args:
-        encoder: Images to latents, with ``blocks``; ``nn.Identity``, or None, for raw pixels.
+        encoder: Images to latents, by its ``blocks`` or as a whole; ``nn.Identity``, or None, for raw pixels.
         head: Latents (N, C, H, W) to logits (N, classes), which its last layer gives.
-        trainable_blocks: How many of the encoder's blocks are trained, counted from the latent back.
+        trainable_blocks: How many of the encoder's blocks are trained, counted from the latent back, all if
+            there are no more.
         optimizer: Builds the optimizer from the trained parameters.
         scheduler: Builds the learning rate schedule from the optimizer and the number of steps.
     """
@@ -57,8 +63,8 @@ class EncoderClassifier(LightningModule):
         super().__init__()
         self.encoder = encoder = nn.Identity() if encoder is None else built(encoder, "encoder")
         self.head = head = built(head, "head")
-        blocks = list(getattr(encoder, "blocks", []))
-        split = len(blocks) - trainable_blocks
+        blocks = blocks_of(encoder)
+        split = max(0, len(blocks) - trainable_blocks)
         # Tuples, so that torch does not register the blocks a second time.
         self.frozen_blocks: tuple[nn.Module, ...] = tuple(blocks[:split])
         self.trained_blocks: tuple[nn.Module, ...] = tuple(blocks[split:])

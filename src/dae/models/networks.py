@@ -46,8 +46,8 @@ class ConvBlock(nn.Module):
 class ConvEncoder(nn.Module):
     """Three convolution blocks: (N, in_channels, S, S) -> (N, widths[2], ceil(S/8), ceil(S/8)).
 
-    An encoder of your own offers ``blocks`` too, and its ``forward`` applies them one after the other: the
-    first ones are those that a classifier keeps frozen.
+    An encoder of your own may offer ``blocks`` too, which its ``forward`` applies one after the other: the
+    first ones are those that a classifier keeps frozen. Without them it is frozen, or trained, as a whole.
 
     Args:
         in_channels: Colour channels of the images.

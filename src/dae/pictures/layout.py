@@ -39,7 +39,7 @@ def custom_scalars(stage: str) -> Charts:
     found["update-to-weight ratio"] = f"^{stage}/train/update_ratio/"
     if stage == "dae":
         found["latent units"] = "^dae/val/latent/"
-    else:
+    elif stage == "classifier":
         found["accuracy of each class"] = "^classifier/val/class_accuracy/"
         found["calibration error"] = "^classifier/val/ece$"
     return {title: ["Multiline", [tag]] for title, tag in found.items()}

@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 
 from dae.config.settings import open_saved_config
 from dae.data.images import ImageDataModule
+from dae.data.sources import SOURCES
 from dae.errors import UserError
 from dae.pictures.figures import draw_image_rows, write_png
 from dae.pictures.publishing import bytes_to_floats
@@ -67,7 +68,7 @@ def _test_images(config: Any, job: Path) -> Tensor:
     # Relative to where the sweep was launched, wherever its page is written.
     origin = (read_hydra(job / ".hydra" / "hydra.yaml").get("runtime") or {}).get("cwd", ".")
     root = Path(origin) / config.root
-    if config.source != "digits" and not root.is_dir():
+    if config.source in SOURCES and config.source != "digits" and not root.is_dir():
         raise UserError(f"the images are not in {root}")
     needed = {"root": str(root), "unlabelled": None, "labels": None}
     data: ImageDataModule = build(OmegaConf.merge(config, needed))  # type: ignore[arg-type]

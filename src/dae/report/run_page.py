@@ -21,7 +21,11 @@ from dae.report.run_folder import RunFolder
 from dae.report.scalars import Series, scalar_files
 from dae.words import counted, path_from_here, quoted_override, quoted_path, train_command
 
-STAGES = {"dae": "Stage 1: the denoising autoencoder", "classifier": "Stage 2: the classifier"}
+STAGES = {
+    "dae": "Stage 1: the denoising autoencoder",
+    "classifier": "Stage 2: the classifier",
+    "task": "Your task",
+}
 # Characters of the uncommitted changes; run.json holds all of them.
 MOST_OF_DIFF = 20_000
 
@@ -100,7 +104,8 @@ def stage_charts(run: RunFolder, stage: str) -> Iterator[tuple[str, list[str], M
     """A title, the names of the lines and the chart, for each telling metric of a stage that was logged."""
     series = run.series[stage]
     counts = _counted_epoch(series, stage)
-    for metric in curves_of(stage):
+    own = [name.split("/")[2] for name in run.metrics if name.startswith(f"{stage}/val/")]
+    for metric in dict.fromkeys([*curves_of(stage), *own]):
         found = {split: series.get(f"{stage}/{split}/{metric}") for split in ("train", "val")}
         lines = [Line(split, points) for split, points in found.items() if points]
         title = f"{stage}/{metric}"
@@ -150,7 +155,8 @@ def run_notes(run: RunFolder) -> Iterator[str]:
             yield f"{stage} was trained once for several jobs of the sweep, in {run.shared_from}."
         elif run.shared_from and stage == "dae":
             yield f"{stage} was trained in {run.shared_from}, which is gone, and its curves with it."
-        missing = [m for m in METRICS[stage] if run.metrics.get(f"{stage}/test/{m}", 0) is None]
+        tests = [name for name, value in run.metrics.items() if value is None]
+        missing = [name.split("/")[2] for name in tests if name.startswith(f"{stage}/test/")]
         if missing:
             yield f"{stage}: {', '.join(missing)} on the test set is not a number."
     if config.get("stage") == "both" and stages == ["classifier"]:
@@ -179,7 +185,7 @@ def _stages(run: RunFolder) -> list[str]:
     """The stages that have begun, or else those that the config asks for, in their order."""
     if run.config.get("stage") == "data":
         return []
-    asked = [run.config["stage"]] if run.config.get("stage") in METRICS else list(METRICS)
+    asked = [run.config["stage"]] if run.config.get("stage") in METRICS else ["dae", "classifier"]
     begun = [stage for stage in METRICS if stage in run.series]
     return begun if begun else asked if run.config else []
 
@@ -205,7 +211,10 @@ def next_commands(run: RunFolder) -> list[tuple[str, str]]:
         probe = [f"{train_command()} stage=classifier classifier=linear", place, *arm_words(config)]
         same_data = same_data_words(config, run.hydra, labelled=run.run.get("classes") != [])
         found.append(("What the frozen latent holds: a linear probe", " ".join([*probe, *same_data])))
-    if config.get("stage") != "dae" and config.get("classifier", {}).get("encoder") == "pretrained":
+    if (
+        config.get("stage") not in ("dae", "task")
+        and config.get("classifier", {}).get("encoder") == "pretrained"
+    ):
         arms = ("compare=pretraining", "pretraining=none,plain,denoising", "seed=0,1,2")
         without = ("dae.warm_start", "objective", "classifier.encoder_checkpoint")
         found.append(("Does pretraining help? By how much?", run.variant(*arms, sweep=True, without=without)))

@@ -62,6 +62,17 @@ class Checkpoint:
         described = self.hyper_parameters.get("preprocessing")
         return None if described is None else Preprocessing(**described)
 
+    @property
+    def images(self) -> dict[str, int]:
+        """Side and channels of its images, by the keys of a config; none that it does not say."""
+        encoder = self.hyper_parameters.get("encoder") or {}
+        said = self.hyper_parameters.get("preprocessing") or {
+            **encoder,
+            "channels": encoder.get("in_channels"),
+        }
+        found = {f"data.{name}": said.get(name) for name in ("image_size", "channels")}
+        return {key: number for key, number in found.items() if isinstance(number, int)}
+
     def __str__(self) -> str:
         """Where it lies, which run it comes from, how far that had got."""
         first = next((f", {name} {value:.4f}" for name, value in self.metrics.items()), "")

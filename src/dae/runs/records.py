@@ -17,6 +17,7 @@ from dae.files import (
     text_digest,
     write_text_atomically,
 )
+from dae.metrics import STAGES
 from dae.shapes import Whole, misfit
 from dae.words import path_from_here
 
@@ -184,7 +185,7 @@ def read_or_empty(read: Callable[[Path], dict[str, Any]], place: Path) -> dict[s
 
 def damaged_files(folder: Path) -> tuple[str, ...]:
     """What is wrong with the small files of a run; ``result.json`` is its reader's, who has to say more."""
-    readers = [(read_run, folder), *((read_stage, folder / stage) for stage in ("dae", "classifier"))]
+    readers = [(read_run, folder), *((read_stage, folder / stage) for stage in STAGES)]
     found = []
     for read, place in readers:
         try:

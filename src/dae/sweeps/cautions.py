@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from dae.files import DamagedFileError
+from dae.metrics import STAGES
 from dae.runs.records import damaged_files, read_hydra
 from dae.runs.signs import sign_words
 from dae.sweeps.jobs import Job, modified_time
@@ -85,9 +86,8 @@ def _damaged(board: Leaderboard) -> Iterator[str]:
     except DamagedFileError as error:
         yield str(error).removesuffix(".")
     for job in board.jobs:
-        places = (job.folder, job.folder / "dae", job.folder / "classifier")
-        names = ("run.json", "stage.json", "stage.json")
-        changed = tuple(modified_time(place / name) for place, name in zip(places, names, strict=True))
+        files = (job.folder / "run.json", *(job.folder / stage / "stage.json" for stage in STAGES))
+        changed = tuple(map(modified_time, files))
         yield from (words.removesuffix(".") for words in _damage_of(job.folder, changed))
 
 

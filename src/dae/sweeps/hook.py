@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dae.config.paths import expand_home
 from dae.errors import UserError, raise_problems
+from dae.metrics import STAGES
 from dae.runs.disk import disk_error
 from dae.runs.format import refuse_sweep_of_other_format
 from dae.runs.owner import claim, link_problems, remove_half_written
@@ -27,7 +28,7 @@ from dae.sweeps.layout import layout_problems
 from dae.words import quoted_override, stand_in
 
 # What a run writes into, in a folder that may hold more, as the user's own.
-WRITTEN = (".hydra", "train.log", "dae", "classifier")
+WRITTEN = (".hydra", "train.log", *STAGES)
 
 
 class SweepFolder(Callback):

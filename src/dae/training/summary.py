@@ -18,10 +18,10 @@ def model_table(module: nn.Module, images: Tensor) -> str:
     names = {layer: name for name, layer in module.named_modules()}
     rows: list[tuple[str, str, str, str, str]] = []
 
-    def record(layer: nn.Module, _: Any, output: Tensor) -> None:
+    def record(layer: nn.Module, _: Any, output: Any) -> None:
         parameters = list(layer.parameters())
         trained = any(parameter.requires_grad for parameter in parameters)
-        shape = " x ".join(map(str, output.shape[1:]))
+        shape = " x ".join(map(str, getattr(output, "shape", ())[1:]))
         count = sum(parameter.numel() for parameter in parameters)
         rows.append(
             (names[layer], type(layer).__name__, shape, f"{count:,}", "trained" if trained else "frozen")

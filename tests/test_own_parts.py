@@ -1,0 +1,119 @@
+"""The package of the README: its parts train, resume, sweep; what reads them later is told whom to trust."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import dae
+from dae.errors import CheckpointError
+from dae.runs.checkpoint import read
+from helpers import Page
+from outcome import REPOSITORY, Train
+
+README = (REPOSITORY / "README.md").read_text()
+HEAD = """
+from __future__ import annotations
+from collections.abc import Callable
+from math import prod
+from pathlib import Path
+import torch
+from pydantic import NonNegativeFloat, PositiveInt
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Generator, Tensor, nn
+from dae.data.image_set import ImageSet, Split, with_fixed_test
+from dae.models.noise import Noise
+from dae.models.task import Task
+"""
+OWN = ("data=bars", "dae/encoder=strided", "dae/decoder=dense", "dae/noise=speckle", "dae/optimizer=sign")
+ALLOWED = "allow_targets=[my_package]"
+TASK = ("stage=task", "task=slant", "data=digits")
+
+
+@pytest.fixture
+def smoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """The package and the folder of configs lie where the user stands; the words that name them."""
+    section = README[README.index("## Your own parts") : README.index("## Security")]
+    code = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    files = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+    for text in re.split(r"^(?=# my_conf)", "".join(files), flags=re.MULTILINE):
+        if text:
+            name, _, content = text.removeprefix("# ").partition("\n")
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(content)
+    (tmp_path / "my_package").mkdir()
+    (tmp_path / "my_package" / "parts.py").write_text(HEAD + "".join(code))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name in [name for name in sys.modules if name.startswith("my_package")]:
+        monkeypatch.delitem(sys.modules, name)
+    return ("--config-dir", str(tmp_path / "my_conf"), "debug=smoke", "logger=none")
+
+
+def test_parts_of_a_users_own_package(train: Train, smoke: tuple[str, ...]):
+    done = train(*smoke, *OWN, "callbacks=norms", "classifier=finetune")
+    assert done.exit_code == 0, done.text
+    assert "classifier.trainable_blocks=3: the Strided has 2, all trained" in done.text
+    assert "allow_targets=[my_package]" in done.text.partition("go on")[2]
+    run = done.folder
+    with pytest.raises(CheckpointError, match=r"allow_targets=\[my_package\]"):
+        dae.load_encoder(run)
+    assert type(dae.load_encoder(run, allow_targets=["my_package"]).encoder).__name__ == "Strided"
+
+    again = ("data=bars", "stage=classifier", f"classifier.encoder_checkpoint={run}", "callbacks=none")
+    refused = train(*smoke, *again)
+    assert refused.exit_code == 1
+    assert "'allow_targets=[my_package]'" in refused.text
+    assert train(*smoke, *again, ALLOWED).exit_code == 0
+    resumed = train(f"resume={run}", "classifier.epochs=2")
+    assert resumed.exit_code == 2
+    assert "'allow_targets=[my_package]'" in resumed.text
+    assert train(f"resume={run}", "classifier.epochs=2", ALLOWED).exit_code == 0
+    assert read(run, "classifier").epochs >= 1
+
+    swept = train("-m", *smoke, "data=bars", "data.source.count=40,60", "stage=dae", "callbacks=none")
+    assert swept.exit_code == 0, swept.text
+    assert len([*swept.place.glob("multirun/*/count-*/result.json")]) == 2
+
+
+def test_a_task_of_a_users_own_package(train: Train, smoke: tuple[str, ...]):
+    swept = train("-m", *smoke[:-1], "logger=csv", *TASK, "task.epochs=2", "task.module.hidden=4,64")
+    assert swept.exit_code == 0, swept.text
+    board = (swept.folders[0].parent / "leaderboard.csv").read_text()
+    assert "task/test/error_mean" in board
+    for folder in swept.folders:
+        result = json.loads((folder / "result.json").read_text())
+        assert result["objective"]["name"] == "task/val/error"
+        assert result["objective"]["mode"] == "min"
+        assert read(folder, "task").hyper_parameters["task"]["module"]["_target_"].endswith("Slant")
+        page = Page(folder)
+        assert "Your task" in page.text
+        assert "task/error" in page.text
+
+    run = swept.folders[0]
+    before = read(run, "task").metrics
+    assert train(f"resume={run}", "task.epochs=4").exit_code == 2
+    longer = train(f"resume={run}", "task.epochs=4", ALLOWED)
+    assert longer.exit_code == 0, longer.text
+    assert read(run, "task").metrics["task/val/error"] < before["task/val/error"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("task=slant", "data=digits"), "try stage=task"),
+        (("stage=task", "data=digits"), "none is named: slant"),
+        ((*TASK, "objective=task/val/eror"), "try objective=task/val/error"),
+        ((*TASK, "task.module.hidden=0"), "task.module.hidden: found 0, expected an integer > 0"),
+        (("data=bars", "data.source._target_=my_pakage.bars"), "is looked for in"),
+        (("dae/encoder=stided", "data=digits"), "try dae/encoder=strided"),
+    ],
+)
+def test_mistakes_are_told_before_anything_runs(train: Train, smoke: tuple[str, ...], words, told):
+    refused = train(*smoke, *words)
+    assert refused.exit_code == 2
+    assert told in refused.text
