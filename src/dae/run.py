@@ -27,6 +27,7 @@ from dae.data.images import ImageDataModule
 from dae.errors import UserError
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.classifier import EncoderClassifier
+from dae.models.networks import blocks_of
 from dae.pictures.data_sheet import show_data
 from dae.pictures.watcher import Watcher
 from dae.runs import checkpoint, resume
@@ -251,8 +252,8 @@ def latent_shape(encoder: nn.Module, data: ImageDataModule) -> tuple[int, ...]:
                 f"the {type(encoder).__name__} makes NaN or infinite latents of images: the training of its "
                 "weights has diverged. Take another checkpoint, or train with a smaller learning rate"
             )
-        blocks = getattr(encoder, "blocks", None)
-        if blocks is not None and not torch.equal(nn.Sequential(*blocks)(images), latents):
+        blocks = blocks_of(encoder)
+        if blocks != [encoder] and not torch.equal(nn.Sequential(*blocks)(images), latents):
             raise TypeError(f"{type(encoder).__name__}.forward is not its blocks, one after the other")
     encoder.train(training)
     return tuple(latents.shape[1:])

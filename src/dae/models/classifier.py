@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from pytorch_lightning import LightningModule
@@ -17,6 +17,7 @@ from dae.models.epoch_metrics import (
     metric_collection,
     values_per_image,
 )
+from dae.models.networks import blocks_of
 from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure_optimizer
 
 Batch = tuple[Tensor, Tensor]
@@ -37,11 +38,15 @@ class EncoderClassifier(LightningModule):
     descriptions, as the checkpoint holds them.
 
     Args:
-        encoder: Images to latents, with ``blocks``; ``nn.Identity``, or None, for raw pixels.
+        encoder: Images to latents, by its ``blocks`` if it has any; ``nn.Identity``, or None, for raw pixels.
         head: Latents (N, C, H, W) to logits (N, classes), which its last layer gives.
-        trainable_blocks: How many of the encoder's blocks are trained, counted from the latent back.
+        trainable_blocks: How many of the encoder's blocks are trained, counted from the latent back, or
+            ``all``.
         optimizer: Builds the optimizer from the trained parameters.
         scheduler: Builds the learning rate schedule from the optimizer and the number of steps.
+
+    Raises:
+        ValueError: The encoder has fewer blocks.
     """
 
     stage = "classifier"
@@ -50,15 +55,17 @@ class EncoderClassifier(LightningModule):
         self,
         encoder: nn.Module | Description | None,
         head: nn.Module | Description,
-        trainable_blocks: int,
+        trainable_blocks: int | Literal["all"],
         optimizer: OptimizerFactory | Description,
         scheduler: ScheduleFactory | Description,
     ) -> None:
         super().__init__()
         self.encoder = encoder = nn.Identity() if encoder is None else built(encoder, "encoder")
         self.head = head = built(head, "head")
-        blocks = list(getattr(encoder, "blocks", []))
-        split = len(blocks) - trainable_blocks
+        blocks = blocks_of(encoder)
+        split = 0 if trainable_blocks == "all" else len(blocks) - trainable_blocks
+        if split < 0:
+            raise ValueError(f"trainable_blocks={trainable_blocks}, but the encoder has {len(blocks)}")
         # Tuples, so that torch does not register the blocks a second time.
         self.frozen_blocks: tuple[nn.Module, ...] = tuple(blocks[:split])
         self.trained_blocks: tuple[nn.Module, ...] = tuple(blocks[split:])
