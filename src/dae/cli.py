@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import dae
-from dae.commands import leaderboard, report, train
+from dae.commands import demo, leaderboard, report, train
 from dae.errors import UserError
 from dae.runs.console import settle_console
 from dae.runs.disk import require_user_folder
@@ -16,7 +16,7 @@ from dae.runs.interruption import Terminated, interruptible
 from dae.training.threads import settle_waiting
 from dae.words import train_by, train_command
 
-COMMANDS = (report, leaderboard)
+COMMANDS = (demo, report, leaderboard)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +47,7 @@ def _run(arguments: list[str]) -> int:
     try:
         with interruptible():
             require_user_folder()
-            options.run(options)
+            options.execute(options)
     except Terminated as stopped:
         return int(str(stopped.code))
     except UserError as error:
@@ -70,5 +70,5 @@ def _parser() -> argparse.ArgumentParser:
         what = command.HELP
         own = commands.add_parser(command.NAME, help=what, description=what[0].upper() + what[1:] + ".")
         command.add_arguments(own)
-        own.set_defaults(run=command.run)
+        own.set_defaults(execute=command.run)
     return parser
