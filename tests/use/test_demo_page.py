@@ -61,13 +61,27 @@ class Page:
         self.page.on("request", self._asked)
         self.page.goto(address)
         self.page.locator(".picture img").nth(3).wait_for(timeout=60_000)
+        self.page.wait_for_timeout(1000)
+        self.before = self._sources()
 
     def _asked(self, request: Any) -> None:
         if not request.url.startswith(("http://127.0.0.1", "data:", "blob:http://127.0.0.1")):
             self.outside.append(request.url)
 
+    def _sources(self) -> list[str | None]:
+        return [picture.get_attribute("src") for picture in self.page.locator(".picture img").all()]
+
     def settled(self) -> None:
-        self.page.wait_for_timeout(2500)
+        """Wait until something else is shown, and no longer changes."""
+        for _ in range(60):
+            self.page.wait_for_timeout(500)
+            now = self._sources()
+            if now != self.before:
+                break
+        while now != self.before:
+            self.before = now
+            self.page.wait_for_timeout(1500)
+            now = self._sources()
 
     def shown(self, index: int) -> np.ndarray:
         """The pixels of an output, by its place: clean, noisy, denoised, latent."""
@@ -103,7 +117,6 @@ def browser() -> Iterator[Any]:
 
 def test_draw_denoise_predict(address, browser):
     page = Page(browser, address, viewport={"width": 1280, "height": 900})
-    page.settled()
     assert not page.shown(0).any(), "an empty canvas is the ground of the images"
     assert page.shown(1).shape == page.shown(2).shape == (280, 280)
 

@@ -102,7 +102,7 @@ def demo_page(models: Models) -> gr.Blocks:
                     buttons=[],
                     canvas_size=(SHOWN, SHOWN),
                     fixed_canvas=True,
-                    brush=gr.Brush(default_size=20, colors=[pen, "gray", ground]),
+                    brush=gr.Brush(default_size=10, colors=[pen, "gray", ground]),
                     elem_id="image",
                 )
                 kind = gr.Dropdown(list(KINDS), value=next(iter(KINDS)), label="Kind of noise")
@@ -129,6 +129,4 @@ def demo_page(models: Models) -> gr.Blocks:
 
 
 def _output(name: str) -> gr.Image:
-    return gr.Image(
-        label=name, type="pil", format="png", buttons=[], min_width=150, height=SHOWN, elem_classes="picture"
-    )
+    return gr.Image(label=name, type="pil", format="png", buttons=[], min_width=150, elem_classes="picture")
