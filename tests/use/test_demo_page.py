@@ -140,11 +140,11 @@ def test_draw_denoise_predict(address, browser):
 
     kind = page.page.get_by_label("Kind of noise")
     kind.click()
-    page.page.get_by_role("option", name="block").click()
+    page.page.get_by_role("option", name="gaussian").click()
     page.settled()
-    assert page.page.get_by_text("side in pixels").count() == 1
+    assert page.page.get_by_text("standard deviation").count() == 1
     assert not np.array_equal(page.shown(1), page.shown(0))
-    page.keep("block")
+    page.keep("gaussian")
     assert not page.outside
     assert not page.errors
 

@@ -13,11 +13,12 @@ from PIL import Image
 
 from dae.errors import UserError
 from dae.metrics import NOISE_LEVELS
+from dae.use.canvas import HTML, SCRIPT, STYLE, file_of
 from dae.use.demo import KINDS, SHOWN, Models, look, most_noise
 
 HOST = "127.0.0.1"
 WORDS = {"p": "share of the pixels", "std": "standard deviation, pixels are 0 to 1", "size": "side in pixels"}
-STYLE = ".picture img { image-rendering: pixelated; }"
+PIXELS = ".picture img { image-rendering: pixelated; }"
 
 
 @contextmanager
@@ -43,7 +44,7 @@ def served(models: Models, port: int | None, browser: bool) -> Iterator[str]:
                 server_name=HOST,
                 server_port=port,
                 inbrowser=browser,
-                css=STYLE,
+                css=PIXELS,
                 footer_links=[],
                 share=False,
                 quiet=True,
@@ -64,12 +65,9 @@ def served(models: Models, port: int | None, browser: bool) -> Iterator[str]:
 def demo_page(models: Models) -> gr.Blocks:
     """The page: an image and its noise on the left, what becomes of it on the right."""
     how, run = models.denoiser.preprocessing, models.denoiser.checkpoint.hyper_parameters.get("run", "")
-    ground = how.background
-    pen = "white" if ground == "black" else "black"
 
-    def blank() -> dict[str, Any]:
-        canvas = Image.new("RGB", (SHOWN, SHOWN), ground)
-        return {"background": canvas, "layers": [], "composite": canvas}
+    def told(event: gr.EventData) -> str:
+        return event.image
 
     def slider(kind: str) -> gr.Slider:
         argument, level = NOISE_LEVELS[kind]
@@ -77,33 +75,33 @@ def demo_page(models: Models) -> gr.Blocks:
         words = f"Noise level ({WORDS[argument]})"
         return gr.Slider(0, most, min(level, most), step=1 if argument == "size" else 0.01, label=words)
 
-    def shown(drawn: dict[str, Any] | None, kind: str, level: float) -> list[Any]:
-        image = drawn and (drawn["composite"] or drawn["background"])
+    def shown(drawn: str, kind: str, level: float) -> list[Any]:
         # The two controls arrive one after the other when the kind is changed.
         level = min(level, most_noise(kind, how.image_size))
         try:
-            seen = look(models, image or Image.new("RGB", (SHOWN, SHOWN), ground), kind, level)
+            if drawn:
+                with file_of(drawn) as path:
+                    seen = look(models, path, kind, level)
+            else:
+                seen = look(models, Image.new("RGB", (SHOWN, SHOWN), how.background), kind, level)
         except UserError as error:
-            raise gr.Error(str(error)) from error
+            raise gr.Error(f"The file cannot be read as an image: {error.__cause__}") from error
         found = [seen.clean, seen.noisy, seen.denoised, seen.latent]
         return found + ([seen.noisy_classes, seen.denoised_classes] if models.classifier else [])
 
     with gr.Blocks(title="Denoising", analytics_enabled=False, fill_width=True) as page:
         gr.Markdown(f"## Denoising by {run}\nDraw an image, or drop one onto the canvas.")
+        drawn = gr.State("")
         with gr.Row():
             with gr.Column(min_width=320):
-                image = gr.ImageEditor(
-                    value=blank(),
-                    type="pil",
-                    label="Image",
-                    sources=["upload", "clipboard"],
-                    layers=False,
-                    transforms=(),
-                    buttons=[],
-                    canvas_size=(SHOWN, SHOWN),
-                    fixed_canvas=True,
-                    brush=gr.Brush(default_size=10, colors=[pen, "gray", ground]),
+                pen = "white" if how.background == "black" else "black"
+                canvas = gr.HTML(
+                    html_template=HTML,
+                    css_template=STYLE,
+                    js_on_load=SCRIPT,
                     elem_id="image",
+                    ground=how.background,
+                    pen=pen,
                 )
                 kind = gr.Dropdown(list(KINDS), value=next(iter(KINDS)), label="Kind of noise")
                 level = slider(next(iter(KINDS)))
@@ -115,12 +113,12 @@ def demo_page(models: Models) -> gr.Blocks:
                     with gr.Row():
                         for words in ("Class of the noisy image", "Class of the denoised image"):
                             outputs.append(gr.Label(label=words, num_top_classes=5, min_width=150))
-        image.clear(blank, None, image)
+        canvas.input(told, None, drawn)
         kind.change(slider, kind, level, show_progress="hidden")
         gr.on(
-            [page.load, image.change, kind.change, level.change],
+            [page.load, drawn.change, kind.change, level.change],
             shown,
-            [image, kind, level],
+            [drawn, kind, level],
             outputs,
             show_progress="hidden",
             trigger_mode="always_last",
