@@ -26,7 +26,8 @@ from dae.data.features import FeatureDataModule
 from dae.data.images import ImageDataModule
 from dae.errors import UserError
 from dae.models.autoencoder import DenoisingAutoencoder
-from dae.models.classifier import EncoderClassifier, blocks_of
+from dae.models.classifier import EncoderClassifier
+from dae.models.networks import blocks_of
 from dae.models.task import Task
 from dae.pictures.data_sheet import show_data
 from dae.pictures.watcher import Watcher
@@ -209,11 +210,6 @@ def train_classifier(plan: Plan, folder: Path, pretrained: StageResult | None = 
     )
     own = {"head": head, "classes": list(data.classes), **origin_of(data, folder)}
     classifier.save_hyperparameters({**plain(cfg.classifier), **described, **own}, logger=False)
-    there, asked = len(blocks_of(encoder)), cfg.classifier.trainable_blocks
-    if asked > there:
-        log.info(
-            "classifier.trainable_blocks=%d: the %s has %d, all trained", asked, type(encoder).__name__, there
-        )
     data = data.labelled()
     if classifier.frozen_blocks:
         content = checkpoint.content_hash(classifier.frozen_tensors())
@@ -274,8 +270,8 @@ def latent_shape(encoder: nn.Module, data: ImageDataModule) -> tuple[int, ...]:
                 f"the {type(encoder).__name__} makes NaN or infinite latents of images: the training of its "
                 "weights has diverged. Take another checkpoint, or train with a smaller learning rate"
             )
-        blocks = getattr(encoder, "blocks", None)
-        if blocks is not None and not torch.equal(nn.Sequential(*blocks)(images), latents):
+        blocks = blocks_of(encoder)
+        if blocks != [encoder] and not torch.equal(nn.Sequential(*blocks)(images), latents):
             raise UserError(
                 f"{type(encoder).__name__}.forward is not its blocks, one after the other, so they cannot be "
                 "frozen one by one. Make what it does besides a part of a block, or give blocks another "

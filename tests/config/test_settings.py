@@ -134,6 +134,21 @@ def test_nothing_is_proposed_that_is_far_or_would_be_refused(override, words):
             ("classifier=mlp", "classifier.trainable_blocks=1"),
             "classifier.encoder=none has no blocks to train",
         ),
+        (("classifier=mlp", "classifier.trainable_blocks=all"), "found 'all', but classifier.encoder=none"),
+        (
+            ("classifier.trainable_blocks=4",),
+            "found 4, but the encoder has 3 blocks: expected 0 to 3, or all\n"
+            "      try classifier.trainable_blocks=all",
+        ),
+        (
+            ("dae/encoder=resnet", "dae.encoder.widths=[8,8]", "classifier.trainable_blocks=3"),
+            "found 3, but the encoder has 2 blocks: expected 0 to 2, or all",
+        ),
+        (("dae/encoder=resnet", "data.image_size=8"), "give fewer widths, or images of 9 pixels and more"),
+        (
+            ("dae/encoder=resnet", "dae/decoder=resnet", "dae.decoder.image_size=32"),
+            "dae.decoder.image_size: found 32, but data.image_size is 28",
+        ),
         (("classifier=random", "classifier.encoder_checkpoint=x"), "encoder=random reads no checkpoint"),
         (("stage=dae", "classifier.encoder_checkpoint=x"), "stage=dae trains no classifier"),
         (("classifier.encoder_checkpoint=nowhere",), "nowhere: no such file or folder"),
@@ -165,6 +180,20 @@ def test_nothing_is_proposed_that_is_far_or_would_be_refused(override, words):
 )
 def test_rules_between_keys(overrides, words):
     assert words in told(*overrides)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("dae/encoder=resnet", "dae.encoder.widths=[8,8]"),
+        ("dae/encoder=resnet", "dae/decoder=resnet", "data.image_size=30", "dae.encoder.depth=2"),
+        ("dae/decoder=resnet", "dae.decoder.widths=[4,8]"),
+        ("classifier=finetune", "dae/encoder=resnet", "dae.encoder.widths=[8,8,8,8]"),
+        ("classifier=finetune", "classifier.trainable_blocks=3"),
+    ],
+)
+def test_encoders_and_decoders_go_together(overrides):
+    assert not find_problems(composed(*overrides))
 
 
 def test_stage_2_alone_wants_an_encoder(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from functools import partial
 from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 from dae.models.classifier import EncoderClassifier
 from dae.models.networks import ClassifierHead, ConvEncoder
 from dae.models.optimization import constant
+from dae.models.resnet import ResNetEncoder
 
 
 class BatchNormEncoder(nn.Module):
@@ -25,13 +27,17 @@ class BatchNormEncoder(nn.Module):
         return self.blocks(images)
 
 
-def classifier(encoder: nn.Module, trainable_blocks: int, features: int = 256) -> EncoderClassifier:
+def classifier(
+    encoder: nn.Module, trainable_blocks: int | Literal["all"], features: int = 256
+) -> EncoderClassifier:
     head = ClassifierHead(features, 10, 64)
     optimizer = partial(torch.optim.Adam, lr=1e-2)
     return EncoderClassifier(encoder, head, trainable_blocks, optimizer, constant)
 
 
-@pytest.mark.parametrize(("blocks", "trained"), [(0, 17_098), (1, 19_418), (2, 24_042), (3, 24_362)])
+@pytest.mark.parametrize(
+    ("blocks", "trained"), [(0, 17_098), (1, 19_418), (2, 24_042), (3, 24_362), ("all", 24_362)]
+)
 def test_trainable_blocks_count_from_the_latent_back(blocks, trained):
     module = classifier(ConvEncoder(), blocks)
     assert sum(p.numel() for p in module.parameters() if p.requires_grad) == trained
@@ -58,6 +64,22 @@ def test_frozen_weights_and_buffers_stay_while_the_rest_moves(blocks):
     for name, tensor in module.state_dict().items():
         assert torch.equal(tensor, before[name]) == (name in frozen), name
     assert all(parameter.grad is None for parameter in module.parameters() if not parameter.requires_grad)
+
+
+def test_all_blocks_are_as_many_as_the_encoder_has():
+    assert len(classifier(ResNetEncoder(widths=(4, 4, 4, 4)), "all", 16).trained_blocks) == 4
+    with pytest.raises(ValueError, match="trainable_blocks=3, but the encoder has 2"):
+        classifier(ResNetEncoder(widths=(4, 4)), 3)
+
+
+@pytest.mark.parametrize("trained", [0, 1, "all"])
+def test_an_encoder_without_blocks_is_one_block(trained):
+    encoder = nn.Sequential(nn.Conv2d(1, 4, 3, stride=4), nn.BatchNorm2d(4))
+    module = classifier(encoder, trained, features=4 * 7 * 7).eval()
+    images = torch.rand(2, 1, 28, 28)
+    assert torch.equal(module(images), module.head(encoder(images)))
+    assert all(weight.requires_grad is bool(trained) for weight in encoder.parameters())
+    assert len(module.frozen_tensors()) == (0 if trained else len(encoder.state_dict()))
 
 
 def test_frozen_blocks_stay_in_evaluation_mode():

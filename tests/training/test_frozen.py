@@ -8,7 +8,21 @@ import torch
 from dae.models.classifier import EncoderClassifier
 from dae.models.networks import ClassifierHead, ConvEncoder
 from dae.models.optimization import constant
+from dae.runs.checkpoint import read
 from dae.training.frozen import FrozenError, FrozenGuard
+from outcome import BRIEF, Train
+
+
+def test_running_means_of_frozen_stages_stay_and_those_of_trained_ones_move(train: Train):
+    deep = ("dae/encoder=resnet", "dae/decoder=resnet", "dae.encoder.widths=[4,4,4]")
+    done = train(*BRIEF, *deep, "callbacks=none", "logger=none")
+    assert done.exit_code == 0, done.text
+    before, after = (read(done.folder, stage).tensors for stage in ("dae", "classifier"))
+    buffers = [name for name in after if name.startswith("encoder.") and "running" in name]
+    assert len(buffers) == 3 * 3 * 2
+    for name in buffers:
+        assert torch.equal(before[name], after[name]) == (not name.startswith("encoder.blocks.2.")), name
+        assert before[name].unique().numel() > 1, name  # stage 1 has moved them
 
 
 def test_a_change_of_a_frozen_tensor_is_an_error_and_of_a_trained_one_is_not():

@@ -20,25 +20,28 @@ from torch import nn
 from dae.config.arms import stages_to_run, training_noise, uses_pretrained
 from dae.config.building import build, decoder_node
 from dae.errors import Problem
+from dae.models.networks import blocks_of
 from dae.training import trainer as stage_trainer
 from dae.training.stage import quiet_lightning
 from dae.words import quoted_override
 
 Config = dict[str, Any]
+CONVOLUTIONAL = ["dae.models.networks.ConvEncoder", "dae.models.networks.ConvDecoder"]
 
 
 def unlike_the_data(config: Config) -> Iterator[Problem]:
     """Arguments of our own networks that say something else of the images than the data do."""
     data, dae = config["data"], config["dae"]
+    targets = {name: dae[name]["_target_"] for name in ("encoder", "decoder")}
     expected = {"image_size": data["image_size"], "in_channels": data["channels"]}
     expected |= {"out_channels": data["channels"]}
-    if dae["encoder"]["_target_"].endswith(".ConvEncoder"):
+    if list(targets.values()) == CONVOLUTIONAL:
         expected["widths"] = dae["encoder"].get("widths")
     sources = {"image_size": "data.image_size", "in_channels": "data.channels"}
     sources |= {"out_channels": "data.channels", "widths": "dae.encoder.widths"}
-    for name, own in (("encoder", "ConvEncoder"), ("decoder", "ConvDecoder")):
+    for name, target in targets.items():
         for key, value in dae[name].items():
-            if dae[name]["_target_"].endswith(f".{own}") and value != expected.get(key, value):
+            if target.startswith("dae.models.") and value != expected.get(key, value):
                 where, source = f"dae.{name}.{key}", sources[key]
                 what = f"found {value}, but {source} is {expected[key]}"
                 yield Problem(where, what, f"leave it out, or try {quoted_override(where, expected[key])}")
@@ -95,6 +98,7 @@ class Networks:
         encoder_numbers: The same through the encoder alone.
         largest: What it becomes in the layer that makes the most of it.
         latent: Numbers in the latent of one image.
+        blocks: Of the encoder.
     """
 
     weights: int
@@ -102,6 +106,7 @@ class Networks:
     encoder_numbers: int
     largest: int
     latent: int
+    blocks: int
 
 
 @cache
@@ -132,7 +137,7 @@ def _tried_networks(nodes: str, channels: int, side: int) -> Networks | Problem:
             with torch.no_grad():
                 outputs = module(outputs)
             if key == "dae.encoder":
-                latent = outputs[0].numel()
+                latent, blocks = outputs[0].numel(), len(blocks_of(module))
         except Exception as error:
             return Problem(key, f"fails on images of {shape}: {_reason(error)}")
         numbers.append(sum(made))
@@ -142,7 +147,7 @@ def _tried_networks(nodes: str, channels: int, side: int) -> Networks | Problem:
         made_of_it = " x ".join(map(str, outputs.shape[1:]))
         what = f"makes {made_of_it} of the latent of an image of {shape}, which it has to give back"
         return Problem("dae.decoder", what)
-    return Networks(sum(weights), sum(numbers), numbers[1], largest, latent)
+    return Networks(sum(weights), sum(numbers), numbers[1], largest, latent, blocks)
 
 
 def _on_meta(node: Config) -> nn.Module:

@@ -12,7 +12,7 @@ from hydra.utils import get_object
 
 from dae import metrics
 from dae.config import given_checkpoints, rehearsal, sizes
-from dae.config.arms import stages_to_run
+from dae.config.arms import stages_to_run, uses_pretrained
 from dae.config.building import task_metrics
 from dae.config.commands import same_data_as_composed
 from dae.config.groups import group_choices
@@ -20,6 +20,8 @@ from dae.data.folder import is_without_classes
 from dae.data.sources import FOLDER_KEYS, FOLDERS
 from dae.errors import Problem, UserError
 from dae.keys import overlap
+from dae.models.networks import blocks_of
+from dae.runs.checkpoint import load_encoder
 from dae.training.processes import device_count
 from dae.training.threads import available_cores
 from dae.training.trainer import device_type, devices_there
@@ -47,11 +49,26 @@ def rule_problems(config: Config, wrong: Sequence[str]) -> Iterator[Problem]:
 
 
 def _blocks(config: Config) -> Iterator[Problem]:
-    chosen = config["classifier"]
-    blocks = chosen["trainable_blocks"]
-    if chosen["encoder"] == "none" and blocks > 0:
-        what = f"found {blocks}, but classifier.encoder=none has no blocks to train"
-        yield Problem("classifier.trainable_blocks", what, "try classifier.trainable_blocks=0")
+    chosen, key = config["classifier"], "classifier.trainable_blocks"
+    asked, place = chosen["trainable_blocks"], chosen["encoder_checkpoint"]
+    if chosen["encoder"] == "none" and asked != 0:
+        what = f"found {asked!r}, but classifier.encoder=none has no blocks to train"
+        yield Problem(key, what, f"try {key}=0")
+    if chosen["encoder"] == "none" or asked == "all" or "classifier" not in stages_to_run(config):
+        return
+    if place is not None and uses_pretrained(config):
+        try:
+            there = len(blocks_of(load_encoder(place, config["allow_targets"])[0]))
+        except UserError:
+            return  # told in whole by the stage that loads it
+    else:
+        networks = rehearsal.try_networks(config, decoder=False)
+        if isinstance(networks, Problem):
+            return
+        there = networks.blocks
+    if asked > there:
+        what = f"found {asked}, but the encoder has {counted(there, 'block')}: expected 0 to {there}, or all"
+        yield Problem(key, what, f"try {key}=all")
 
 
 def _untrained(config: Config) -> Iterator[Problem]:
@@ -245,7 +262,6 @@ _STAGES = ("stage", "task", "pretraining", "classifier.encoder", "classifier.enc
 _NETWORKS = ("data.image_size", "data.channels", "dae.encoder", "dae.decoder", "dae.noise")
 # Each rule with the keys that it reads.
 RULES: list[tuple[tuple[str, ...], Callable[[Config], Iterator[Problem]]]] = [
-    (("classifier.encoder", "classifier.trainable_blocks"), _blocks),
     (("data", "dae.noise", *_STAGES), given_checkpoints.encoder_checkpoint),
     (("stage", "pretraining"), _untrained),
     (("stage", "task"), _task),
@@ -269,6 +285,7 @@ RULES: list[tuple[tuple[str, ...], Callable[[Config], Iterator[Problem]]]] = [
 # Those that build something, of a config that is right in all that they read.
 REHEARSALS: list[tuple[tuple[str, ...], Callable[[Config], Iterator[Problem]]]] = [
     ((*_NETWORKS, *_STAGES), rehearsal.networks_refuse),
+    ((*_NETWORKS, "classifier.trainable_blocks", "allow_targets", *_STAGES), _blocks),
     ((*_NETWORKS, "classifier", "trainer", *_STAGES), sizes.least_memory_lacks),
     (("trainer",), rehearsal.trainer_refuses),
     *(

@@ -57,7 +57,7 @@ class ClassifierSettings:
 
     encoder: Literal["pretrained", "random", "none"]
     encoder_checkpoint: str | None
-    trainable_blocks: Annotated[int, Field(ge=0, le=3)]
+    trainable_blocks: NonNegativeInt | Literal["all"]
     hidden: PositiveInt | None
     optimizer: OptimizerFactory
     scheduler: ScheduleFactory

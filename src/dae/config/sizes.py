@@ -103,7 +103,7 @@ def memory_lacks(
             pixels = data["channels"] * data["image_size"] ** 2
             features = pixels if chosen["encoder"] == "none" else networks.latent
             weights = features * classes if hidden is None else (features + classes) * hidden
-            trained = chosen["encoder"] != "none" and chosen["trainable_blocks"] == 3
+            trained = chosen["encoder"] != "none" and chosen["trainable_blocks"] in ("all", networks.blocks)
             numbers = (hidden or 0) + classes + (networks.encoder_numbers if trained else 0)
         one_step = max(COPIES_OF_ACTIVATIONS * count * numbers, evaluated * networks.largest)
         needed = FLOAT * (COPIES_OF_WEIGHTS * weights + one_step)

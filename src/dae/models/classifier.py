@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from pytorch_lightning import LightningModule
@@ -17,6 +17,7 @@ from dae.models.epoch_metrics import (
     metric_collection,
     values_per_image,
 )
+from dae.models.networks import blocks_of
 from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure_optimizer
 
 Batch = tuple[Tensor, Tensor]
@@ -25,11 +26,6 @@ Batch = tuple[Tensor, Tensor]
 def hits(logits: Tensor, labels: Tensor) -> Tensor:
     """1 for each image that is classified right, 0 for the others, (N,)."""
     return (logits.argmax(1) == labels).float()
-
-
-def blocks_of(encoder: nn.Module) -> list[nn.Module]:
-    """What is frozen or trained one by one, from the image on; without ``blocks`` it is the whole encoder."""
-    return [] if isinstance(encoder, nn.Identity) else list(getattr(encoder, "blocks", [encoder]))
 
 
 class EncoderClassifier(LightningModule):
@@ -42,12 +38,15 @@ class EncoderClassifier(LightningModule):
     descriptions, as the checkpoint holds them.
 
     Args:
-        encoder: Images to latents, by its ``blocks`` or as a whole; ``nn.Identity``, or None, for raw pixels.
+        encoder: Images to latents, by its ``blocks`` if it has any; ``nn.Identity``, or None, for raw pixels.
         head: Latents (N, C, H, W) to logits (N, classes), which its last layer gives.
-        trainable_blocks: How many of the encoder's blocks are trained, counted from the latent back, all if
-            there are no more.
+        trainable_blocks: How many of the encoder's blocks are trained, counted from the latent back, or
+            ``all``.
         optimizer: Builds the optimizer from the trained parameters.
         scheduler: Builds the learning rate schedule from the optimizer and the number of steps.
+
+    Raises:
+        ValueError: The encoder has fewer blocks.
     """
 
     stage = "classifier"
@@ -56,7 +55,7 @@ class EncoderClassifier(LightningModule):
         self,
         encoder: nn.Module | Description | None,
         head: nn.Module | Description,
-        trainable_blocks: int,
+        trainable_blocks: int | Literal["all"],
         optimizer: OptimizerFactory | Description,
         scheduler: ScheduleFactory | Description,
     ) -> None:
@@ -64,7 +63,9 @@ class EncoderClassifier(LightningModule):
         self.encoder = encoder = nn.Identity() if encoder is None else built(encoder, "encoder")
         self.head = head = built(head, "head")
         blocks = blocks_of(encoder)
-        split = max(0, len(blocks) - trainable_blocks)
+        split = 0 if trainable_blocks == "all" else len(blocks) - trainable_blocks
+        if split < 0:
+            raise ValueError(f"trainable_blocks={trainable_blocks}, but the encoder has {len(blocks)}")
         # Tuples, so that torch does not register the blocks a second time.
         self.frozen_blocks: tuple[nn.Module, ...] = tuple(blocks[:split])
         self.trained_blocks: tuple[nn.Module, ...] = tuple(blocks[split:])

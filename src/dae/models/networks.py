@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dae.models.upsampling import UpsampledConv
 
 Widths = Annotated[Sequence[PositiveInt], Field(min_length=3, max_length=3)]
+AnyWidths = Annotated[Sequence[PositiveInt], Field(min_length=1)]
 LatentShape = Annotated[Sequence[PositiveInt], Field(min_length=1)]
 ImageSize = Annotated[int, Field(ge=8, multiple_of=4)]
 
@@ -26,6 +27,22 @@ def keras_init(module: nn.Module) -> None:
             nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def blocks_of(encoder: nn.Module) -> list[nn.Module]:
+    """The blocks of an encoder, from the image to the latent.
+
+    One that offers no ``blocks`` is a block itself; the identity, which leaves raw pixels, has none.
+    """
+    return [] if isinstance(encoder, nn.Identity) else list(getattr(encoder, "blocks", [encoder]))
+
+
+def spread_latent(found: Sequence[int] | None, wanted: tuple[int, ...]) -> nn.Module:
+    """A dense layer from latents of one shape to those of another; nothing where they agree, or with None."""
+    if found is None or tuple(found) == wanted:
+        return nn.Identity()
+    dense = nn.Linear(math.prod(found), math.prod(wanted))
+    return nn.Sequential(nn.Flatten(), dense, nn.Unflatten(1, wanted))
 
 
 class ConvBlock(nn.Module):
@@ -84,7 +101,7 @@ class ConvDecoder(nn.Module):
     Args:
         out_channels: Colour channels of the images.
         image_size: Side S of the images in pixels, a multiple of 4.
-        widths: Those of the encoder, in the encoder's order.
+        widths: Those of the encoder, in the encoder's order: the last three, or the first again.
         latent_shape: Of the latent of one image; None is that of a ``ConvEncoder`` of these widths,
             (widths[2], ceil(S/8), ceil(S/8)). Any other is brought to that by a dense layer, ``spread``.
     """
@@ -93,16 +110,13 @@ class ConvDecoder(nn.Module):
         self,
         out_channels: PositiveInt = 1,
         image_size: ImageSize = 28,
-        widths: Widths = (32, 16, 16),
+        widths: AnyWidths = (32, 16, 16),
         latent_shape: LatentShape | None = None,
     ) -> None:
         super().__init__()
-        first, second, third = widths
+        first, second, third = [*2 * [widths[0]], *widths][-3:]
         side = -(-image_size // 8)
-        self.spread: nn.Module = nn.Identity()
-        if latent_shape is not None and tuple(latent_shape) != (third, side, side):
-            dense = nn.Linear(math.prod(latent_shape), third * side**2)
-            self.spread = nn.Sequential(nn.Flatten(), dense, nn.Unflatten(1, (third, side, side)))
+        self.spread = spread_latent(latent_shape, (third, side, side))
         self.convs = nn.ModuleList(
             [
                 nn.Conv2d(third, third, 3, padding=1),

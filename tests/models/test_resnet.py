@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from dae.models.description import build_described
+from dae.models.networks import ConvDecoder, ConvEncoder
+from dae.models.resnet import ResNetDecoder, ResNetEncoder
+
+
+@pytest.mark.parametrize(("side", "latent"), [(9, 2), (12, 2), (28, 4), (30, 4), (33, 5), (64, 8)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_latent_and_back_for_any_side(side, latent, channels):
+    encoder = ResNetEncoder(channels, side, (4, 6, 8), depth=2)
+    latents = encoder(torch.rand(2, channels, side, side))
+    assert latents.shape[1:] == encoder.latent_shape == (8, latent, latent)
+    decoder = ResNetDecoder(channels, side, (4, 6, 8), depth=2, latent_shape=encoder.latent_shape)
+    assert isinstance(decoder.spread, nn.Identity)
+    assert decoder(latents).shape == (2, channels, side, side)
+
+
+def test_size():
+    assert sum(p.numel() for p in ResNetEncoder().parameters()) == 74_816
+    assert sum(p.numel() for p in ResNetDecoder().parameters()) == 42_225
+
+
+def test_widths_and_depth_are_those_of_the_stages():
+    encoder = ResNetEncoder(widths=(4, 8), depth=3)
+    assert [len([*stage.children()]) for stage in encoder.blocks] == [3, 3]
+    shapes, outputs = [], torch.rand(2, 1, 28, 28)
+    for stage in encoder.blocks:
+        outputs = stage(outputs)
+        shapes.append(tuple(outputs.shape[1:]))
+    assert shapes == [(4, 14, 14), (8, 7, 7)]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_its_blocks_are_all_that_it_does(channels):
+    """So that a classifier may freeze the first ones."""
+    encoder = ResNetEncoder(channels).eval()
+    images = torch.rand(2, channels, 28, 28)
+    assert torch.equal(nn.Sequential(*encoder.blocks)(images), encoder(images))
+
+
+def test_no_pixel_is_left_out():
+    """A shortcut of stride 2 without a mean would see a quarter of them."""
+    torch.manual_seed(0)
+    encoder = ResNetEncoder(image_size=29, widths=(4, 4)).eval()
+    for stage in encoder.blocks:
+        nn.init.zeros_(stage[0].residual[-1].weight)  # type: ignore[index]
+    images = torch.rand(1, 1, 29, 29, requires_grad=True)
+    encoder(images).sum().backward()
+    assert images.grad is not None
+    assert images.grad.ne(0).all()
+
+
+def test_either_decoder_takes_the_latent_of_either_encoder():
+    images = torch.rand(2, 1, 28, 28)
+    for widths in ((4,), (4, 6), (4, 6, 8, 8)):
+        latents = ResNetEncoder(widths=widths)(images)
+        decoder = ConvDecoder(widths=widths, latent_shape=latents.shape[1:])
+        assert decoder(latents).shape == images.shape
+    latents = ConvEncoder()(images)
+    assert ResNetDecoder(widths=(32, 16, 16), latent_shape=latents.shape[1:])(latents).shape == images.shape
+    assert ResNetDecoder(latent_shape=latents.shape[1:])(latents).shape == images.shape
+
+
+def test_images_that_are_too_small_for_so_many_stages():
+    with pytest.raises(ValueError, match="fewer widths, or images of 9 pixels and more"):
+        ResNetEncoder(image_size=8)
+    with pytest.raises(ValueError, match="4 widths halve a side of 16 pixels to one pixel"):
+        ResNetDecoder(image_size=16, widths=(4, 4, 4, 4))
+
+
+@pytest.mark.parametrize("hostile", [{"depth": 10**9}, {"widths": [1] * 10**4}])
+def test_a_checkpoint_cannot_ask_for_any_number_of_layers(hostile):
+    described = {"_target_": "dae.models.resnet.ResNetEncoder", **hostile}
+    with pytest.raises(Exception, match=r"cannot be built: (depth|widths) is"):
+        build_described("x", "encoder", described, (), check=lambda skeleton: None)
