@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from dae.metrics import NOISE_LEVELS
 from dae.runs.checkpoint import content_hash, read
 from helpers import ONE_PASS, QUIET, SMOKE
-from outcome import Train
+from outcome import WHOLE, Train
 
 QUICK = (
     "data=digits",
@@ -33,8 +34,8 @@ def metrics(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "result.json").read_text())["metrics"]
 
 
-def test_a_run_leaves_what_it_promises(train: Train):
-    done = train("data=digits", "debug=smoke", "name=mine")
+def test_a_run_leaves_what_it_promises(finished: Train):
+    done = finished(*WHOLE)
     assert done.exit_code == 0
     folder = done.folder
     assert folder.name.endswith("-mine")
@@ -87,7 +88,7 @@ def test_a_run_leaves_what_it_promises(train: Train):
     expected |= {f"dae/test/psnr_{kind}" for kind in NOISE_LEVELS}
     assert set(result["metrics"]) == expected
     run = json.loads((folder / "run.json").read_text())
-    assert run["command"] == "python train.py data=digits debug=smoke name=mine"
+    assert run["command"] == shlex.join(["python", "train.py", *WHOLE])
     assert set(run["versions"]) >= {"python", "torch", "pytorch-lightning", "hydra-core"}
     assert len(run["data_checksum"]) == 64
     assert run["labels"] == 1293
