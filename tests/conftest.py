@@ -103,7 +103,7 @@ def finished(train: Train, tmp_path_factory: pytest.TempPathFactory, worker_id: 
 
 @pytest.fixture
 def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stage 1 takes no time and leaves no weights: for tests of which jobs there are, and what becomes of them.
+    """Stage 1 takes no time and leaves no weights: for tests of jobs, and of what becomes of them.
 
     What it measures is another number for each config, and the same for the same.
     """

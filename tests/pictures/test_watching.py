@@ -79,8 +79,8 @@ def test_colour_images_that_stay_in_their_files_and_whatever_else_is_unusual(tra
         "data.limit=20",
         *ONE_PASS,
     )
-    colour = ("data.channels=3", "data.image_size=32", "logger=csv", "dae/noise=none")
-    done = train(*QUICK, *folder, *colour, *UNUSUAL)
+    wide = ("data.channels=3", "data.image_size=32", "logger=csv", "dae/noise=none")
+    done = train(*QUICK, *folder, *wide, *UNUSUAL)
     assert done.exit_code == 0, done.text
     assert pictures(done.folder) == {*STAGE_1, *STAGE_2}
 

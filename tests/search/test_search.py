@@ -357,5 +357,5 @@ def test_a_small_space_is_exhausted_and_what_is_not_comparable_is_not_mixed(trai
         done = train(*SEARCH, *three, change)
         assert done.exit_code == 2
         assert "another hydra.sweeper.study_name than search is another search" in done.err
-    done = train(*SEARCH, *three, "dae.epochs=2")
+    done = train(*SEARCH, *three, "dae.epochs=2", "hydra.sweeper.n_trials=2")
     assert "ran with [], the next ones run with ['dae.epochs=2']" in done.out
