@@ -8,6 +8,8 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+from zlib import crc32
 
 import pytest
 
@@ -15,10 +17,15 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from filelock import FileLock
+from omegaconf import OmegaConf
 
 from dae.config.composition import remembered_compositions
 from dae.launch import launch
 from outcome import BRIEF, HAS_MNIST, MNIST, WATCHED, Outcome, Train
+
+if TYPE_CHECKING:
+    from dae.run import Plan
+    from dae.runs.stage_result import StageResult
 
 pytest_plugins = ["tally"]
 
@@ -92,6 +99,24 @@ def finished(train: Train, tmp_path_factory: pytest.TempPathFactory, worker_id: 
         return Outcome(exit_code, out, err, place)
 
     return run
+
+
+@pytest.fixture
+def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stage 1 takes no time and leaves no weights: for tests of jobs, and of what becomes of them.
+
+    What it measures is another number for each config, and the same for the same.
+    """
+
+    from dae.runs.stage_result import StageResult  # with torch, which pytest itself does without
+
+    def measure(plan: Plan, folder: Path) -> StageResult:
+        value = crc32(OmegaConf.to_yaml(plan.cfg, resolve=True).encode()) / 2**32
+        return StageResult(
+            {plan.objective.name: value}, folder / "dae" / "best.ckpt", 0.1, plan.cfg.dae.epochs
+        )
+
+    monkeypatch.setattr("dae.run.train_autoencoder", measure)
 
 
 @pytest.fixture(scope="session")

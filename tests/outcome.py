@@ -50,11 +50,18 @@ class Outcome:
         return json.loads((self.folder / "result.json").read_text())
 
 
+def have_no_luck(*_: Any) -> None:
+    """What a process beside this one comes to, without importing what takes its time."""
+    raise ValueError("the second process has no luck")
+
+
 Train = Callable[..., Outcome]
 
 # An epoch of few images: once over them, some steps.
 ONE_PASS = ("data.batch_size=16", "data.least_steps=1")
 BRIEF = ("data=digits", "data.limit=64", *ONE_PASS, "dae.epochs=1", "classifier.epochs=1")
+# All that a run leaves by default.
+WHOLE = ("data=digits", "debug=smoke", "dae.noise.p=0.35", "name=mine")
 # Two epochs of each stage, with something to see in each chart.
 WATCHED = (
     *("data=digits", "data.limit=320", *ONE_PASS, "dae.epochs=2", "classifier.epochs=2"),

@@ -161,16 +161,6 @@ def test_tab_completion(typed, offered):
     assert offered in run("-sc", "query=bash", env=environment).stdout
 
 
-def test_nothing_but_our_own_lines_on_the_console(tmp_path):
-    """No tips, and no warnings that a user can do nothing about."""
-    done = run(
-        "data=digits", "debug=smoke", "logger=[tensorboard,csv]", "dae/scheduler=one_cycle", cwd=tmp_path
-    )
-    assert done.returncode == 0
-    assert not done.stderr
-    assert not [line for line in done.stdout.splitlines() if "arning" in line or "tip" in line.lower()]
-
-
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_run_that_is_stopped_says_so(train, monkeypatch, number, exit_code):
     step = DenoisingAutoencoder.training_step

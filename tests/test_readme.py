@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from helpers import QUIET
+from dae.config.settings import find_problems
+from helpers import QUIET, composed
 from outcome import REPOSITORY, Train
 
 README = (REPOSITORY / "README.md").read_text()
@@ -23,12 +24,9 @@ TWO_PROCESSES = ["data=digits", "trainer=ddp", "trainer.devices=2", "trainer.acc
 OTHERS = ("pip install", "pytest", "tensorboard", "git clone", "cd ", "eval", "#")
 
 
-# A few jobs of each study; all of them have tests of their own.
-STUDIES = {
-    "experiment=does_it_help": ["seed=0", "classifier=notebook", "data.labels=null"],
-    "experiment=which_noise": ["seed=0", "dae/noise=none,dropout", "callbacks.robustness.images=20"],
-    "experiment=baselines": ["seed=0", "classifier=random,notebook"],
-}
+# Of this study a few jobs are run here; of the others in test_experiments and test_search.
+FEW_JOBS = ("seed=0", "classifier=notebook", "data.labels=null", "pretraining=none,denoising")
+STUDY = "experiment=does_it_help"
 
 
 def make_images(folder: Path) -> None:
@@ -50,14 +48,19 @@ def test_commands(train: Train, tmp_path: Path, arguments: list[str]):
         assert train(*arguments).exit_code == 0
         return
     words = " ".join(arguments)
+    if "experiment=" in words and STUDY not in words and "notebook" not in words:
+        assert not find_problems(composed(*arguments))
+        return
     extra = ["debug=smoke"]
     # What a run does besides is the same in all of them, and tested elsewhere.
-    own = "callbacks=" in words or "which_noise" in words
-    extra += ["logger=none"] if own else QUIET
-    study = next((few for name, few in STUDIES.items() if name in arguments), [])
-    extra += study
-    if "seed=0,1,2" in arguments and not study:
+    extra += ["logger=none"] if "callbacks=" in words else QUIET
+    if STUDY in words:
+        extra += FEW_JOBS
+    elif "seed=0,1,2" in arguments:
         extra.append("seed=0")
+    if "-m" in arguments and "classifier" not in words and "labels" not in words:
+        extra.append("stage=dae")
+    extra += [word.replace("n_trials=3", "n_trials=1") for word in arguments if "n_trials" in word]
     if "hydra/launcher=joblib" in arguments:
         extra.append("hydra.launcher.n_jobs=1")  # in this process; test_launchers starts others
     if "data=" not in words:

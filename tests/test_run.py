@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from dae.metrics import NOISE_LEVELS
 from dae.runs.checkpoint import content_hash, read
 from helpers import ONE_PASS, QUIET, SMOKE
-from outcome import Train
+from outcome import WHOLE, Train
 
 QUICK = (
     "data=digits",
@@ -33,8 +34,8 @@ def metrics(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "result.json").read_text())["metrics"]
 
 
-def test_a_run_leaves_what_it_promises(train: Train):
-    done = train("data=digits", "debug=smoke", "name=mine")
+def test_a_run_leaves_what_it_promises(finished: Train):
+    done = finished(*WHOLE)
     assert done.exit_code == 0
     folder = done.folder
     assert folder.name.endswith("-mine")
@@ -87,7 +88,7 @@ def test_a_run_leaves_what_it_promises(train: Train):
     expected |= {f"dae/test/psnr_{kind}" for kind in NOISE_LEVELS}
     assert set(result["metrics"]) == expected
     run = json.loads((folder / "run.json").read_text())
-    assert run["command"] == "python train.py data=digits debug=smoke name=mine"
+    assert run["command"] == shlex.join(["python", "train.py", *WHOLE])
     assert set(run["versions"]) >= {"python", "torch", "pytorch-lightning", "hydra-core"}
     assert len(run["data_checksum"]) == 64
     assert run["labels"] == 1293
@@ -121,12 +122,11 @@ def test_the_stages_alone_equal_both_together(train: Train, finished: Train):
     first = train(*QUICK, "stage=dae", place="first").folder
     assert weights(first, "dae") == weights(both, "dae")
     assert not (first / "classifier").exists()
-    for place in (first, first / "dae" / "best.ckpt"):
-        second = train(
-            *QUICK, "stage=classifier", f"classifier.encoder_checkpoint={place}", place=f"second-{place.stem}"
-        ).folder
-        assert weights(second, "classifier") == weights(both, "classifier")
-        assert not (second / "dae").exists()
+    second = train(
+        *QUICK, "stage=classifier", f"classifier.encoder_checkpoint={first}", place="second"
+    ).folder
+    assert weights(second, "classifier") == weights(both, "classifier")
+    assert not (second / "dae").exists()
     merged = {**metrics(first), **metrics(second)}
     assert merged == metrics(both)
 
@@ -182,7 +182,7 @@ def test_last_is_the_last_epoch_even_if_another_was_the_best(train: Train):
 
 
 def test_an_objective_of_the_stages_own_decides_its_best_checkpoint(train: Train):
-    done = train(*QUICK, "stage=dae", "objective=dae/val/psnr", "dae.optimizer.lr=0.05", "dae.epochs=5")
+    done = train(*QUICK, "stage=dae", "objective=dae/val/psnr", "dae.epochs=1")
     assert done.result["objective"]["mode"] == "max"
     assert "(best dae/val/psnr)" in done.out
 
@@ -207,7 +207,7 @@ def test_metrics_belong_to_the_checkpoint_that_counts_even_if_its_epoch_was_not_
 
 @pytest.mark.parametrize(
     ("preset", "skipped"),
-    [("random", True), ("supervised", True), ("mlp", True), ("linear", False), ("finetune", False)],
+    [("random", True), ("mlp", True), ("finetune", False)],
 )
 def test_presets_run_and_skip_stage_1_where_it_is_not_used(finished: Train, preset, skipped):
     done = finished(*SMOKE, f"classifier={preset}")
@@ -354,17 +354,15 @@ def test_a_batch_is_learnt_by_heart(train: Train):
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_gradient_clipping_reaches_the_fit(train: Train, precision):
+def test_gradient_clipping_reaches_the_fit(train: Train, finished: Train, precision):
     """The optimizer is a fused one, which Lightning does not clip in any mixed precision."""
     # Few images: where bf16 is not computed in hardware, 128 of them take a second.
     few = ("data.batch_size=8", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1")
     quick = (*SMOKE, "stage=dae", "dae/optimizer=sgd", f"trainer.precision={precision}", *few)
-    free = train(*quick, place="free").folder
     clipped = train(*quick, "trainer.gradient_clip_val=1e-6", place="clipped").folder
-    assert weights(free, "dae") != weights(clipped, "dae")
-    untrained = train(*quick, "dae.epochs=0", place="untrained").folder
+    untrained = finished(*SMOKE, "stage=dae", "dae.epochs=0").folder
     moved, start = (read(folder / "dae" / "best.ckpt").tensors for folder in (clipped, untrained))
-    assert all((moved[name] - start[name]).abs().max() < 1e-4 for name in start)
+    assert 0 < max(float((moved[name] - start[name]).abs().max()) for name in start) < 1e-4
 
 
 @pytest.mark.mnist

@@ -100,6 +100,7 @@ def test_no_such_folder(train: Train):
     assert "dae.noise.p: found 2" in wrong.text
 
 
+@pytest.mark.usefixtures("untrained")
 def test_a_sweep_is_continued(root, train: Train):
     sweep = ("-m", *STAGE_1, f"data.root={root}", "hydra.sweep.dir=multirun/sweep")
     first = train(*sweep, "seed=0")
@@ -120,6 +121,7 @@ def test_a_shared_stage_1_is_found_by_what_it_came_to(root):
     assert len(digests) == 1
 
 
+@pytest.mark.usefixtures("untrained")
 def test_a_search(root, train: Train):
     pytest.importorskip("optuna")
     search = ("-m", "hydra/sweeper=optuna", "hydra.sweep.dir=multirun/search", "hydra.sweeper.n_trials=1")

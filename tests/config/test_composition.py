@@ -27,10 +27,10 @@ COMMANDS = (
     ["seed=1", "experiment=notebook", "~logger"],
 )
 register_resolvers()
-def composed(context):
+def composed(context, commands):
     with context, initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        return [OmegaConf.to_yaml(compose("train", command)) for command in COMMANDS + COMMANDS]
-assert composed(remembered_compositions()) == composed(nullcontext())
+        return [OmegaConf.to_yaml(compose("train", command)) for command in commands]
+assert composed(remembered_compositions(), 2 * COMMANDS) == 2 * composed(nullcontext(), COMMANDS)
 """
 
 

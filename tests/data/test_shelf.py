@@ -15,7 +15,14 @@ from dae.data.sources import SOURCES
 from dae.runs.checkpoint import read
 from outcome import Outcome, Train
 
-QUICK = ("data=digits", "debug=smoke", "callbacks=none", "logger=none", "classifier.hidden=8")
+QUICK = (
+    "data=digits",
+    "debug=smoke",
+    "data.limit=100",
+    "callbacks=none",
+    "logger=none",
+    "classifier.hidden=8",
+)
 
 
 def test_the_least_recently_used_goes_when_there_is_no_room(monkeypatch):

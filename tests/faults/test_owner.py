@@ -120,6 +120,7 @@ def test_what_a_process_owned_and_left_without_a_result_does_not_count_as_runnin
     assert job.error == "its process has ended without a result"
 
 
+@pytest.mark.usefixtures("untrained")
 def test_a_job_that_another_launch_runs_is_passed_over(train: Train):
     sweep = ("-m", *SMOKE, "stage=dae", "seed=0,1", "hydra.sweep.dir=sweep")
     done = train(*sweep)

@@ -46,6 +46,14 @@ def test_the_same_images_and_noise_in_every_epoch_and_every_run(train: Train, dr
         assert torch.equal(other["clean"], first["clean"])
         assert torch.equal(other["noisy"], first["noisy"])
         assert not torch.equal(other["reconstruction"], first["reconstruction"])
+    assert list(first) == ["clean", "noisy", "reconstruction", "absolute error"]
+    assert torch.equal(first["absolute error"], (first["clean"] - first["reconstruction"]).abs())
+    # Another split has other images and another noise.
+    train(*QUICK, "dae.epochs=1", "data.split_seed=1", place="c")
+    assert not torch.equal(drawn[-1]["clean"], first["clean"])
+    one, other_noise = (rows["noisy"] == 0 for rows in (first, drawn[-1]))
+    inked = (first["clean"] > 0) & (drawn[-1]["clean"] > 0)
+    assert not torch.equal(one[inked], other_noise[inked])
 
 
 def test_and_after_an_interruption(train: Train, drawn, monkeypatch: pytest.MonkeyPatch):
@@ -63,22 +71,6 @@ def test_and_after_an_interruption(train: Train, drawn, monkeypatch: pytest.Monk
     assert len(drawn) == 2
     for name in ("clean", "noisy"):
         assert torch.equal(drawn[0][name], drawn[1][name])
-
-
-def test_the_error_is_that_of_the_reconstruction(train: Train, drawn):
-    train(*QUICK, "dae.epochs=1")
-    (rows,) = drawn
-    assert list(rows) == ["clean", "noisy", "reconstruction", "absolute error"]
-    assert torch.equal(rows["absolute error"], (rows["clean"] - rows["reconstruction"]).abs())
-
-
-def test_another_split_seed_shows_other_images(train: Train, drawn):
-    train(*QUICK, "dae.epochs=1", place="a")
-    train(*QUICK, "dae.epochs=1", "data.split_seed=1", place="b")
-    assert not torch.equal(drawn[0]["clean"], drawn[1]["clean"])
-    one, other = (rows["noisy"] == 0 for rows in drawn)
-    inked = (drawn[0]["clean"] > 0) & (drawn[1]["clean"] > 0)
-    assert not torch.equal(one[inked], other[inked]), "the noise is another, too"
 
 
 def test_seldom_if_wished_but_the_last_epoch_always(train: Train, drawn):

@@ -28,7 +28,7 @@ QUICK = (
     "data=digits",
     "data.limit=200",
     *ONE_PASS,
-    "dae.epochs=4",
+    "dae.epochs=3",
     "classifier.epochs=3",
     "callbacks=none",
     "logger=none",
@@ -175,14 +175,14 @@ def test_more_epochs(train: Train, finished: Train):
     """Extended runs equal longer ones; stage 2 begins anew, since its encoder is another."""
     longer = finished(*QUICK).folder
     short = train(*QUICK, "dae.epochs=2", place="short")
-    done = train(f"resume={short.folder}", "dae.epochs=4", place="short")
+    done = train(f"resume={short.folder}", "dae.epochs=3", place="short")
     assert done.exit_code == 0
     assert content(short.folder) == content(longer)
-    assert OmegaConf.load(short.folder / "config.yaml").dae.epochs == 4
+    assert OmegaConf.load(short.folder / "config.yaml").dae.epochs == 3
     runs = json.loads((short.folder / "run.json").read_text())
     assert "dae.epochs=2" in runs["command"]
     assert [again["command"] for again in runs["resumed"]] == [
-        f"python train.py resume={short.folder} dae.epochs=4"
+        f"python train.py resume={short.folder} dae.epochs=3"
     ]
 
 

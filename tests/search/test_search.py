@@ -128,6 +128,7 @@ def test_the_better_one_is_found_and_its_command_repeats_it(train):
     assert again.folder.parent.name == "outputs"
 
 
+@pytest.mark.usefixtures("untrained")
 def test_a_search_is_continued_to_its_total(train):
     """The same sampler seed would propose the same points."""
     sampler = "hydra.sweeper.sampler=random"
@@ -147,6 +148,7 @@ def test_a_search_is_continued_to_its_total(train):
     assert len({trial.params["dae.optimizer.lr"] for trial in study_of(done).trials}) == 4
 
 
+@pytest.mark.usefixtures("untrained")
 def test_an_interrupted_trial_is_run_again(train, monkeypatch):
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
@@ -163,6 +165,7 @@ def test_an_interrupted_trial_is_run_again(train, monkeypatch):
     assert "1 completed, 0 pruned, 0 failed" in done.out
 
 
+@pytest.mark.usefixtures("untrained")
 def test_trials_of_a_search_that_died(train):
     """One had just ended, one had not, one is of another machine."""
     train(*SEARCH, "hydra.sweeper.n_trials=1", RATE, *DAE)
@@ -223,6 +226,7 @@ def test_by_the_probe_without_a_stage_2(train):
     assert trial.value == max(trial.intermediate_values.values())
 
 
+@pytest.mark.usefixtures("untrained")
 def test_a_failing_trial_does_not_end_the_search(train):
     grid = ["hydra.sweeper.sampler=grid", "dae.noise.p=7,0.1", "dae.epochs=1"]
     done = train(*SEARCH, *grid, *DAE)
@@ -237,11 +241,12 @@ def test_a_failing_trial_does_not_end_the_search(train):
 
 
 def test_a_diverged_trial_is_a_failure(train):
-    done = train(*SEARCH, "hydra.sweeper.sampler=grid", "dae.optimizer.lr=1e30,1e-3", *DAE, "dae.epochs=2")
+    done = train(*SEARCH, "hydra.sweeper.sampler=grid", "dae.optimizer.lr=1e30,1e-3", *DAE)
     assert states(done) == ["FAIL", "COMPLETE"]
     assert done.exit_code == 1
 
 
+@pytest.mark.usefixtures("untrained")
 def test_a_grid_and_keys_that_only_a_choice_has(train):
     """dropout has p, gaussian has std."""
     space = ["dae/noise=dropout,gaussian", "dae.noise.p=range(0.1,0.3,0.1)", "dae.noise.std=choice(0.5)"]
@@ -259,14 +264,7 @@ def test_a_grid_and_keys_that_only_a_choice_has(train):
     assert "is measured on the clean input, so ranking" in done.out
 
 
-def test_a_small_space_is_exhausted(train):
-    done = train(*SEARCH, "hydra.sweeper.n_trials=3", "dae.noise.p=0.1,0.2", *DAE)
-    assert done.exit_code == 0
-    assert len(done.folders) == 2
-    assert "the space seems exhausted" in done.out
-    assert "2 completed, 0 pruned, 0 failed" in done.out
-
-
+@pytest.mark.usefixtures("untrained")
 def test_two_machines_on_one_study(train):
     shared = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.storage=sqlite:///shared.db", RATE, *DAE]
     train(*shared, "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=2", "hydra.sweep.dir=multirun/a")
@@ -286,9 +284,9 @@ def test_a_job_is_the_same_as_without_a_search(train):
 
 
 def test_the_experiment(train):
-    done = train("experiment=search", "hydra.sweeper.n_trials=2", *SMOKE)
+    done = train("experiment=search", "hydra.sweeper.n_trials=1", *SMOKE)
     assert done.exit_code == 0
-    assert len(done.folders) == 2
+    assert len(done.folders) == 1
     (command,) = re.findall(r"python train.py (hydra.mode=RUN .*)", done.out)
     again = train(*shlex.split(command), place="again")
     assert again.exit_code == 0
@@ -347,12 +345,17 @@ def test_without_the_extra(train, monkeypatch, package):
     assert "Traceback" not in done.text
 
 
-def test_what_is_not_comparable_is_not_mixed(train):
-    two = ["hydra.sweeper.n_trials=1", "dae.noise.p=0.1,0.2", *DAE]
-    train(*SEARCH, *two)
+@pytest.mark.usefixtures("untrained")
+def test_a_small_space_is_exhausted_and_what_is_not_comparable_is_not_mixed(train):
+    three = ["hydra.sweeper.n_trials=3", "dae.noise.p=0.1,0.2", *DAE]
+    done = train(*SEARCH, *three)
+    assert done.exit_code == 0
+    assert len(done.folders) == 2
+    assert "the space seems exhausted" in done.out
+    assert "2 completed, 0 pruned, 0 failed" in done.out
     for change in ("dae.noise.p=0.1,0.3", "objective=dae/val/psnr"):
-        done = train(*SEARCH, *two, change)
+        done = train(*SEARCH, *three, change)
         assert done.exit_code == 2
         assert "another hydra.sweeper.study_name than search is another search" in done.err
-    done = train(*SEARCH, *two, "dae.epochs=2")
+    done = train(*SEARCH, *three, "dae.epochs=2", "hydra.sweeper.n_trials=2")
     assert "ran with [], the next ones run with ['dae.epochs=2']" in done.out

@@ -25,7 +25,7 @@ from dae.sweeps.hook import count_jobs
 from dae.sweeps.job_names import job_folder
 from dae.sweeps.leaderboard import rebuild_leaderboard, rebuild_or_warn
 from dae.sweeps.leaderboard_text import console_text
-from helpers import ACCURACY, LOSS, SMOKE, add_job, begin_job, write_multirun
+from helpers import ACCURACY, LOSS, QUIET, SMOKE, add_job, begin_job, write_multirun
 
 
 def table(file: Path) -> list[dict[str, str]]:
@@ -403,11 +403,14 @@ hydra:
 """
 
 
+@pytest.mark.usefixtures("untrained")
 def test_the_winner_of_an_experiment_that_is_a_sweep_runs_alone(train, tmp_path):
     file = tmp_path / "my conf" / "experiment" / "study.yaml"
     file.parent.mkdir(parents=True)
     file.write_text(STUDY)
-    done = train("--config-dir", str(tmp_path / "my conf"), "experiment=study", *SMOKE, place="sweep")
+    done = train(
+        "--config-dir", str(tmp_path / "my conf"), "experiment=study", "stage=dae", *SMOKE, place="sweep"
+    )
     assert done.exit_code == 0, done.text
     (winner,) = (
         shlex.split(line.split("python train.py ")[1])
@@ -425,7 +428,7 @@ def _group(row: dict[str, str]) -> str:
     return row["dae.noise.p"]
 
 
-def test_the_leaderboard_is_there_while_the_sweep_runs_and_when_it_is_stopped(train, monkeypatch):
+def test_the_leaderboard_is_there_while_the_sweep_runs_and_when_it_is_stopped(train, finished, monkeypatch):
     seen: list[list[str]] = []
 
     def stopped(cfg: Any, folder: Path, *_: Any, **__: Any) -> float:
@@ -436,7 +439,7 @@ def test_the_leaderboard_is_there_while_the_sweep_runs_and_when_it_is_stopped(tr
         (folder / "result.json").write_text((source / "result.json").read_text())
         return 0.5
 
-    source = train(*SMOKE, place="source").folder
+    source = finished(*SMOKE).folder
     monkeypatch.setattr("dae.run.run", stopped)
     done = train("-m", "seed=0,1,2,3", *SMOKE, place="sweep")
     assert done.exit_code == 130
@@ -484,7 +487,9 @@ def test_the_exit_code_is_of_the_jobs_of_the_last_command(tmp_path, capsys):
 
 
 def test_a_single_run_has_no_leaderboard(train):
-    train("-m", "seed=0", *SMOKE, place="a")
-    done = train(*SMOKE, place="b")
+    shown = ("stage=data", "data=digits", *QUIET)
+    assert train("-m", "seed=0", *shown, place="a").exit_code == 0
+    done = train(*shown, place="b")
+    assert done.exit_code == 0
     assert "Leaderboard" not in done.text
     assert not list(done.place.rglob("leaderboard.*"))

@@ -80,8 +80,11 @@ def fits(done: Outcome, stage: str = "dae") -> int:
     return done.logs.count(f"{stage} epoch 1/1")
 
 
-def test_a_sweep_over_stage_2_trains_one_stage_1(train: Train):
-    done = train("-m", *QUICK, "data.labels=20,50", "classifier.hidden=8,16")
+SWEPT = ("-m", *QUICK, "data.labels=20,50", "classifier.hidden=8,16")
+
+
+def test_a_sweep_over_stage_2_trains_one_stage_1(finished: Train):
+    done = finished(*SWEPT)
     assert done.exit_code == 0
     assert (fits(done), fits(done, "classifier")) == (1, 4)
     (place,) = shared_folders(done)

@@ -10,9 +10,11 @@ import torch
 
 from dae.data.batches import Batches
 from dae.data.image_set import Split
+from dae.errors import UserError
 from dae.runs.checkpoint import content_hash, read
-from helpers import ONE_PASS, SMOKE
-from outcome import Train
+from dae.training.processes import followers
+from helpers import ONE_PASS, SMOKE, composed
+from outcome import Train, have_no_luck
 
 # Without noise both come to the same, but for the order of sums.
 SAME = ("data=digits", "logger=none", "callbacks=none", "dae/noise=none", "trainer.precision=32-true")
@@ -101,6 +103,17 @@ def test_in_a_sweep_and_resumed(train: Train):
     assert ends[0] == ends[1]
 
 
+def test_a_follower_that_fails_is_told_with_its_last_words(tmp_path):
+    told = (
+        "process 2 of the 2 that train together has ended with exit code 1: .*the second process has no luck"
+    )
+    before = dict(os.environ)
+    with pytest.raises(UserError, match=told), followers(have_no_luck, composed(*TWO), tmp_path, "dae"):
+        pass
+    assert dict(os.environ) == before
+
+
+@pytest.mark.long  # the one above is told by the same words
 def test_a_follower_that_fails_ends_the_run_in_words(train: Train):
     failing = "+callbacks.failing._target_=helpers.FailsInTheSecond"
     done = train("stage=dae", *SMOKE, *TWO, failing)

@@ -39,13 +39,24 @@ def test_no_bar_in_a_sweep(monkeypatch: pytest.MonkeyPatch):
         assert any(isinstance(callback, StageBar) for callback in progress_callbacks()) == shown
 
 
-def test_a_bar_on_a_terminal_below_the_lines(tmp_path):
+def test_a_terminal_shows_nothing_but_our_own_lines_and_a_bar_below_them(tmp_path):
+    """No tips, and no warnings that a user can do nothing about."""
     ours, theirs = os.openpty()
-    command = [sys.executable, str(REPOSITORY / "train.py"), *SMOKE, "stage=dae", "dae.epochs=2"]
+    words = (
+        "data=digits",
+        "debug=smoke",
+        "logger=[tensorboard,csv]",
+        "dae/scheduler=one_cycle",
+        "dae.epochs=2",
+    )
+    command = [sys.executable, str(REPOSITORY / "train.py"), *words]
     wide = {**os.environ, "COLUMNS": "160", "TERM": "xterm"}
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=wide, stdout=theirs, stderr=theirs, stdin=theirs
-    ) as process:
+    with (
+        (tmp_path / "errors").open("w") as errors,
+        subprocess.Popen(
+            command, cwd=tmp_path, env=wide, stdout=theirs, stderr=errors, stdin=theirs
+        ) as process,
+    ):
         os.close(theirs)
         shown = b""
         # Linux ends a terminal that nobody holds any more with an error, others with nothing.
@@ -55,7 +66,9 @@ def test_a_bar_on_a_terminal_below_the_lines(tmp_path):
         except OSError:
             process.wait(60)
     assert process.returncode == 0, shown.decode()
+    assert not (tmp_path / "errors").read_text()
     text = shown.decode()
+    assert not [line for line in text.splitlines() if "arning" in line or "tip" in line.lower()]
     assert "━" in text
     assert "dae epoch 2/2" in text
     assert re.search(

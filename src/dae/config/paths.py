@@ -30,10 +30,10 @@ def expand_typed_home(word: str) -> str:
 
 
 def anchor_paths(cfg: DictConfig) -> DictConfig:
-    """The config with paths that hold in this process, wherever Hydra has moved it."""
+    """The config with paths that hold in this process, wherever Hydra has moved it; itself if they do so."""
     here = user_folder()
     moved = here != Path.cwd()
-    anchored = copy.deepcopy(cfg)
+    anchored = cfg
     for key in PATH_KEYS:
         try:
             path = OmegaConf.select(cfg, key)
@@ -42,5 +42,6 @@ def anchor_paths(cfg: DictConfig) -> DictConfig:
         if isinstance(path, str):
             whole = str(here / expand_home(path)) if moved else expand_home(path)
             if whole != path:
+                anchored = copy.deepcopy(cfg) if anchored is cfg else anchored
                 OmegaConf.update(anchored, key, whole)
     return anchored
