@@ -18,18 +18,18 @@ from outcome import REPOSITORY, Train
 README = (REPOSITORY / "README.md").read_text()
 HEAD = """
 from __future__ import annotations
-from collections.abc import Callable
+from collections.abc import Iterable
 from math import prod
 from pathlib import Path
 import torch
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Generator, Tensor, nn
 from dae.data.image_set import ImageSet, Split, with_fixed_test
 from dae.models.noise import Noise
 from dae.models.task import Task
 """
-OWN = ("data=bars", "dae/encoder=strided", "dae/decoder=dense", "dae/noise=speckle", "dae/optimizer=sign")
+OWN = ("data=bars", "dae/encoder=strided", "dae/decoder=dense", "dae/noise=speckle", "dae/optimizer=heavy")
 ALLOWED = "allow_targets=[my_package]"
 TASK = ("stage=task", "task=slant", "data=digits")
 
