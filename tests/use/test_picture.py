@@ -64,7 +64,9 @@ def test_pixels_depth_transparency_and_format_stay(tmp_path, name, image):
 def test_metadata(tmp_path):
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "Maker"
-    exif[0x8769] = {0x9003: "2026:01:01 00:00:00"}
+    folder = exif.get_ifd(0x8769)
+    folder[0x9003] = "2026:01:01 00:00:00"
+    exif[0x8769] = folder
     texts = PngInfo()
     texts.add_text("Title", "a ramp")
     for name in ("a.jpg", "a.png", "a.tif", "a.webp"):

@@ -9,6 +9,7 @@ import unicodedata
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,39 +44,16 @@ def add_folder(parser: ArgumentParser) -> None:
 def planned(options: Namespace) -> list[tuple[Input, Path]]:
     """The images that are meant, and where what is made of each is to lie; nothing is written yet.
 
-    What was found below the output folder is what an earlier command has made: it is no input.
-
     Raises:
         ConfigError: There are no images, something would be overwritten, or two would be one.
     """
-    out: Path = options.out
-    found = find_images(options.images)
-    inputs = [each for each in found if not _was_made(each, out)]
-    if len(inputs) < len(found):
-        what = "lies in" if len(found) == len(inputs) + 1 else "lie in"
-        many = counted(len(found) - len(inputs), "image")
-        print(printable(f"{many} {what} {path_from_here(out)}, for what is made: left out"), file=sys.stderr)
-    plan = [(each, out / each.place) for each in inputs]
-    raise_problems(_problems(plan, out, options.overwrite))
+    plan = [(each, options.out / each.place) for each in find_images(options.images)]
+    raise_problems(_problems(plan, options.out, options.overwrite))
     return plan
-
-
-def _was_made(each: Input, out: Path) -> bool:
-    """Whether a file was found below the output folder, from farther above."""
-    base = each.path.parents[len(each.place.parts) - 1].resolve()
-    return (
-        base != out.resolve()
-        and out.resolve() in each.path.absolute().resolve().parents
-        and (len(each.place.parts) > 1)
-    )
 
 
 def _problems(plan: list[tuple[Input, Path]], out: Path, overwrite: bool) -> Iterator[Problem]:
     where = f"--out {out}"
-    if not plan:
-        yield Problem(
-            where, "all of the images lie in it", "expected the folder of what is to be made of them"
-        )
     if os.path.lexists(out) and not out.is_dir():
         yield Problem(where, "is no folder, expected one, or the name of a new one")
         return
@@ -84,13 +62,12 @@ def _problems(plan: list[tuple[Input, Path]], out: Path, overwrite: bool) -> Ite
     }
     there = [path for _, path in plan if os.path.lexists(path)]
     own = [path for path in there if (state := _state(path)) and (state.st_dev, state.st_ino) in originals]
-    if own or any(each.path.resolve().parent == out.resolve() for each, _ in plan):
-        what = (
-            f"{first_few(list(map(str, own)))} would be overwritten: an original"
-            if own
-            else "holds originals"
-        )
-        yield Problem(where, what, "expected another folder than that of the images")
+    inside = [each.path for each, _ in plan if out.resolve() in each.path.resolve().parents]
+    if own or inside:
+        what = f"{first_few(list(map(str, own or inside)))} would be overwritten: an original"
+        if not own:
+            what = f"images that are meant lie in it: {first_few(list(map(str, inside)))}"
+        yield Problem(where, what, "expected a folder apart from the images, or others of them")
     elif there and not overwrite:
         names = first_few([str(path.relative_to(out)) for path in there])
         verb = "is" if len(there) == 1 else "are"
@@ -136,7 +113,7 @@ def rewrite(plan: list[tuple[Input, Path]], options: Namespace, done: str, chang
                 at(number)
                 try:
                     picture = read_picture(each.path)
-                    levels = change(picture, each.place, lambda share, number=number: at(number + share))
+                    levels = change(picture, each.place, partial(_further, at, number))
                 except NotAnImageError as error:
                     bad.append(f"{each.path}: {error}")
                     continue
@@ -157,6 +134,10 @@ def rewrite(plan: list[tuple[Input, Path]], options: Namespace, done: str, chang
     if bad:
         listed = "".join(f"\n  - {line}" for line in bad)
         raise UserError(f"{counted(len(bad), 'file')} could not be read as an image:{listed}")
+
+
+def _further(at: Callable[[float], object], number: int, share: float) -> None:
+    at(number + share)
 
 
 def _write(picture: Picture, levels: Tensor, path: Path, overwrite: bool) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 # Whatever a file is called: Pillow would hand others to programs like Ghostscript.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
@@ -232,7 +232,7 @@ def level_depth(path: Path, image: Image.Image) -> int:
     """
     if image.format == "PNG":
         return _depth_of_whole_png(path)
-    if image.format == "PPM":
+    if image.format == "PPM" and isinstance(image, ImageFile.ImageFile):
         decoder = image.tile[0][3]
         return int(decoder[1]).bit_length() if isinstance(decoder, tuple) and len(decoder) == 2 else 8
     return _tags(image).get(BITS, (8,))[0]

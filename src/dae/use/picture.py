@@ -149,7 +149,7 @@ def _compression(path: Path, image: Image.Image) -> dict[str, Any]:
 def _metadata(image: Image.Image, exif: Image.Exif, channels: int) -> dict[str, Any]:
     """What Pillow writes besides; the small picture in EXIF, which would show the old one, is not."""
     info = image.info
-    kept = {name: info[name] for name in ("dpi", "comment", "xmp") if name in info}
+    kept: dict[str, Any] = {name: info[name] for name in ("dpi", "comment", "xmp") if name in info}
     if image.format == "TIFF":  # its own tags know of units besides the inch
         kept.pop("dpi", None)
     profile = info.get("icc_profile") or b""
