@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,7 +119,7 @@ def test_a_folder_that_cannot_be_written_to(here, capsys):
 def test_interrupted_there_is_no_half_of_a_file(here, monkeypatch):
     save = Image.Image.save
 
-    def stop(image: Image.Image, path: Path, **how: object) -> None:
+    def stop(image: Image.Image, path: Path, **how: Any) -> None:
         save(image, path, **how)
         os.kill(os.getpid(), 15)
 

@@ -17,7 +17,7 @@ DEEP = RAMP.astype(np.uint16) * 300 + 7
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def rewritten(path: Path, **how: Any) -> Image.Image:
+def rewritten(path: Path) -> Image.Image:
     """What is made of a file by a change of nothing."""
     picture = read_picture(path)
     new = path.with_name(f"new_{path.name}")
@@ -70,7 +70,7 @@ def test_metadata(tmp_path):
     texts = PngInfo()
     texts.add_text("Title", "a ramp")
     for name in ("a.jpg", "a.png", "a.tif", "a.webp"):
-        how = {"exif": exif, "icc_profile": PROFILE, "dpi": (300, 300), "pnginfo": texts}
+        how: dict[str, Any] = {"exif": exif, "icc_profile": PROFILE, "dpi": (300, 300), "pnginfo": texts}
         Image.fromarray(COLOUR).save(tmp_path / name, quality=71, **how)
         made = rewritten(tmp_path / name)
         assert made.size == (30, 40), name  # upright
