@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import dae
-from dae.commands import demo, embed, evaluate, export, leaderboard, predict, report, train
+from dae.commands import demo, denoise, embed, evaluate, export, leaderboard, noise, predict, report, train
 from dae.errors import UserError
 from dae.runs.console import output_that_counts, settle_console
 from dae.runs.disk import require_user_folder
@@ -16,7 +16,7 @@ from dae.runs.interruption import Terminated, interruptible
 from dae.training.threads import settle_waiting
 from dae.words import import_from_here, train_by, train_command
 
-COMMANDS = (predict, evaluate, embed, export, demo, report, leaderboard)
+COMMANDS = (denoise, predict, evaluate, embed, export, demo, noise, report, leaderboard)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 # Whatever a file is called: Pillow would hand others to programs like Ghostscript.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
@@ -95,8 +95,7 @@ def flat_image(path: Path, channels: int, background: str) -> tuple[Image.Image,
         NotAnImageError: It is none, not a whole one, or its levels have no range that is known.
     """
     with opened(path) as image:
-        depth = _depth_of_whole_png(path) if image.format == "PNG" else None
-        return flattened(image, channels, background, depth)
+        return flattened(image, channels, background, level_depth(path, image))
 
 
 def flattened(
@@ -124,18 +123,12 @@ def flattened(
     if has_transparency(image):
         made |= Made.OPAQUE
     flat = image
-    if depth > 8 or image.mode[0] in "IF":
+    if depth > 8 or is_deep(image):
         made |= Made.SCALED
-    if image.mode[0] in "IF":
+    if is_deep(image):
         flat = _scaled(image)
-    elif _tags(image).get(SAMPLE_FORMAT, (1,))[0] == SIGNED and np.asarray(image).max() > 127:
-        raise NotAnImageError("some of its levels are below 0, expected 0 to 127: scale them")
-    elif depth > 8 and np.asarray(image.convert("RGB")).max() < 3:
-        raise NotAnImageError(
-            f"its levels of {depth} bits are too low for 8: scale them to their whole range"
-        )
-    elif "transparency" in image.info and image.format == "PNG" and depth != 8:
-        _rescale_key(image, depth)
+    else:
+        settle_levels(image, depth)
     if has_transparency(flat):
         flat = _on_ground(flat, background)
     if flat.mode not in ("1", "L"):
@@ -144,11 +137,39 @@ def flattened(
     return (flat if turn is None else flat.transpose(turn)), made
 
 
-def _scaled(image: Image.Image) -> Image.Image:
-    """Grey levels of 16 or 32 bits as 8, or 8 and alpha if it names a level that is transparent.
+def is_deep(image: Image.Image) -> bool:
+    """Whether Pillow has kept levels of more than 8 bits: of grey alone."""
+    return image.mode[0] in "IF"
+
+
+def settle_levels(image: Image.Image, depth: int) -> None:
+    """Bring what an image of 8 bits says of its levels to what Pillow has made of them.
+
+    Args:
+        image: As Pillow has read it, its pixels too.
+        depth: The bits of its levels in its file.
+
+    Raises:
+        NotAnImageError: Pillow has made nothing of them that shows an image.
+    """
+    if _tags(image).get(SAMPLE_FORMAT, (1,))[0] == SIGNED and np.asarray(image).max() > 127:
+        raise NotAnImageError("some of its levels are below 0, expected 0 to 127: scale them")
+    elif depth > 8 and np.asarray(image.convert("RGB")).max() < 3:
+        raise NotAnImageError(
+            f"its levels of {depth} bits are too low for 8: scale them to their whole range"
+        )
+    elif "transparency" in image.info and image.format == "PNG" and depth != 8:
+        _rescale_key(image, depth)
+
+
+def deep_levels(image: Image.Image) -> tuple[np.ndarray, int]:
+    """The grey levels of 16 or 32 bits, (H, W), and the one that is white; 0 is black.
 
     The range is the 0 to 1 of floats and the 0 to 65,535 of 16 bits. Integers of 32 bits do not say theirs.
     Where they are written they hold levels of 16 bits, as a rule, and are taken for that if they fit.
+
+    Raises:
+        NotAnImageError: They are no levels of that range.
     """
     tags = _tags(image)
     bits, signed = tags.get(BITS, (0,))[0], tags.get(SAMPLE_FORMAT, (1,))[0] == SIGNED
@@ -159,16 +180,25 @@ def _scaled(image: Image.Image) -> Image.Image:
         raise NotAnImageError(
             f"its levels are {low:g} to {high:g}, expected 0 to {top:,}: scale them, or save it in 16 bits"
         )
+    # Pillow does so in 8 bits alone.
+    return (top - levels if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO else levels), top
+
+
+def deep_alpha(image: Image.Image) -> Image.Image:
+    """The alpha channel of one that names a level of more than 8 bits as transparent."""
+    return Image.fromarray((np.asarray(image) != image.info["transparency"]).astype(np.uint8) * 255)
+
+
+def _scaled(image: Image.Image) -> Image.Image:
+    """Grey levels of 16 or 32 bits as 8, or 8 and alpha if it names a level that is transparent."""
+    levels, top = deep_levels(image)
     scaled = np.rint(levels * (255 / top)).astype(np.uint8)
     if len(np.unique(scaled)) <= 2 < len(np.unique(levels)):
-        raise NotAnImageError(
-            f"its levels, {low:g} to {high:g} of {top:,}, would become two: scale them to the whole range"
-        )
-    if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
-        scaled = 255 - scaled  # Pillow does so in 8 bits alone
+        found = f"{levels.min():g} to {levels.max():g} of {top:,}"
+        raise NotAnImageError(f"its levels, {found}, would become two: scale them to the whole range")
     flat = Image.fromarray(scaled)
     if "transparency" in image.info:
-        flat.putalpha(Image.fromarray((levels != image.info["transparency"]).astype(np.uint8) * 255))
+        flat.putalpha(deep_alpha(image))
     return flat
 
 
@@ -192,6 +222,20 @@ def _on_ground(image: Image.Image, colour: str) -> Image.Image:
     ground = Image.new("RGBA", layer.size, colour)
     ground.alpha_composite(layer)
     return ground
+
+
+def level_depth(path: Path, image: Image.Image) -> int:
+    """The bits of the levels in a file; 8 where there are fewer, or nothing says how many.
+
+    Raises:
+        NotAnImageError: It is a PNG that is damaged.
+    """
+    if image.format == "PNG":
+        return _depth_of_whole_png(path)
+    if image.format == "PPM" and isinstance(image, ImageFile.ImageFile):
+        decoder = image.tile[0][3]
+        return int(decoder[1]).bit_length() if isinstance(decoder, tuple) and len(decoder) == 2 else 8
+    return _tags(image).get(BITS, (8,))[0]
 
 
 def _depth_of_whole_png(path: Path) -> int:
