@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from dae.cli import main
 from dae.config.settings import find_problems
 from helpers import QUIET, composed
-from outcome import REPOSITORY, Train
+from outcome import BRIEF, REPOSITORY, Train
 
 README = (REPOSITORY / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 LINES = [line for language, block in BLOCKS if language == "bash" for line in block.splitlines()]
 SHELL = [part.strip() for line in LINES for part in line.split("&&")]
 COMMANDS = [shlex.split(line, comments=True)[2:] for line in SHELL if line.startswith("python train.py")]
+AT_WORK = [shlex.split(line, comments=True)[1:] for line in SHELL if line.startswith("dae ")]
 # Starts processes, which takes its time: test_processes runs this one.
 TWO_PROCESSES = ["data=digits", "trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
 # Installing, pytest and TensorBoard itself; the rest of a shell block must be commands of ours.
@@ -35,10 +37,27 @@ def make_images(folder: Path) -> None:
         Image.new("RGB", (40, 32), (5 * number, 90, 0)).save(folder / f"{number}.jpg")
 
 
+def test_a_trained_model_at_work(finished: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run = finished(*BRIEF).folder
+    monkeypatch.chdir(tmp_path)
+    make_images(tmp_path / "IMAGES")
+    for words in AT_WORK:
+        assert main([str(run) if word == "RUN_FOLDER" else word for word in words]) == 0
+    made = [len([*(tmp_path / folder).iterdir()]) for folder in ("noisy", "clean")]
+    assert made == [40, 40]
+    assert (tmp_path / "latents.npy").is_file()
+    assert (tmp_path / "classifier.pt2.md").is_file()
+    (lines,) = (block for language, block in BLOCKS if language == "python" and "import dae" in block)
+    (tmp_path / "noisy" / "0.jpg").rename(tmp_path / "noisy.png")
+    exec(lines.replace("RUN_FOLDER", str(run)), {})
+
+
 def test_every_line_of_a_shell_block_is_known():
     assert len(COMMANDS) >= 10
     assert TWO_PROCESSES in COMMANDS
-    unknown = [line for line in SHELL if line.strip() and not line.startswith(("python train.py", *OTHERS))]
+    unknown = [
+        line for line in SHELL if line.strip() and not line.startswith(("python train.py", "dae ", *OTHERS))
+    ]
     assert not unknown
 
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from dae.cli import main
+from dae.commands.told import with_progress
 from dae.data.images import ImageDataModule
 from outcome import BRIEF, Train
 
@@ -125,3 +126,11 @@ def test_no_classes_or_none_that_count(capsys):
         with pytest.raises(SystemExit, match="2"):
             main(["predict", "run", "in", *arguments])
         assert words in capsys.readouterr().err
+
+
+def test_what_is_printed_beside_a_bar_goes_where_it_went(capsys, monkeypatch):
+    """A bar of Rich takes standard output along, to where the bar is."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    for row in with_progress(["a", "b"], 2, "Predicting"):
+        print(row)
+    assert capsys.readouterr().out == "a\nb\n"

@@ -8,11 +8,11 @@ import time
 import unicodedata
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dae.commands.told import progress_bar
 from dae.errors import Problem, UserError, raise_problems
 from dae.files import atomic_path
 from dae.use.inputs import Input, find_images
@@ -108,7 +108,7 @@ def rewrite(plan: list[tuple[Input, Path]], options: Namespace, done: str, chang
     lost: dict[str, list[str]] = {}
     written, megapixels, began = 0, 0.0, time.perf_counter()
     try:
-        with _bar(len(plan), done) as at:
+        with progress_bar(len(plan), done) as at:
             for number, (each, path) in enumerate(plan):
                 at(number)
                 try:
@@ -149,19 +149,3 @@ def _write(picture: Picture, levels: Tensor, path: Path, overwrite: bool) -> Non
                 raise UserError(f"{path_from_here(path)} has been written by somebody else, too: --overwrite")
     except OSError as error:
         raise UserError(f"{path_from_here(path)} cannot be written: {error.strerror or error}") from error
-
-
-@contextmanager
-def _bar(total: int, words: str) -> Iterator[Callable[[float], object]]:
-    """A function that is told how many are done; if stderr is a terminal, a bar shows it."""
-    if not sys.stderr.isatty():
-        yield lambda count: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    # Standard output goes where it went, but for one that would be written over the bar.
-    aside = sys.stdout.isatty()
-    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=aside) as progress:
-        task = progress.add_task(words, total=total)
-        yield lambda count: progress.update(task, completed=count)

@@ -37,11 +37,27 @@ def bad_files_told(total: int) -> Iterator[Callable[[Path, str], None]]:
 
 
 def with_progress(things: Iterable[T], total: int, words: str, shown: bool = True) -> Iterator[T]:
-    """The things, with a progress bar if stderr is a terminal, and ``shown``."""
-    if not (shown and sys.stderr.isatty()):
+    """The things, with a progress bar if it is to be ``shown`` and stderr is a terminal."""
+    if not shown:
         yield from things
         return
-    from rich.console import Console
-    from rich.progress import track
+    with progress_bar(total, words) as at:
+        for number, thing in enumerate(things, 1):
+            yield thing
+            at(number)
 
-    yield from track(things, words, total, console=Console(stderr=True), transient=True)
+
+@contextmanager
+def progress_bar(total: int, words: str) -> Iterator[Callable[[float], object]]:
+    """A function that is told how many are done; if stderr is a terminal, a bar shows it."""
+    if not sys.stderr.isatty():
+        yield lambda count: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    # Standard output goes where it went, but for one that would be written over the bar.
+    aside = sys.stdout.isatty()
+    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=aside) as progress:
+        task = progress.add_task(words, total=total)
+        yield lambda count: progress.update(task, completed=count)
