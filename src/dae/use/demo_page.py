@@ -106,12 +106,12 @@ def demo_page(models: Models) -> gr.Blocks:
                 kind = gr.Dropdown(list(KINDS), value=next(iter(KINDS)), label="Kind of noise")
                 level = slider(next(iter(KINDS)))
             with gr.Column(min_width=320, scale=2):
-                names = ["As the network takes it", "Noisy", "Denoised", "Latent of the noisy image"]
+                names = ["As the network takes it", "Noisy", "Denoised", "Latent"]
                 with gr.Row():
                     outputs: list[Any] = [_output(name) for name in names]
                 if models.classifier:
                     with gr.Row():
-                        for words in ("Class of the noisy image", "Class of the denoised image"):
+                        for words in ("Noisy: class", "Denoised: class"):
                             outputs.append(gr.Label(label=words, num_top_classes=5, min_width=150))
         canvas.input(told, None, drawn)
         kind.change(slider, kind, level, show_progress="hidden")
