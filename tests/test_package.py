@@ -43,7 +43,8 @@ def test_the_wheel_holds_the_package_and_its_configs(tmp_path):
     assert "dae = dae.__main__:main" in entry_points.read_text()
 
 
-def test_groups_are_read_from_the_files():
+def test_groups_are_read_from_the_files(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train.py"])
     assert "dae/noise" in group_names()
     assert group_choices("dae/noise") == ["block", "dropout", "gaussian", "mask", "none", "salt_pepper"]
     assert group_choices("nothing") == []

@@ -290,7 +290,7 @@ def test_stage_data_shows_the_data_and_trains_nothing(finished: Train):
     assert done.result["metrics"] == done.result["checkpoints"] == {}
     for words in (
         "class  training  with a label  validation  test",
-        "all     1,293           100         144   360",
+        "all       1,293           100         144   360",
         "images: 28 x 28 pixels, grey",
         "images: resized from 8 x 8 to 28 x 28 pixels",
         "classifier: 100 optimizer steps: 1 epoch of 100 (25 passes over 100 images in batches of 32)",
@@ -307,7 +307,7 @@ def test_stage_data_in_a_sweep_and_once_more(train: Train):
     again = train(f"resume={done.folders[0]}")
     assert again.exit_code == 0
     assert "Going on in" in again.out
-    assert "all     1,293           100         144   360" in again.out
+    assert "all       1,293           100         144   360" in again.out
 
 
 @pytest.mark.parametrize(

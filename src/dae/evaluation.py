@@ -24,7 +24,7 @@ from dae.data.image_set import Split
 from dae.data.images import ImageDataModule
 from dae.data.overlap import image_digests
 from dae.data.preprocessing import Preprocessing
-from dae.data.sources import FOLDERS
+from dae.data.sources import FOLDERS, GROUND
 from dae.errors import CheckpointError, ConfigError, Problem, UserError
 from dae.metrics import METRICS
 from dae.models.autoencoder import DenoisingAutoencoder
@@ -146,6 +146,8 @@ def evaluate(
             module = EncoderClassifier(encoder, head, trainable_blocks=0, optimizer={}, scheduler={})
             view = _as_features(view, module, source.classes)
         (metrics,) = trainer.test(module, datamodule=view, verbose=False)
+        if (count := module.tested["images"]) != len(images.labels):  # labels or batches are limited
+            result.notes.append(f"{name} is measured on {counted(count, 'image')}")
         for metric in METRICS[name]:
             measured = metrics[f"{name}/test/{metric}"]
             value = measured if math.isfinite(measured) else None
@@ -186,7 +188,8 @@ def _preprocessing(source: Checkpoint, begun: DictConfig | None) -> Preprocessin
         raise UserError(
             f"{name} is of format 1 and does not say how its images were made: name its run folder"
         )
-    return Preprocessing(begun.data.image_size, begun.data.channels)
+    how = {key: begun.data[key] for key in ("fit", "background") if key in begun.data}
+    return Preprocessing(begun.data.image_size, begun.data.channels, **how or {"background": GROUND})
 
 
 def _with_labels(

@@ -40,7 +40,10 @@ def test_what_is_no_setting_of_several_words_passes():
     [
         ("dae.encoder.widths=32,16,16", "a list is written in brackets: try 'dae.encoder.widths=[32,16,16]'"),
         ("dae.encoder.widths=(8,8,8)", "a list is written in brackets: try 'dae.encoder.widths=[8,8,8]'"),
-        ("logger=[tensorboard,csv", "expected one of csv, none, tensorboard, or several: [a,b]"),
+        (
+            "logger=[tensorboard,csv",
+            "expected one of csv, mlflow, none, tensorboard, wandb, or several: [a,b]",
+        ),
         ("optimizer=sgd", "try classifier/optimizer=sgd dae/optimizer=sgd"),
         ("data=MNIST", "try data=mnist"),
     ],

@@ -148,7 +148,10 @@ def test_nothing_is_proposed_that_is_in_force():
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("logger=[[1]]", "logger=[[1]]: there is no logger '1', expected one of csv, none, tensorboard"),
+        (
+            "logger=[[1]]",
+            "logger=[[1]]: there is no logger '1', expected one of csv, mlflow, none, tensorboard, wandb",
+        ),
         ("callbacks=[[1]]", "callbacks=[[1]]: there is no callbacks '1', expected one of"),
         ("logger=[null]", "logger=[null]: there is no logger 'null'"),
         ("data=[[mnist]]", "data=[[mnist]]: "),

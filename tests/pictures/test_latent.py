@@ -7,7 +7,7 @@ import torch
 
 from dae.config.building import build
 from dae.models.autoencoder import DenoisingAutoencoder
-from dae.models.networks import ConvEncoder
+from dae.models.networks import ConvBlock
 from dae.pictures.latent import (
     dead_units,
     describe_units,
@@ -90,13 +90,14 @@ def test_sprites_are_small():
 
 
 def test_a_dead_channel_is_told(train: Train, monkeypatch: pytest.MonkeyPatch):
-    forward = ConvEncoder.forward
+    forward = ConvBlock.forward
 
-    def without_channel_3(self: ConvEncoder, images: torch.Tensor) -> torch.Tensor:
-        alive = (torch.arange(16, device=images.device) != 3).float()[:, None, None]
-        return forward(self, images) * alive
+    def without_channel_3(self: ConvBlock, images: torch.Tensor) -> torch.Tensor:
+        made = forward(self, images)
+        alive = (torch.arange(made.shape[1], device=images.device) != 3).float()[:, None, None]
+        return made * alive
 
-    monkeypatch.setattr(ConvEncoder, "forward", without_channel_3)
+    monkeypatch.setattr(ConvBlock, "forward", without_channel_3)
     done = train(*QUICK)
     assert done.exit_code == 0, done.text
     assert re.search(r"of the latents of 360 test images \d+ of 256 units are dead", done.out)

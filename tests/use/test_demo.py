@@ -93,15 +93,15 @@ def test_large_and_coloured_images_keep_their_pixels():
 
 
 def test_without_gradio_the_command_says_what_to_install(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    monkeypatch.setattr("dae.commands.outputs.find_spec", lambda name: None)
     assert main(["demo", str(tmp_path)]) == 1
     told = capsys.readouterr()
-    assert "pip install 'lightning-dae[demo]'" in told.err
+    assert "pip install -e '.[demo]'" in told.err
     assert not told.out
 
 
 def test_what_is_no_run_is_told_before_gradio_is_asked_for(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(command, "find_spec", lambda name: True)
+    monkeypatch.setattr("dae.commands.outputs.find_spec", lambda name: True)
     assert main(["demo", str(tmp_path / "nowhere")]) == 1
     assert "no such file or folder; expected a checkpoint or a run folder" in capsys.readouterr().err
 

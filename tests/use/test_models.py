@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from dae.errors import UserError
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.classifier import EncoderClassifier
 from dae.runs.checkpoint import read
-from dae.runs.checkpoint_file import content_digest
+from dae.runs.checkpoint_file import content_digest, read_content, write_content
 from outcome import BRIEF, Train
 
 
@@ -150,3 +151,38 @@ print(dae.load_autoencoder({str(run)!r})(classifier.preprocess(Image.new("L", (4
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("torch.Size([1, 1, 28, 28])\n")
+
+
+def forged(run: Path, place: Path, stage: str, **changed: Any) -> Path:
+    """A checkpoint with other values, and a right digest."""
+    content = read_content(run / stage / "best.ckpt")
+    described = content["hyper_parameters"]
+    for path, value in changed.items():
+        node = described if "__" not in path else described[path.partition("__")[0]]
+        node[path.rpartition("__")[2]] = value
+    write_content(place / "forged.ckpt", content)
+    return place / "forged.ckpt"
+
+
+@pytest.mark.parametrize(
+    ("stage", "changed"),
+    [
+        ("classifier", {"preprocessing__image_size": 32}),
+        ("classifier", {"preprocessing__channels": 3}),
+        ("classifier", {"classes": [*"012345678"]}),
+        ("classifier", {"classes": ["0"] * 10}),
+        ("dae", {"preprocessing__image_size": 64}),
+        ("dae", {"decoder__image_size": 32}),
+    ],
+)
+def test_parts_that_do_not_fit_each_other_are_refused(run, tmp_path, stage, changed):
+    load = dae.load_classifier if stage == "classifier" else dae.load_autoencoder
+    with pytest.raises(UserError, match=r"fit images of|unlike those|its classes are"):
+        load(forged(run, tmp_path, stage, **changed))
+
+
+def test_a_model_stays_in_evaluation_mode(run):
+    """Lightning trains all parts of a module."""
+    encoder = dae.load_encoder(run)
+    torch.nn.Sequential(encoder).train()
+    assert not encoder.encoder.training

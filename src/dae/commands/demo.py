@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from importlib.util import find_spec
 
 from dae.commands.arguments import add_model
-from dae.errors import UserError
+from dae.commands.outputs import require_packages
 
 NAME = "demo"
 HELP = "open a page to draw an image, add noise, and see it denoised and classified"
@@ -28,8 +27,7 @@ def run(options: Namespace) -> None:
     Raises:
         UserError: Gradio is not installed, the run has no denoiser, or the port cannot be had.
     """
-    if find_spec("gradio") is None:
-        raise UserError("dae demo needs Gradio, which is not installed: pip install 'lightning-dae[demo]'")
+    require_packages("dae demo", ["gradio"], "demo")
     from dae.use.demo import load_models  # torch
 
     models = load_models(options.run, options.allow_targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dae.commands.arguments import add_images, add_model
 from dae.commands.rewritten import KEPT, add_folder, planned, rewrite
+from dae.words import counted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,9 +49,15 @@ def run(options: Namespace) -> None:
     from dae.use.models import load_autoencoder  # torch
 
     model = load_autoencoder(options.run, options.allow_targets)
-    _ = model.preprocessing  # raises an error now if it is not known
+    side, others = model.preprocessing.image_size, 0
 
     def change(picture: Picture, place: Path, told: Callable[[float], object]) -> Tensor:
+        nonlocal others
+        others += picture.levels.shape[1:] != (side, side)
         return denoised(model, picture.levels, picture.top, options.resize, told)
 
     rewrite(plan, options, "denoised", change)
+    if others and not options.resize:
+        what = f"{counted(others, 'image')} of another size than the {side} x {side} of the training went"
+        hint = "if that has seen whole things, and not parts of larger pictures: --resize"
+        print(f"{what} through in tiles of that size; {hint}", file=sys.stderr)

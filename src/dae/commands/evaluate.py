@@ -79,6 +79,8 @@ def _table(found: Evaluation) -> str:
     for name, figure in found.figures.items():
         interval = " to ".join(map(format_figure, figure.interval)) if figure.interval else figure.how
         what = meaning(name).replace("the reference noise", "this noise")
+        if found.noise_given and name.startswith("classifier/"):
+            what += ", of the clean input"  # it is given no noise
         rows.append((name, format_figure(figure.value), interval, what))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]

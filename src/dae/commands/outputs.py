@@ -56,7 +56,8 @@ def require_suffix(path: Path, suffixes: Sequence[str]) -> str:
         return path.suffix.lower()
     near = closest_name(path.suffix, suffixes) or suffixes[0]
     what = f"ends in {path.suffix or 'no suffix'}, expected {' or '.join(suffixes)}"
-    raise ConfigError([Problem(f"--out {path}", what, f"--out {quoted_path(path.with_suffix(near))}")])
+    named = path.with_suffix(near) if path.name else Path(f"out{near}")
+    raise ConfigError([Problem(f"--out {path}", what, f"--out {quoted_path(named)}")])
 
 
 def require_packages(wanted_by: str, packages: Sequence[str], extra: str) -> None:

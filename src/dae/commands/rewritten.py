@@ -106,7 +106,7 @@ def rewrite(plan: list[tuple[Input, Path]], options: Namespace, done: str, chang
 
     bad: list[str] = []
     lost: dict[str, list[str]] = {}
-    written, megapixels, began = 0, 0.0, time.perf_counter()
+    written, megapixels, heard, began = 0, 0.0, True, time.perf_counter()
     try:
         with progress_bar(len(plan), done) as at:
             for number, (each, path) in enumerate(plan):
@@ -118,7 +118,11 @@ def rewrite(plan: list[tuple[Input, Path]], options: Namespace, done: str, chang
                     bad.append(f"{each.path}: {error}")
                     continue
                 _write(picture, levels, path, options.overwrite)
-                print(printable(path_from_here(path)), flush=True)
+                if heard:
+                    try:
+                        print(printable(path_from_here(path)), flush=True)
+                    except BrokenPipeError:  # `| head`: the files are what the command is there for
+                        heard = False
                 written, megapixels = written + 1, megapixels + levels[0].numel() / 1e6
                 for what in picture.lost:
                     lost.setdefault(what, []).append(str(each.path))
@@ -127,10 +131,11 @@ def rewrite(plan: list[tuple[Input, Path]], options: Namespace, done: str, chang
             print(
                 printable(f"Of {counted(len(names), 'image')}: {what}: {first_few(names)}"), file=sys.stderr
             )
-        speed = (time.perf_counter() - began) / megapixels if megapixels else 0
-        size = f"{megapixels:.3g} megapixels, {speed:.2f} s each" if megapixels else "nothing to show"
+        seconds = time.perf_counter() - began
+        speed = f", {seconds / megapixels:.2f} s a megapixel" if megapixels >= 1 else ""
         into = printable(path_from_here(options.out))
-        print(f"{counted(written, 'image')} of {len(plan):,} {done}, in {into}: {size}", file=sys.stderr)
+        told = f"{counted(written, 'image')} of {len(plan):,} {done}, in {into}: {seconds:.1f} s{speed}"
+        print(told, file=sys.stderr)
     if bad:
         listed = "".join(f"\n  - {line}" for line in bad)
         raise UserError(f"{counted(len(bad), 'file')} could not be read as an image:{listed}")

@@ -48,6 +48,8 @@ def chosen_config(
     Raises:
         ConfigError: With everything that is wrong with the words, or with what they come to.
     """
+    if config_dir is not None and not config_dir.is_dir():
+        raise ConfigError([Problem(f"--config-dir {config_dir}", "is no folder, expected one of configs")])
     flags = [] if config_dir is None else ["--config-dir", str(config_dir)]
     words = [expand_typed_home(word) for word in words]
     try:

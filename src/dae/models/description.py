@@ -16,10 +16,12 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from dae.errors import CheckpointError
 from dae.keys import HYDRA_KEYS, is_admitted
-from dae.shapes import nodes, plain_problem
+from dae.shapes import in_short, nodes, plain_problem
 from dae.signatures import argument_hints, wrong_value
 from dae.words import closest_name
 
@@ -38,6 +40,8 @@ def built(value: nn.Module | Mapping[str, Any], name: str) -> nn.Module:
     """
     if isinstance(value, nn.Module):
         return value
+    if not isinstance(value, Mapping):
+        raise CheckpointError(f"the checkpoint's {name} is {in_short(value)}, expected a description")
     return build_described("the checkpoint", name, value, allow_targets=(), check=lambda skeleton: None)
 
 
@@ -53,7 +57,12 @@ def built_factory(value: Callable[..., Any] | Mapping[str, Any], name: str) -> C
     problem = next(_called(values, name), None) or plain_problem(values, name)
     packages = (*_OURS, "torch.optim")
     found = None if problem else _admitted(str(value.get("_target_")), "the checkpoint", packages)
-    if not problem and callable(found):
+    builds = isinstance(found, type) and issubclass(found, Optimizer | LRScheduler)
+    if (
+        not problem
+        and found is not None
+        and (builds or getattr(found, "__module__", None) == "dae.models.optimization")
+    ):
         problem = "; ".join(_misfits(found, values, whole=False))
         if not problem:
             return partial(found, **values)
@@ -154,7 +163,11 @@ def _network_class(target: str, path: Path | str, packages: Sequence[str]) -> ty
     if isinstance(found, type) and issubclass(found, nn.Module):
         return found
     package = target.split(".")[0]
-    trusted = f" If you trust that file: 'allow_targets=[{package}]'" if _DOTTED.fullmatch(package) else ""
+    trusted = (
+        f" If you trust that file: 'allow_targets=[{package}]', for dae --allow-targets {package}"
+        if _DOTTED.fullmatch(package)
+        else ""
+    )
     raise CheckpointError(
         f"{path} asks to build {target[:200]}; only network classes of {', '.join(packages)} are built."
         f"{trusted}"

@@ -140,7 +140,9 @@ def load_encoder(
     checkpoint = read(place, stage)
     if not _describes(checkpoint, "encoder"):
         raise AbsentError(f"{checkpoint.path} holds no encoder: its classifier works on raw pixels")
-    return _rebuilt(checkpoint, "encoder", allow_targets), checkpoint
+    encoder = _rebuilt(checkpoint, "encoder", allow_targets)
+    _output_shape(checkpoint, encoder)
+    return encoder, checkpoint
 
 
 def load_autoencoder(
@@ -160,6 +162,11 @@ def load_autoencoder(
         if not _describes(checkpoint, name):
             raise AbsentError(f"{checkpoint.path} holds no {name}; expected a checkpoint of stage 1")
     encoder, decoder = (_rebuilt(checkpoint, name, allow_targets) for name in ("encoder", "decoder"))
+    made, how = _output_shape(checkpoint, encoder, decoder), checkpoint.preprocessing
+    if how is not None and made != (how.channels, how.image_size, how.image_size):
+        raise CheckpointError(
+            f"{checkpoint.path}: its decoder makes images of {made}, unlike those it was given"
+        )
     return encoder, decoder, checkpoint
 
 
@@ -180,7 +187,38 @@ def load_classifier(
         raise AbsentError(f"{checkpoint.path} holds no classifier; expected a checkpoint of stage 2")
     on_pixels = not _describes(checkpoint, "encoder")
     encoder = nn.Identity() if on_pixels else _rebuilt(checkpoint, "encoder", allow_targets)
-    return encoder, _rebuilt(checkpoint, "head", allow_targets), checkpoint
+    head, classes = _rebuilt(checkpoint, "head", allow_targets), checkpoint.classes
+    made = _output_shape(checkpoint, encoder, head)
+    if made not in (None, (len(set(classes)),)) or len(set(classes)) < len(classes):
+        raise CheckpointError(
+            f"{checkpoint.path}: its head gives {made}, its classes are {', '.join(classes)}"
+        )
+    return encoder, head, checkpoint
+
+
+def _output_shape(checkpoint: Checkpoint, *parts: nn.Module) -> tuple[int, ...] | None:
+    """The shape of what parts make of one image, one after the other; None if the file names no images.
+
+    Raises:
+        CheckpointError: They do not fit each other, or images as the file says they were.
+    """
+    how, described = checkpoint.preprocessing, checkpoint.hyper_parameters.get("encoder") or {}
+    if how is None:
+        return None
+    modes = [part.training for part in parts]
+    try:
+        if described.get("image_size", how.image_size) != how.image_size:
+            raise ValueError(f"its encoder takes {described['image_size']} pixels")
+        with torch.no_grad():
+            made = nn.Sequential(*parts).eval()(torch.zeros(1, how.channels, how.image_size, how.image_size))
+        return tuple(made.shape[1:])
+    except Exception as error:
+        size = f"{how.channels} x {how.image_size} x {how.image_size}"
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{checkpoint.path}: it does not fit images of {size}: {why}") from error
+    finally:
+        for part, mode in zip(parts, modes, strict=True):
+            part.train(mode)
 
 
 def _head_of_format_1(tensors: Mapping[str, Tensor], described: Mapping[str, Any]) -> dict[str, Any]:

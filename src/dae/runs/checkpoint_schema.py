@@ -37,6 +37,8 @@ _USED: dict[str, Any] = {
     "encoder": dict[str, Any] | None,
     "decoder": dict[str, Any] | None,
     "head": dict[str, Any] | None,
+    "reference_noise": dict[str, Any],
+    "noise_seed": NonNegativeInt,
     "preprocessing": dict[str, Any],
     "pretraining": Literal["denoising", "plain", "none"] | None,
     "run": str,

@@ -55,6 +55,9 @@ def reopen_run(words: Sequence[str]) -> tuple[DictConfig, list[str]]:
         what = "resume goes on with one run; a sweep goes on in its own folder"
         advice = "try -m hydra.sweep.dir=<sweep folder> <its overrides>"
         raise ConfigError([Problem("resume", what, advice)])
+    if "--config-dir" in words:  # the run has its whole config
+        at = words.index("--config-dir")
+        words = [*words[:at], *words[at + 2 :]]
     parsed = [OverridesParser.create().parse_override(word) for word in words if not word.startswith("-")]
     place = next(str(override.value()) for override in reversed(parsed) if override.key_or_group == "resume")
     folder = _newest_unfinished() if place == "auto" else _run_folder(Path(place))

@@ -110,7 +110,7 @@ def _leading_out(config: Mapping[str, Any], allow_targets: Sequence[str]) -> Ite
             for path, value in nodes(node, place):
                 # It takes both / and \ for what parts folders.
                 written = PureWindowsPath(value) if isinstance(value, str) else PureWindowsPath()
-                address = "://" in str(value)  # of a server, or of a database
+                address = isinstance(value, str) and "://" in value  # of a server, or of a database
                 if address or written.anchor or ".." in written.parts or str(value).startswith("~"):
                     yield path, value, target.split(".")[0]
 

@@ -68,6 +68,10 @@ class TrainedModel(nn.Module):
             name = "the image" if isinstance(image, Image.Image) else path_from_here(Path(image))
             raise UserError(f"{name} cannot be read as an image: {error}") from error
 
+    def train(self, mode: bool = True) -> TrainedModel:
+        """Nothing: it stays in evaluation mode, also as a part of what is trained; its networks can be."""
+        return super().train(False)
+
     def _ready(self) -> None:
         self.eval().requires_grad_(False)
 

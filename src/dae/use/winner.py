@@ -21,11 +21,9 @@ def run_of(place: str | Path) -> Path:
         CheckpointError: It is the folder of a sweep of which no job has completed.
     """
     place = Path(place)
-    if not os.path.isdir(place) or (place / ".hydra").is_dir():  # noqa: PTH112 - no error for odd names
-        return place
+    if not os.path.isfile(place / "multirun.yaml"):  # noqa: PTH113 - no error for odd names
+        return place  # runs that merely lie side by side are not compared
     jobs = read_jobs(place)
-    if not jobs:
-        return place
     winner = rank_jobs(place, jobs).winner
     if winner is None:
         raise CheckpointError(f"{place}: a sweep of {len(jobs)} jobs, none of which has completed")
