@@ -251,6 +251,7 @@ for count in (10_000, 100_000):
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
     """Written, hashed and read for an epoch; 90,000 more of 784 bytes are 71 MB."""

@@ -52,11 +52,11 @@ def serial(begun: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, s
     return hashes(place / "multirun/sweep")
 
 
-# submitit starts a process a job, which takes half a minute.
+# Their processes take half a minute to start; README's joblib runs its jobs in the test's own.
 @pytest.mark.parametrize(
     "name",
     [
-        "joblib",
+        pytest.param("joblib", marks=pytest.mark.long),
         pytest.param("submitit_local", marks=pytest.mark.long),
         pytest.param("ray", marks=pytest.mark.ray),
     ],
