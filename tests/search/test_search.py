@@ -283,6 +283,7 @@ def test_a_job_is_the_same_as_without_a_search(train):
     assert alone.result["metrics"] == done.result["metrics"]
 
 
+@pytest.mark.long  # the same search as others here; README's line composes and checks it
 def test_the_experiment(train):
     done = train("experiment=search", "hydra.sweeper.n_trials=1", *SMOKE)
     assert done.exit_code == 0
