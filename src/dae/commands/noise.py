@@ -66,20 +66,16 @@ def _noise(options: Namespace) -> Noise:
     Raises:
         ConfigError: It has no such level, or not of that value.
     """
-    from dae.models.noise import Block, Dropout, Gaussian, Mask, SaltPepper
+    from dae.models.noise import KINDS
     from dae.signatures import argument_hints, wrong_value
 
-    kinds = {
-        **{"dropout": Dropout, "gaussian": Gaussian, "salt_pepper": SaltPepper},
-        **{"mask": Mask, "block": Block},
-    }
     key, level = NOISE_LEVELS[options.noise]
     given = {name: getattr(options, name) for name in LEVELS if getattr(options, name) is not None}
     foreign = [name for name in given if name != key]
     if foreign:
         what = f"{options.noise} has no {foreign[0]}, but {key}"
         raise ConfigError([Problem(f"--{foreign[0]} {given[foreign[0]]}", what, f"--{key} {level}")])
-    kind, value = kinds[options.noise], given.get(key, level)
+    kind, value = KINDS[options.noise], given.get(key, level)
     expected = wrong_value(argument_hints(kind, signature(kind))[key], value)
     if expected is not None:
         raise ConfigError([Problem(f"--{key} {value}", f"expected {expected}", f"--{key} {level}")])

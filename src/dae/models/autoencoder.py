@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
-from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
 from dae.models.cross_entropy import binary_cross_entropy, image_losses
 from dae.models.description import Description, built
-from dae.models.epoch_metrics import ImageMean, Mean, log_epoch, metric_collection, values_per_image
+from dae.models.epoch_metrics import ImageMean, Mean, MeasuredModule, metric_collection
 from dae.models.noise import Noise
 from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure_optimizer
 from dae.models.ssim import structural_similarity
@@ -19,7 +18,7 @@ from dae.seeds import derive_seed
 Batch = tuple[Tensor, Tensor]
 
 
-class DenoisingAutoencoder(LightningModule):
+class DenoisingAutoencoder(MeasuredModule):
     """Reconstructs the clean image from a corrupted one (Vincent et al. 2008).
 
     The loss is the mean binary cross-entropy per pixel in nats. Evaluation measures the reconstruction of
@@ -68,7 +67,6 @@ class DenoisingAutoencoder(LightningModule):
             psnr=ImageMean(),
             ssim=ImageMean(),
         )
-        self.tested: dict[str, Any] = {}
 
     def forward(self, images: Tensor) -> Tensor:
         """Images in [0, 1] to the logits of their reconstruction, in float32 whatever computed them."""
@@ -80,10 +78,6 @@ class DenoisingAutoencoder(LightningModule):
         loss = binary_cross_entropy(self(self.noise(images)), images)
         self.trained["loss"].update(loss, len(images))
         return loss
-
-    def on_train_epoch_end(self) -> None:
-        """Log the metrics of the epoch's training."""
-        log_epoch(self, "train", self.trained)
 
     def on_validation_epoch_start(self) -> None:
         """Seed the reference noise, so that each evaluation draws the same."""
@@ -113,17 +107,8 @@ class DenoisingAutoencoder(LightningModule):
         self.evaluated["ssim"].update(structural_similarity(reconstruction, images))
         return {"noisy": noisy, "logits": noisy_logits, "clean_logits": logits}
 
-    def on_validation_epoch_end(self) -> None:
-        """Log the metrics of the validation."""
-        log_epoch(self, "val", self.evaluated)
-
     on_test_epoch_start = on_validation_epoch_start
     test_step = validation_step
-
-    def on_test_epoch_end(self) -> None:
-        """Log what was measured, and keep the value of each image, from which confidence intervals come."""
-        self.tested = values_per_image(self.evaluated)
-        log_epoch(self, "test", self.evaluated)
 
     def configure_optimizers(self) -> Any:
         """See ``optimization.configure_optimizer``."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch.nn.functional as F
-from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
 from dae.models.description import Description, built
@@ -13,9 +12,8 @@ from dae.models.epoch_metrics import (
     BalancedAccuracy,
     ImageMean,
     Mean,
-    log_epoch,
+    MeasuredModule,
     metric_collection,
-    values_per_image,
 )
 from dae.models.networks import blocks_of
 from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure_optimizer
@@ -28,7 +26,7 @@ def hits(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits.argmax(1) == labels).float()
 
 
-class EncoderClassifier(LightningModule):
+class EncoderClassifier(MeasuredModule):
     """Logits of the classes from the latent of an encoder.
 
     What is frozen has no gradient and no optimizer entry, and stays in evaluation mode. A fit sees only what
@@ -81,7 +79,6 @@ class EncoderClassifier(LightningModule):
         self.evaluated = metric_collection(
             loss=ImageMean(), accuracy=ImageMean(), balanced_accuracy=BalancedAccuracy(classes)
         )
-        self.tested: dict[str, Any] = {}
         self.train()
 
     def train(self, mode: bool = True) -> EncoderClassifier:
@@ -127,10 +124,6 @@ class EncoderClassifier(LightningModule):
         self.trained["balanced_accuracy"].update(right, labels)
         return loss
 
-    def on_train_epoch_end(self) -> None:
-        """Log the metrics of the epoch's training."""
-        log_epoch(self, "train", self.trained)
-
     def validation_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Measure one batch of features; callbacks get its logits."""
         features, labels = batch
@@ -141,16 +134,7 @@ class EncoderClassifier(LightningModule):
         self.evaluated["balanced_accuracy"].update(right, labels)
         return logits
 
-    def on_validation_epoch_end(self) -> None:
-        """Log the metrics of the validation."""
-        log_epoch(self, "val", self.evaluated)
-
     test_step = validation_step
-
-    def on_test_epoch_end(self) -> None:
-        """Log what was measured, and keep the value of each image, from which confidence intervals come."""
-        self.tested = values_per_image(self.evaluated)
-        log_epoch(self, "test", self.evaluated)
 
     def configure_optimizers(self) -> Any:
         """See ``optimization.configure_optimizer``."""

@@ -112,3 +112,33 @@ def values_per_image(metrics: MetricCollection) -> dict[str, Any]:
         if isinstance(metric, BalancedAccuracy)
     }
     return {"images": len(next(iter(each.values()))), **rounded, **by_class}
+
+
+class MeasuredModule(LightningModule):
+    """A module that logs what it has measured at the end of each epoch.
+
+    Attributes:
+        trained: Metrics of the training, which its steps update.
+        evaluated: The same of validation and test.
+        tested: After a test, the value of each image, from which confidence intervals come.
+    """
+
+    trained: MetricCollection
+    evaluated: MetricCollection
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tested: dict[str, Any] = {}
+
+    def on_train_epoch_end(self) -> None:
+        """Log the metrics of the epoch's training."""
+        log_epoch(self, "train", self.trained)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics of the validation."""
+        log_epoch(self, "val", self.evaluated)
+
+    def on_test_epoch_end(self) -> None:
+        """Log what was measured, and keep the value of each image."""
+        self.tested = values_per_image(self.evaluated)
+        log_epoch(self, "test", self.evaluated)

@@ -114,3 +114,13 @@ class NoNoise(Noise):
     def corrupt(self, images: Tensor, generator: Generator | None = None) -> Tensor:
         """Corrupt as the class says."""
         return images
+
+
+# Those that are made with one number, by the names of their files in conf/dae/noise.
+KINDS: dict[str, type[Noise]] = {
+    "dropout": Dropout,
+    "gaussian": Gaussian,
+    "salt_pepper": SaltPepper,
+    "mask": Mask,
+    "block": Block,
+}

@@ -5,18 +5,17 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, ClassVar
 
-from pytorch_lightning import LightningModule
 from torch import Tensor
 
 from dae.errors import UserError
 from dae.metrics import METRICS, Mode
-from dae.models.epoch_metrics import ImageMean, Mean, log_epoch, metric_collection, values_per_image
+from dae.models.epoch_metrics import ImageMean, Mean, MeasuredModule, metric_collection
 from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure_optimizer
 
 Batch = tuple[Tensor, Tensor]
 
 
-class Task(LightningModule):
+class Task(MeasuredModule):
     """Say what is measured of each image; the mean of ``loss`` is trained on.
 
     ``forward`` takes images (N, C, H, W) in [0, 1]. Any hook of a LightningModule may be another one.
@@ -34,7 +33,6 @@ class Task(LightningModule):
         names = self.metrics | METRICS["task"]
         self.trained = metric_collection(**{name: Mean() for name in names})
         self.evaluated = metric_collection(**{name: ImageMean() for name in names})
-        self.tested: dict[str, Any] = {}
 
     @abstractmethod
     def measure(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -63,22 +61,9 @@ class Task(LightningModule):
             self.trained[name].update(mean, len(batch[0]))
         return means["loss"]
 
-    def on_train_epoch_end(self) -> None:
-        """Log the metrics of the epoch's training."""
-        log_epoch(self, "train", self.trained)
-
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Measure one batch."""
         for name, value in self._measured(batch).items():
             self.evaluated[name].update(value)
 
-    def on_validation_epoch_end(self) -> None:
-        """Log the metrics of the validation."""
-        log_epoch(self, "val", self.evaluated)
-
     test_step = validation_step
-
-    def on_test_epoch_end(self) -> None:
-        """Log what was measured, and keep the value of each image, from which confidence intervals come."""
-        self.tested = values_per_image(self.evaluated)
-        log_epoch(self, "test", self.evaluated)

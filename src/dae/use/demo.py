@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,17 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from dae.metrics import NOISE_LEVELS
-from dae.models import noise
+from dae.models.noise import KINDS
 from dae.use.models import Autoencoder, Classifier, load_autoencoder, load_classifier
 from dae.use.winner import run_of
 
-KINDS: Mapping[str, type[noise.Noise]] = {
-    "dropout": noise.Dropout,
-    "gaussian": noise.Gaussian,
-    "salt_pepper": noise.SaltPepper,
-    "mask": noise.Mask,
-    "block": noise.Block,
-}
 SHOWN = 280  # pixels; a picture is enlarged by whole numbers up to here
 
 

@@ -13,8 +13,9 @@ from PIL import Image
 
 from dae.errors import UserError
 from dae.metrics import NOISE_LEVELS
+from dae.models.noise import KINDS
 from dae.use.canvas import HTML, SCRIPT, STYLE, file_of
-from dae.use.demo import KINDS, SHOWN, Models, look, most_noise
+from dae.use.demo import SHOWN, Models, look, most_noise
 
 HOST = "127.0.0.1"
 WORDS = {"p": "share of the pixels", "std": "standard deviation, pixels are 0 to 1", "size": "side in pixels"}

@@ -158,11 +158,8 @@ def _metadata(image: Image.Image, exif: Image.Exif, channels: int) -> dict[str, 
     exif.pop(ORIENTATION, None)
     for tag in set(exif) - TELLING if image.format == "TIFF" else ():
         del exif[tag]
-    try:
-        if len(exif) and exif.tobytes():
-            kept["exif"] = exif
-    except Exception:  # whatever Pillow meets in damaged tags; told as lost
-        pass
+    if _can_be_written(exif):
+        kept["exif"] = exif
     if isinstance(image, PngImageFile):
         kept["pnginfo"] = texts = PngInfo()
         for name in image.text:
@@ -171,3 +168,11 @@ def _metadata(image: Image.Image, exif: Image.Exif, channels: int) -> dict[str, 
             elif not name.startswith("Raw profile type "):  # EXIF, or what Pillow does not read
                 texts.add_text(name, info[name])
     return kept
+
+
+def _can_be_written(exif: Image.Exif) -> bool:
+    """Whether there is anything to write, and no tag is damaged; what cannot be is told as lost."""
+    try:
+        return len(exif) > 0 and len(exif.tobytes()) > 0
+    except Exception:  # whatever Pillow meets in damaged tags
+        return False
