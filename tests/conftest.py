@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 from zlib import crc32
 
 import pytest
@@ -47,6 +48,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(autouse=True, scope="session")
 def _composed_once() -> Iterator[None]:
     with remembered_compositions():
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _in_float32() -> Iterator[None]:
+    """``trainer.precision=auto`` is 32-true on every machine; a test that is about precision says which."""
+    with patch("torch.cpu._is_avx512_bf16_supported", return_value=False):
         yield
 
 

@@ -34,7 +34,7 @@ from dae.runs.resume import reopen_run
 from dae.runs.saved_config import write_saved_config
 from dae.sweeps.jobs import read_job
 from helpers import ONE_PASS, SMOKE, begin_job, composed, launch_beside
-from outcome import REPOSITORY, Train
+from outcome import Train
 
 HOLD = (
     "import sys, time; from pathlib import Path; from dae.runs.owner import claim; claim(Path(sys.argv[1])); "
@@ -387,11 +387,12 @@ def started(folder: Path, *words: str) -> subprocess.Popen[str]:
 
 
 def test_ctrl_c_leaves_without_a_traceback_in_the_imports_and_the_second_time(tmp_path):
-    early = [started(tmp_path, *words) for words in ([str(REPOSITORY / "train.py"), "--help"], ["-m", "dae"])]
-    time.sleep(0.25)
-    for process in early:
-        process.send_signal(signal.SIGINT)
-        assert (process.wait(), *process.communicate()) == (130, "", "")
+    quiet = "from dae.runs.interruption import leave_quietly as q; q(); print('on', flush=True)"
+    early = started(tmp_path, "-c", f"{quiet}; import time; time.sleep(60)")  # as in its imports
+    assert early.stdout is not None
+    assert early.stdout.readline() == "on\n"
+    early.send_signal(signal.SIGINT)
+    assert (early.wait(), *early.communicate()) == (130, "", "")
     again = started(tmp_path, "-c", AGAIN)
     assert (again.wait(), *again.communicate()) == (130, "", "saving\n")
 

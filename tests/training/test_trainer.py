@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ctypes
 import inspect
+import json
 import os
 
 import pytest
@@ -13,6 +14,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from dae.config.groups import conf_folder
 from dae.config.settings import MOVED, check_config
 from dae.errors import ConfigError
+from dae.evaluation import evaluate
 from dae.runs.checkpoint import content_hash, read
 from dae.training.checkpointing import StageCheckpoint
 from dae.training.trainer import best_precision, build_trainer, device_type
@@ -46,6 +48,22 @@ def test_auto_is_bf16_where_the_processor_computes_in_it(monkeypatch, computes, 
     precision, why = best_precision("cpu")
     assert precision == chosen
     assert "bf16" in why
+
+
+def test_what_is_measured_is_float32_whatever_is_trained_in(train):
+    """Each metric of both stages and of the callbacks, against float32's of the same weights."""
+    callbacks = "callbacks=[probe,robustness]"
+    brief = ("data=digits", "debug=smoke", "logger=none", callbacks, "data.limit=200")
+    trained = train(*brief, "trainer.precision=bf16-mixed")
+    again = ("trainer.precision=32-true", "dae.epochs=0", f"dae.warm_start={trained.folder}", "stage=dae")
+    measured = train(*brief, *again, place="float32")
+    (plain,) = (json.loads(file.read_text()) for file in measured.place.glob("outputs/*/result.json"))
+    words = [f"trainer.{key}={value}" for key, value in (("precision", "32-true"), ("limit_test_batches", 2))]
+    tested = evaluate(trained.folder, words)
+    expected = plain["metrics"] | {name: figure.value for name, figure in tested.figures.items()}
+    found = trained.result["metrics"]
+    assert {"dae/val/probe_accuracy", "dae/test/psnr_mask", "classifier/test/loss"} <= expected.keys()
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch):

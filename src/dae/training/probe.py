@@ -56,9 +56,7 @@ class Probe(Callback):
         if self.fitted_to is None:
             return
         batches = self.fitted_to.images.split(EVALUATION_BATCH_SIZE)
-        inputs = [
-            latents(trainer, pl_module, images.to(pl_module.device).float().div_(255)) for images in batches
-        ]
+        inputs = [latents(pl_module, images.to(pl_module.device).float().div_(255)) for images in batches]
         classes = len(trainer.datamodule.classes)  # type: ignore[attr-defined]
         self.weights, self.biases = ridge_regression(torch.cat(inputs), self.fitted_to.labels, classes)
         self.hits: list[Tensor] = []
@@ -69,7 +67,7 @@ class Probe(Callback):
         """Compare what it says of a batch with the labels."""
         if self.fitted_to is not None:
             images, labels = batch
-            scores = latents(trainer, pl_module, images) @ self.weights + self.biases
+            scores = latents(pl_module, images) @ self.weights + self.biases
             hits = (scores.argmax(1) == labels.cpu()).double()
             # Weights that are no numbers have no accuracy.
             self.hits.append(hits.where(scores.isfinite().all(1), torch.nan))
@@ -85,11 +83,10 @@ class Probe(Callback):
     on_test_epoch_end = on_validation_epoch_end
 
 
-def latents(trainer: Trainer, module: LightningModule, images: Tensor) -> Tensor:
+def latents(module: LightningModule, images: Tensor) -> Tensor:
     """Latents (N, D) of images in [0, 1]: in float64 on the CPU, where every machine has it."""
     encoder = cast(DenoisingAutoencoder, module).encoder
-    with trainer.precision_plugin.forward_context():
-        return encoder(images).flatten(1).cpu().double()
+    return encoder(images).flatten(1).cpu().double()
 
 
 def ridge_regression(inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:

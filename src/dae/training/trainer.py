@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -18,7 +18,9 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
+from pytorch_lightning.utilities.enums import GradClipAlgorithmType
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from torch.optim import Optimizer
 
 from dae.errors import ConfigError, Problem
 from dae.runs.checkpoint_file import read_content, write_content
@@ -93,7 +95,7 @@ def build_trainer(
         # Torch looks for the driver in each step of Adam, a tenth of a step of stage 2, unless told not to.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     # Lightning takes a precision or a plugin that stands for one.
-    own = [Bf16Mixed("bf16-mixed", chosen)] if computed == "bf16-mixed" else []
+    own = [] if computed == "32-true" else [MixedTraining(computed, chosen)]
     several = device_count({"devices": devices}) > 1
     if not several:
         # Lightning takes a rank that a cluster has left in the environment for this run's, and logs nothing.
@@ -170,14 +172,29 @@ class CheckedCheckpoints(TorchCheckpointIO):
         return read_content(Path(path))
 
 
-class Bf16Mixed(plugins.MixedPrecision):
-    """Lightning's bf16-mixed, with gradient clipping for fused optimizers too.
+class MixedTraining(plugins.MixedPrecision):
+    """Lightning's mixed precision in training alone: what is measured is computed in float32.
 
-    Lightning refuses it to all mixed precision since fused optimizers unscale their gradients themselves;
-    bf16 scales nothing.
+    In bf16 the SSIM of the same weights is another one: 0.9336 instead of 0.9308 on digits, 0.334 instead of
+    0.543 on colour photos.
     """
 
-    clip_gradients = plugins.Precision.clip_gradients
+    @contextmanager
+    def val_step_context(self) -> Iterator[None]:  # type: ignore[override]
+        """Validate in float32."""
+        yield
+
+    test_step_context = val_step_context  # type: ignore[assignment]
+
+    def clip_gradients(
+        self,
+        optimizer: Optimizer,
+        clip_val: int | float = 0.0,
+        gradient_clip_algorithm: GradClipAlgorithmType = GradClipAlgorithmType.NORM,
+    ) -> None:
+        """Clip those of fused optimizers, too, where nothing is scaled: that is, in bf16."""
+        kind = plugins.Precision if self.scaler is None else plugins.MixedPrecision
+        kind.clip_gradients(self, optimizer, clip_val, gradient_clip_algorithm)
 
 
 def device_type(accelerator: str) -> tuple[Literal["cpu", "cuda", "mps"], str]:
