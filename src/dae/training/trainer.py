@@ -147,7 +147,7 @@ class Unprofiled(PassThroughProfiler):
 
     _nothing = nullcontext()
 
-    def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
+    def profile(self, action_name: str) -> AbstractContextManager[None]:
         """Do nothing."""
         return self._nothing
 
@@ -180,11 +180,11 @@ class MixedTraining(plugins.MixedPrecision):
     """
 
     @contextmanager
-    def val_step_context(self) -> Iterator[None]:  # type: ignore[override]
+    def val_step_context(self) -> Iterator[None]:
         """Validate in float32."""
         yield
 
-    test_step_context = val_step_context  # type: ignore[assignment]
+    test_step_context = val_step_context
 
     def clip_gradients(
         self,
