@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 import dae
 from dae.errors import CheckpointError
 from dae.runs.checkpoint import read
-from helpers import Page
 from outcome import REPOSITORY, Train
 
 README = (REPOSITORY / "README.md").read_text()
@@ -27,11 +25,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Generator, Tensor, nn
 from dae.data.image_set import ImageSet, Split, with_fixed_test
 from dae.models.noise import Noise
-from dae.models.task import Task
 """
 OWN = ("data=bars", "dae/encoder=strided", "dae/decoder=dense", "dae/noise=speckle", "dae/optimizer=heavy")
 ALLOWED = "allow_targets=[my_package]"
-TASK = ("stage=task", "task=slant", "data=digits")
 
 
 @pytest.fixture
@@ -81,35 +77,9 @@ def test_parts_of_a_users_own_package(train: Train, smoke: tuple[str, ...]):
     assert len([*swept.place.glob("multirun/*/count-*/result.json")]) == 2
 
 
-def test_a_task_of_a_users_own_package(train: Train, smoke: tuple[str, ...]):
-    swept = train("-m", *smoke[:-1], "logger=csv", *TASK, "task.epochs=2", "task.module.hidden=4,64")
-    assert swept.exit_code == 0, swept.text
-    board = (swept.folders[0].parent / "leaderboard.csv").read_text()
-    assert "task/test/error_mean" in board
-    for folder in swept.folders:
-        result = json.loads((folder / "result.json").read_text())
-        assert result["objective"]["name"] == "task/val/error"
-        assert result["objective"]["mode"] == "min"
-        assert read(folder, "task").hyper_parameters["task"]["module"]["_target_"].endswith("Slant")
-        page = Page(folder)
-        assert "Your task" in page.text
-        assert "task/error" in page.text
-
-    run = swept.folders[0]
-    before = read(run, "task").metrics
-    assert train(f"resume={run}", "task.epochs=4").exit_code == 2
-    longer = train(f"resume={run}", "task.epochs=4", ALLOWED)
-    assert longer.exit_code == 0, longer.text
-    assert read(run, "task").metrics["task/val/error"] < before["task/val/error"]
-
-
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("task=slant", "data=digits"), "try stage=task"),
-        (("stage=task", "data=digits"), "none is named: slant"),
-        ((*TASK, "objective=task/val/eror"), "try objective=task/val/error"),
-        ((*TASK, "task.module.hidden=0"), "task.module.hidden: found 0, expected an integer > 0"),
         (("data=bars", "data.source._target_=my_pakage.bars"), "is looked for in"),
         (("dae/encoder=stided", "data=digits"), "try dae/encoder=strided"),
     ],

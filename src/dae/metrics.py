@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,6 @@ Mode = Literal["min", "max"]
 METRICS: dict[str, dict[str, Mode]] = {
     "dae": {"loss": "min", "pixel_accuracy": "max", "noisy_loss": "min", "psnr": "max", "ssim": "max"},
     "classifier": {"accuracy": "max", "balanced_accuracy": "max", "loss": "min"},
-    "task": {"loss": "min"},  # and those of its class: the ``task`` below
 }
 STAGES = tuple(METRICS)
 # Key and default level of each kind of noise, by the name of its file in conf/dae/noise.
@@ -59,21 +58,18 @@ class Metric:
     mode: Mode
 
 
-def metrics_of(
-    stages: list[str], callbacks: Iterable[str] = (), task: Mapping[str, Mode] | None = None
-) -> dict[str, Metric]:
+def metrics_of(stages: list[str], callbacks: Iterable[str] = ()) -> dict[str, Metric]:
     """All metrics that these stages, with these callbacks, measure on validation and test.
 
     Args:
         stages: Their names.
         callbacks: Their names in the config.
-        task: What the user's own stage measures besides its loss.
     """
     names = {
         f"{stage}/{split}/{name}": mode
         for stage in stages
         for split in ("val", "test")
-        for name, mode in {**((task or {}) if stage == "task" else {}), **METRICS[stage]}.items()
+        for name, mode in METRICS[stage].items()
     }
     for callback in callbacks:
         brought = OF_CALLBACKS.get(callback, {})
@@ -88,13 +84,7 @@ def curves_of(stage: str) -> list[str]:
     return [*METRICS[stage], *(name.removeprefix(prefix) for name in brought)]
 
 
-def objective(
-    name: str,
-    stages: list[str],
-    denoising: bool,
-    callbacks: Iterable[str] = (),
-    task: Mapping[str, Mode] | None = None,
-) -> Metric:
+def objective(name: str, stages: list[str], denoising: bool, callbacks: Iterable[str] = ()) -> Metric:
     """What the run is judged by; ``auto`` is the monitor of the last stage that runs.
 
     Args:
@@ -102,24 +92,21 @@ def objective(
         stages: That run.
         denoising: Whether stage 1 is trained with noise.
         callbacks: Their names in the config.
-        task: See ``metrics_of``.
 
     Raises:
         KeyError: No stage that runs, and no callback, measures it.
     """
-    known = metrics_of(stages, callbacks, task)
-    return known[_monitor(stages[-1], denoising, task) if name == "auto" else name]
+    known = metrics_of(stages, callbacks)
+    return known[_monitor(stages[-1], denoising) if name == "auto" else name]
 
 
-def monitor(stage: str, judged_by: Metric, denoising: bool, task: Mapping[str, Mode] | None = None) -> Metric:
+def monitor(stage: str, judged_by: Metric, denoising: bool) -> Metric:
     """What decides the stage's best epoch: the objective if it is its own, on validation."""
     own = judged_by.name.startswith(f"{stage}/val/")
-    return judged_by if own else metrics_of([stage], task=task)[_monitor(stage, denoising, task)]
+    return judged_by if own else metrics_of([stage])[_monitor(stage, denoising)]
 
 
-def _monitor(stage: str, denoising: bool, task: Mapping[str, Mode] | None = None) -> str:
-    if stage == "task":
-        return f"task/val/{next(iter(task or {}), 'loss')}"
+def _monitor(stage: str, denoising: bool) -> str:
     return MONITORS[stage] if denoising or stage != "dae" else MONITOR_WITHOUT_NOISE
 
 

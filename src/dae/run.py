@@ -18,7 +18,7 @@ from torch import nn
 from dae import metrics
 from dae.config import arms, settings
 from dae.config.auto import resolve_auto
-from dae.config.building import build, decoder_node, task_metrics
+from dae.config.building import build, decoder_node
 from dae.config.commands import same_data_words
 from dae.config.paths import anchor_paths
 from dae.config.sizes import check_sizes
@@ -28,7 +28,6 @@ from dae.errors import UserError
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.classifier import EncoderClassifier
 from dae.models.networks import blocks_of
-from dae.models.task import Task
 from dae.pictures.data_sheet import show_data
 from dae.pictures.watcher import Watcher
 from dae.runs import checkpoint, resume
@@ -127,8 +126,6 @@ def run(
             log.info("Stage 1 is skipped: %s", why)
         if "classifier" in stages and not record.pruned:
             record.add_stage("classifier", train_classifier(plan, folder, pretrained))
-        if "task" in stages:
-            record.add_stage("task", train_task(plan, folder))
 
         same_data = same_data_words(plain(cfg), hydra, labelled=bool(plan.data.classes))
         log.info("%s", closing_summary(record, stages, [*arms.arm_words(cfg), *same_data]))
@@ -153,12 +150,12 @@ def follow(cfg: DictConfig, folder: Path, stage: str) -> None:
     Args:
         cfg: The run's config.
         folder: Where the stage's own folder lies.
-        stage: ``dae``, ``classifier`` or ``task``.
+        stage: ``dae`` or ``classifier``.
     """
     data: ImageDataModule = build(cfg.data)
     data.setup()
     plan = Plan(cfg, data, judged_by(cfg), watchers=[])
-    train = {"dae": train_autoencoder, "classifier": train_classifier, "task": train_task}
+    train = {"dae": train_autoencoder, "classifier": train_classifier}
     train[stage](plan, folder)
 
 
@@ -215,19 +212,6 @@ def train_classifier(plan: Plan, folder: Path, pretrained: StageResult | None = 
         content = checkpoint.content_hash(classifier.frozen_tensors())
         data = FeatureDataModule(data, classifier.frozen_part(), content)
     return fit(plan, classifier, data, folder, pretrained)
-
-
-def train_task(plan: Plan, folder: Path) -> StageResult:
-    """A stage of the user's own, on all training images."""
-    cfg, data = plan.cfg, plan.data
-    result = finished_stage(folder / "task", cfg.task.epochs)
-    if result is not None:
-        return result
-    seed_all(cfg.seed, "task")
-    module: Task = build(cfg.task.module)
-    module.train_with(build(cfg.task.optimizer), build(cfg.task.scheduler))
-    module.save_hyperparameters({"task": plain(cfg.task), **origin_of(data, folder)}, logger=False)
-    return fit(plan, module, data, folder)
 
 
 def choose_encoder(cfg: DictConfig, folder: Path) -> tuple[nn.Module, dict[str, Any]]:
@@ -289,7 +273,7 @@ def new_encoder(cfg: DictConfig) -> nn.Module:
 
 def fit(
     plan: Plan,
-    module: DenoisingAutoencoder | EncoderClassifier | Task,
+    module: DenoisingAutoencoder | EncoderClassifier,
     data: ImageDataModule,
     folder: Path,
     pretrained: StageResult | None = None,
@@ -320,7 +304,7 @@ def fit(
 def judged_by(cfg: DictConfig) -> metrics.Metric:
     """The metric that the run is judged by."""
     stages, denoising = arms.stages_to_run(cfg), arms.is_denoising(cfg)
-    return metrics.objective(cfg.objective, stages, denoising, cfg.callbacks, task_metrics(cfg))
+    return metrics.objective(cfg.objective, stages, denoising, cfg.callbacks)
 
 
 def decides(plan: Plan, stage: str) -> metrics.Metric | None:
@@ -328,7 +312,7 @@ def decides(plan: Plan, stage: str) -> metrics.Metric | None:
     cfg = plan.cfg
     if cfg.data.validation == "test" or (stage == "classifier" and cfg.classifier.choose == "last"):
         return None
-    return metrics.monitor(stage, plan.objective, arms.is_denoising(cfg), task_metrics(cfg))
+    return metrics.monitor(stage, plan.objective, arms.is_denoising(cfg))
 
 
 def plain(node: DictConfig) -> Any:

@@ -37,7 +37,7 @@ def test_what_has_a_default_in_the_signature_may_be_left_out():
         ("name='my run'", "try name=my_run"),
         (
             "stage=bth",
-            "found 'bth', expected 'both' or 'dae' or 'classifier' or 'task' or 'data'\n      try stage=both",
+            "found 'bth', expected 'both' or 'dae' or 'classifier' or 'data'\n      try stage=both",
         ),
         (
             "data.source=mnits",

@@ -203,7 +203,7 @@ def test_a_completed_run_is_taken_as_it_is(train: Train):
         (["-m", "resume=auto"], "try -m hydra.sweep.dir=<sweep folder>"),
         (
             ["resume={run}", "seed=3"],
-            "only dae.epochs, classifier.epochs, task.epochs, data.root,",
+            "only dae.epochs, classifier.epochs, data.root,",
         ),
         (["resume={run}", "dae/noise=gaussian"], "a run that goes on keeps its config"),
         (["resume={run}", "dae.epochs=0"], "found 0, but the run was begun for 1"),

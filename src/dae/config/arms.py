@@ -14,7 +14,7 @@ NO_NOISE = {"_target_": "dae.models.noise.NoNoise"}
 
 def stages_to_run(config: Any) -> list[str]:
     """The stages that run, in their order; with ``stage=both`` stage 1 only if stage 2 uses it."""
-    if config["stage"] == "data" or (config["stage"] == "task" and config["task"] is None):
+    if config["stage"] == "data":
         return []
     if config["stage"] != "both":
         return [config["stage"]]

@@ -9,8 +9,6 @@ from typing import Any
 from hydra._internal.utils import _locate
 from hydra.utils import instantiate
 
-from dae.metrics import Mode
-
 
 def located(name: str) -> Any:
     """The class or function of this full name; Hydra's ``get_object`` logs an error besides.
@@ -27,12 +25,6 @@ def located(name: str) -> Any:
 def build(node: Mapping[str, Any]) -> Any:
     """What a node of a config that has been checked describes, a DictConfig or plain values."""
     return instantiate(node, _convert_="all")
-
-
-def task_metrics(config: Any) -> dict[str, Mode]:
-    """What the user's own stage measures besides its loss, by its class; empty where a config names none."""
-    node = config.get("task")
-    return {} if node is None else located(node["module"]["_target_"]).metrics
 
 
 def decoder_node(node: Mapping[str, Any], latent_shape: Sequence[int]) -> dict[str, Any]:

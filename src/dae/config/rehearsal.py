@@ -72,8 +72,6 @@ def try_networks(config: Config, decoder: bool = True) -> Networks | Problem:
 
 def optimizer_refuses(stage: str, config: Config) -> Iterator[Problem]:
     """An optimizer or a schedule that refuses its arguments or its first step, tried on one number."""
-    if config[stage] is None:  # no task
-        return
     # What fails on a processor may work on a GPU.
     there = torch.cuda.is_available() or torch.backends.mps.is_available()
     steps = not there or config["trainer"].get("accelerator") == "cpu"

@@ -13,9 +13,7 @@ from hydra.utils import get_object
 from dae import metrics
 from dae.config import given_checkpoints, rehearsal, sizes
 from dae.config.arms import stages_to_run, uses_pretrained
-from dae.config.building import task_metrics
 from dae.config.commands import same_data_as_composed
-from dae.config.groups import group_choices
 from dae.data.folder import is_without_classes
 from dae.data.sources import FOLDER_KEYS, FOLDERS
 from dae.errors import Problem, UserError
@@ -38,7 +36,7 @@ def rule_problems(config: Config, wrong: Sequence[str]) -> Iterator[Problem]:
         wrong: Key paths with a problem of their own; a rule that reads one of them is skipped.
     """
     if config.get("stage") == "data":
-        config = {**config, "stage": "dae" if _lacks_classes(config) else "both", "task": None}
+        config = {**config, "stage": "dae" if _lacks_classes(config) else "both"}
     told = list(wrong)
     for rules, skipped in ((RULES, wrong), (REHEARSALS, told)):
         for keys, rule in rules:
@@ -77,20 +75,9 @@ def _untrained(config: Config) -> Iterator[Problem]:
         yield Problem("pretraining", what, "try pretraining=denoising or pretraining=plain")
 
 
-def _task(config: Config) -> Iterator[Problem]:
-    own = config["task"] is not None
-    if own and config["stage"] != "task":
-        yield Problem(
-            "stage", f"found {config['stage']!r}, which trains no task", "try stage=task, or task=null"
-        )
-    elif config["stage"] == "task" and not own:
-        offered = ", ".join(group_choices("task")) or "a file in the folder task of a --config-dir"
-        yield Problem("task", f"stage=task trains a class of yours, and none is named: {offered}")
-
-
 def _objective(config: Config) -> Iterator[Problem]:
     name, stages, present = config["objective"], stages_to_run(config), list(config["callbacks"])
-    measured = metrics.metrics_of(stages, present, task_metrics(config))
+    measured = metrics.metrics_of(stages, present)
     if name == "auto" or name in measured:
         return
     for callback in metrics.OF_CALLBACKS:
@@ -257,14 +244,13 @@ def _scaled_and_clipped(config: Config) -> Iterator[Problem]:
 
 
 # The keys that ``stages_to_run`` reads.
-_STAGES = ("stage", "task", "pretraining", "classifier.encoder", "classifier.encoder_checkpoint")
+_STAGES = ("stage", "pretraining", "classifier.encoder", "classifier.encoder_checkpoint")
 # Those by which networks are built and given images.
 _NETWORKS = ("data.image_size", "data.channels", "dae.encoder", "dae.decoder", "dae.noise")
 # Each rule with the keys that it reads.
 RULES: list[tuple[tuple[str, ...], Callable[[Config], Iterator[Problem]]]] = [
     (("data", "dae.noise", *_STAGES), given_checkpoints.encoder_checkpoint),
     (("stage", "pretraining"), _untrained),
-    (("stage", "task"), _task),
     (("data", "dae.warm_start", *_STAGES), given_checkpoints.warm_start),
     (("objective", "callbacks", *_STAGES), _objective),
     (("callbacks", "data.validation", "classifier.choose", *_STAGES), _chosen_all_the_same),

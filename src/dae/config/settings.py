@@ -31,7 +31,6 @@ from dae.errors import Problem, raise_problems
 from dae.keys import leaves, overlap, select
 from dae.models.noise import Noise
 from dae.models.optimization import OptimizerFactory, ScheduleFactory
-from dae.models.task import Task
 from dae.runs.saved_config import ADMITTED, read_saved_config, saved_problems
 from dae.words import train_command
 
@@ -66,20 +65,10 @@ class ClassifierSettings:
 
 
 @dataclass
-class TaskSettings:
-    """A stage of the user's own."""
-
-    module: Task
-    optimizer: OptimizerFactory
-    scheduler: ScheduleFactory
-    epochs: NonNegativeInt
-
-
-@dataclass
 class Settings:
     """The whole config."""
 
-    stage: Literal["both", "dae", "classifier", "task", "data"]
+    stage: Literal["both", "dae", "classifier", "data"]
     seed: NonNegativeInt
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None
     pretraining: Literal["denoising", "plain", "none"]
@@ -90,7 +79,6 @@ class Settings:
     data: ImageDataModule
     dae: DaeSettings
     classifier: ClassifierSettings
-    task: TaskSettings | None
     trainer: Callable[..., Trainer]
     callbacks: dict[str, Callback]
     logger: dict[str, Callable[..., Logger]]

@@ -91,8 +91,6 @@ def memory_lacks(
     there = total_memory(device_type(config["trainer"].get("accelerator", "auto"))[0])
     data, chosen = config["data"], config["classifier"]
     for stage, count in images.items():
-        if stage == "task":
-            continue  # a module of the user's, of any size
         networks = try_networks(config)
         if there is None or isinstance(networks, Problem):
             return

@@ -24,7 +24,6 @@ from dae.words import counted, path_from_here, quoted_override, quoted_path, tra
 STAGES = {
     "dae": "Stage 1: the denoising autoencoder",
     "classifier": "Stage 2: the classifier",
-    "task": "Your task",
 }
 # Characters of the uncommitted changes; run.json holds all of them.
 MOST_OF_DIFF = 20_000
@@ -211,10 +210,7 @@ def next_commands(run: RunFolder) -> list[tuple[str, str]]:
         probe = [f"{train_command()} stage=classifier classifier=linear", place, *arm_words(config)]
         same_data = same_data_words(config, run.hydra, labelled=run.run.get("classes") != [])
         found.append(("What the frozen latent holds: a linear probe", " ".join([*probe, *same_data])))
-    if (
-        config.get("stage") not in ("dae", "task")
-        and config.get("classifier", {}).get("encoder") == "pretrained"
-    ):
+    if config.get("stage") != "dae" and config.get("classifier", {}).get("encoder") == "pretrained":
         arms = ("compare=pretraining", "pretraining=none,plain,denoising", "seed=0,1,2")
         without = ("dae.warm_start", "objective", "classifier.encoder_checkpoint")
         found.append(("Does pretraining help? By how much?", run.variant(*arms, sweep=True, without=without)))

@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 EXTENDABLE = (
     "dae.epochs",
     "classifier.epochs",
-    "task.epochs",
     "data.root",
     "trainer.accelerator",
     "trainer.devices",

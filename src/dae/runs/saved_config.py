@@ -53,8 +53,7 @@ def read_saved_config(folder: Path) -> dict[str, Any]:
     content: dict[str, Any] | None = read_yaml(file, KEYS)
     if content is None:
         raise DamagedFileError(file, "it is not there")
-    content.setdefault("task", None)  # an older run has none
-    shape: dict[str, Any] = {key: {} for key in NODES} | {"task": ({}, None)}
+    shape: dict[str, Any] = {key: {} for key in NODES}
     if why := misfit(content, {**shape, "allow_targets": [str], "stage": str}):
         raise DamagedFileError(file, why)
     return content

@@ -24,7 +24,6 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from dae import metrics
 from dae.config import arms
 from dae.config.binding import Binding
-from dae.config.building import task_metrics
 from dae.config.settings import find_problems
 from dae.errors import ConfigError, JobError, Problem, raise_problems
 from dae.files import write_text_atomically
@@ -112,7 +111,7 @@ def find_objective(space: Space) -> metrics.Metric:
         what = "a search judges what was trained, and stage=data trains nothing"
         raise ConfigError([Problem("stage", what, "try stage=both")])
     stages, denoising = arms.stages_to_run(config), arms.is_denoising(config)
-    objective = metrics.objective(config.objective, stages, denoising, config.callbacks, task_metrics(config))
+    objective = metrics.objective(config.objective, stages, denoising, config.callbacks)
     what = "a search would choose on the test set"
     if "/test/" in objective.name:
         advice = f"try objective={objective.name.replace('/test/', '/val/')}"

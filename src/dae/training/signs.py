@@ -13,7 +13,6 @@ from dae.data.images import ImageDataModule
 from dae.data.targets import mean_image
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.noise import NoNoise
-from dae.models.task import Task
 from dae.runs.signs import Sign
 from dae.training.evidence import FEW_STEPS, Predictions, Reconstructions, few_steps, still_improving
 
@@ -46,14 +45,13 @@ class LearningSigns(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the loss of a validation within a fit."""
-        if trainer.state.fn == TrainerFn.FITTING and not isinstance(pl_module, Task):
+        if trainer.state.fn == TrainerFn.FITTING:
             name = "noisy_loss" if _has_noise(pl_module) else "loss"
             self.losses.append(float(trainer.callback_metrics[f"{pl_module.stage}/val/{name}"]))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the training loss of an epoch, which the module logs and forgets next."""
-        if not isinstance(pl_module, Task):
-            self.trained.append(float(pl_module.trained["loss"].compute()))  # type: ignore[index,union-attr]
+        self.trained.append(float(pl_module.trained["loss"].compute()))  # type: ignore[index,union-attr]
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the course of the whole fit."""
@@ -64,7 +62,7 @@ class LearningSigns(Callback):
         if isinstance(pl_module, DenoisingAutoencoder):
             mean = mean_image(self.data.train.images).to(pl_module.device)
             self.evidence = Reconstructions(mean, _has_noise(pl_module))
-        elif not isinstance(pl_module, Task):
+        else:
             self.evidence = Predictions(self.data.classes, pl_module.device)
 
     def on_test_batch_end(

@@ -147,7 +147,7 @@ class Unprofiled(PassThroughProfiler):
 
     _nothing = nullcontext()
 
-    def profile(self, action_name: str) -> AbstractContextManager[None]:
+    def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
         """Do nothing."""
         return self._nothing
 
