@@ -5,10 +5,10 @@ python train.py --help    the stages, the groups with their choices, example com
 
 import sys
 
-from dae.runs.interruption import leave_quietly
+from dae.runs.process import leave_quietly
 
 if __name__ == "__main__":
     leave_quietly()  # what follows takes most of a second to import
     from dae.launch import launch
 
-    sys.exit(launch())
+    sys.exit(launch(sys.argv[1:], program=sys.argv[0]))

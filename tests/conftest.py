@@ -20,15 +20,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from filelock import FileLock
 from omegaconf import OmegaConf
 
-from dae.config.composition import remembered_compositions
+from dae.config.compose import files_read_once
 from dae.launch import launch
 from outcome import BRIEF, HAS_MNIST, MNIST, WATCHED, Outcome, Train
 
 if TYPE_CHECKING:
-    from dae.run import Plan
+    from dae.run import RunContext
     from dae.runs.stage_result import StageResult
-
-pytest_plugins = ["tally"]
 
 
 def pytest_report_header() -> str:
@@ -47,7 +45,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True, scope="session")
 def _composed_once() -> Iterator[None]:
-    with remembered_compositions():
+    with files_read_once():
         yield
 
 
@@ -116,12 +114,13 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
     What it measures is another number for each config, and the same for the same.
     """
 
+    from dae.config.arms import objective_of
     from dae.runs.stage_result import StageResult  # with torch, which pytest itself does without
 
-    def measure(plan: Plan, folder: Path) -> StageResult:
-        value = crc32(OmegaConf.to_yaml(plan.cfg, resolve=True).encode()) / 2**32
+    def measure(context: RunContext, folder: Path) -> StageResult:
+        value = crc32(OmegaConf.to_yaml(context.cfg, resolve=True).encode()) / 2**32
         return StageResult(
-            {plan.objective.name: value}, folder / "dae" / "best.ckpt", 0.1, plan.cfg.dae.epochs
+            {objective_of(context.cfg).name: value}, folder / "dae" / "best.ckpt", 0.1, context.cfg.dae.epochs
         )
 
     monkeypatch.setattr("dae.run.train_autoencoder", measure)

@@ -21,9 +21,10 @@ from PIL import Image, ImageDraw
 from pytorch_lightning import Callback, LightningModule, Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from dae.config.groups import conf_folder
+from dae.config.compose import conf_folder
 from dae.data.features import FeatureDataModule
 from dae.launch import register_resolvers
+from dae.runs.records import FORMAT
 from dae.sweeps.job_names import job_folder
 from outcome import ONE_PASS as ONE_PASS
 
@@ -150,6 +151,17 @@ def write_job(folder: Path, *overrides: str, swept: str = "") -> Path:
     hydra = f"hydra: {{callbacks: {{sweep_folder: {{swept: [{swept}]}}}}}}"
     (folder / ".hydra" / "hydra.yaml").write_text(hydra)
     return folder
+
+
+def write_run_info(folder: Path, **changed: Any) -> None:
+    """``run.json`` as a run leaves it."""
+    info: dict[str, Any] = {
+        **{"format": FORMAT, "command": "python train.py", "started": "2020-01-01T00:00:00+00:00"},
+        **{"git": None, "versions": {}, "device": "a", "threads": 1, "platform": "b", "data": "digits"},
+        **{"classes": [], "absent_classes": {}, "labels": 1, "data_checksum": ""},
+        "pixel_accuracy_ceiling": 1.0,
+    }
+    (folder / "run.json").write_text(json.dumps({**info, **changed}))
 
 
 def write_multirun(sweep: Path, task: Sequence[str], hydra: Sequence[str] = ("hydra.mode=MULTIRUN",)) -> None:

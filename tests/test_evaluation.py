@@ -14,6 +14,7 @@ from PIL import Image
 import dae
 from dae.cli import main
 from dae.data.images import ImageDataModule
+from dae.data.sources import digits as digits_source
 from dae.errors import ConfigError, UserError
 from dae.evaluation import evaluate
 from outcome import BRIEF, Train
@@ -26,7 +27,7 @@ def run(finished: Train) -> Path:
 
 @pytest.fixture
 def digits() -> ImageDataModule:
-    data = ImageDataModule("digits", Path(), 32, 0.1, 0, 28, 1)
+    data = ImageDataModule(digits_source, Path(), 32, 0.1, 0, 28, 1)
     data.setup()
     return data
 
@@ -70,12 +71,12 @@ def test_classes_are_matched_by_their_names(run, digits, tmp_path):
     root = write_images(tmp_path / "images", digits, ("3", "7"))
     found = evaluate(run, ["data=image_folder", f"data.root={root}", "data.validation=test"])
     classifier = dae.load_classifier(run)
-    files = [(file, file.parent.name) for file in root.glob("test/*/*.png")]
+    files = [(file, file.parent.name) for file in root.glob("*/*/*.png")]
     right = torch.stack(
         [classifier(classifier.preprocess(file))[0, classifier.classes.index(name)] for file, name in files]
     )
     assert found.figures["classifier/test/loss"].value == pytest.approx(-float(right.log().mean()), rel=1e-5)
-    assert found.images == len(files) == 16
+    assert found.images == len(files) == 32
     assert found.notes[0] == "classes are matched by their names; there are none of class 0, 1, 2 ..."
 
 
@@ -114,7 +115,7 @@ def test_images_that_it_was_trained_on_are_told(run):
     [
         (["seed=3"], "seed=3: says nothing of an evaluation; expected words for data, dae/noise, trainer"),
         (["noise=mask"], "try dae/noise=mask"),
-        (["dae.noise=mask"], "groups are written with a slash: try dae/noise=mask"),
+        (["dae.noise=mask"], "groups have a slash: try dae/noise=mask"),
         (["dae/noise@dae.reference_noise=mask"], "says nothing of an evaluation"),
         (["~data.limit"], "says nothing of an evaluation"),
         (["data.limit=1,2"], "several values are several evaluations"),
@@ -122,9 +123,9 @@ def test_images_that_it_was_trained_on_are_told(run):
         (["data.limit"], "expected key=value or group=choice"),
         (["data=digit"], "there is no data 'digit'"),
         (["data=digits", "data.limitt=3"], "try data.limit=3"),
-        (["data.fit=crop"], "only a folder of images has it"),
+        (["data.fit=crop"], "there is no key 'fit' in data"),
         (["data.image_size=32"], "found 32, but the network takes 28"),
-        (["dae/noise=block", "dae.noise.size=60"], "expected at most data.image_size=28"),
+        (["dae/noise=block", "dae.noise.size=60"], "a square of 60 pixels has no room in 28 x 28"),
     ],
 )
 def test_words_that_are_refused(run, words, told):
@@ -153,12 +154,11 @@ def test_a_checkpoint_without_its_run_folder(run, tmp_path):
 def test_what_a_folder_names_is_not_built(run, tmp_path, capsys):
     copied = shutil.copytree(run, tmp_path / "run")
     file = copied / "config.yaml"
-    lines = file.read_text().replace("dae.data.images.ImageDataModule", "evil.Data").splitlines(keepends=True)
-    file.write_text("".join(line for line in lines if not line.startswith("# sha256")))
+    file.write_text(file.read_text().replace("dae.data.images.ImageDataModule", "evil.Data"))
     assert main(["evaluate", str(copied), "--stage", "dae"]) == 2
     told = capsys.readouterr().err
     assert "asks to build evil.Data" in told
-    assert f"If you trust that folder: dae evaluate {copied} --allow-targets evil" in told
+    assert "for dae --allow-targets evil" in told
 
 
 def test_configs_of_the_users_own(run, tmp_path):

@@ -20,64 +20,43 @@ from dae.models.autoencoder import DenoisingAutoencoder
 from helpers import SMOKE
 from outcome import REPOSITORY
 
-WRONG = ["dae.optimizer.lrr=1", "+dae.nois.p=0.2", "classifier.epochs=ten", "data=mnsit"]
-WORDS = [
-    "there is no key 'lrr' in dae.optimizer",
-    "try dae.optimizer.lr=1",
-    "there is no key 'nois' in dae",
-    "try dae.noise.p=0.2",
-    "classifier.epochs: found 'ten', expected an integer >= 0",
-    "there is no data 'mnsit', expected one of digits, fashion_mnist, image_folder, kmnist, mnist",
-    "try data=mnist",
-]
 
-
-def test_everything_that_is_wrong_is_told_together(train):
-    done = train(*WRONG)
+def test_what_does_not_fit_is_told_together(train):
+    """Hydra stops at the first word that it cannot compose; what it has composed is looked at as a whole."""
+    done = train("+dae.nois.p=0.2", "classifier.epochs=ten", "+dae.optimizer.lrr=1")
     assert done.exit_code == 2
-    assert done.err.startswith("4 things are wrong with this command:")
-    for words in WORDS:
-        assert words in done.err
-    assert "Traceback" not in done.text
-    assert not list(done.place.iterdir()), "a command that cannot be composed creates nothing"
+    assert done.out.startswith("3 things are wrong with this command:")
+    for words in ("try dae.noise.p=0.2", "found 'ten', expected a valid integer", "try dae.optimizer.lr=1"):
+        assert words in done.out
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["dae.optimizer.lrr=1"], "try dae.optimizer.lr=1"),
+        (["data=mnsit"], "there is no data 'mnsit', expected one of digits, fashion_mnist, image_folder"),
         (["data=mnsit"], "try data=mnist"),
-        (["dat=mnist"], "the nearest is data"),
-        (["dae/nois=dropout"], "there is no group 'dae/nois'"),
+        (["dat=mnist"], "try data=mnist"),
         (["dae/nois=dropout"], "try dae/noise=dropout"),
-        (["seed=0,1"], "try python train.py -m seed=0,1"),
-        (["callbacks=null"], "try callbacks=none"),
-        (["callbacks=[pictures,early]"], "try 'callbacks=[pictures,early_stopping]'"),
+        (["data=digits", "seed=0,1"], "try python train.py -m data=digits seed=0,1"),
+        (["callbacks=[pictures,early]"], "try callbacks=early_stopping"),
         (["foo"], "expected key=value or group=choice"),
         (["trainer.max_epochs=3"], "dae.epochs, classifier.epochs"),
         (["data.root=a(b"], "if it is one text, try 'data.root=\"a(b\"'"),
-        (["name=a(b"], "try name=a_b"),
         (["dae.noise.std=0.4"], "try dae/noise=gaussian dae.noise.std=0.4"),
-        (["dae/nois=drpout"], "try dae/noise=dropout"),
-        (["data=digits", "seed=0,1"], "try python train.py -m data=digits seed=0,1"),
-        (["callbacks=pictures,curves"], "for all of them in one run, try 'callbacks=[pictures,curves]'"),
-        (["callbacks=pictures,curves"], "for a run each, try python train.py -m callbacks=pictures,curves"),
-        (
-            ["--data", "digits"],
-            "--data digits: there is no such flag; settings are written key=value\n      try data=digits",
-        ),
-        (["--data=digits", "seed=1"], "try data=digits"),
-        (["seed=1", "--data", "digits", "name=x"], "try data=digits"),
-        (["--batch-size", "32"], "the nearest is data.batch_size\n      try data.batch_size=32"),
-        (["-m", "--seed", "0,1"], "try seed=0,1"),
-        (["--resume", "auto"], "try resume=auto"),
-        (["--gpu"], "see python train.py --help"),
+        (["callbacks=pictures,curves"], "a list is 'callbacks=[pictures,curves]'"),
+        (["seed=1", "--data", "digits"], "--data: there is no such flag; settings are written key=value"),
         (["-m", "data=mnist,mnsit", "seed=0,1"], "try data=mnist"),
         (["-m", "data=mnist,digits", "dae.optimizer.lrr=1"], "try dae.optimizer.lr=1"),
         (["data=digits", "--multirun", "seed=0,1", "classifier=liner"], "try classifier=linear"),
-        (["hydra.sweeper.nonsense=1"], "hydra.sweeper.nonsense=1"),
-        (["seed.x=1"], "seed: found {'x': 1}, expected an integer >= 0"),
-        (["~callbacks.nothing"], "~callbacks.nothing"),
+        (["-m", "experiment=does_it_help,notebook"], "does_it_help is a sweep of its own"),
+        (["-m", "dae.noise.p=interval(0,1)"], "try -m hydra/sweeper=optuna"),
+        (["hydra.sweeper.nonsense=1"], "hydra.sweeper.nonsense"),
+        (["seed.x=1"], "seed.x: there is no key 'x' in seed"),
+        (["~callbacks.nothing"], "'callbacks.nothing' does not exist"),
+        (["name=a/b"], "name='a/b' is no word"),
+        (["-m", "name=a,b"], "name"),
+        (["-m", "seed=0,1", "hydra.sweep.subdir=x"], "hydra.sweep.subdir"),
     ],
 )
 def test_what_hydra_cannot_compose(train, arguments, words):
@@ -85,14 +64,14 @@ def test_what_hydra_cannot_compose(train, arguments, words):
     assert done.exit_code == 2
     assert words in done.err
     assert "Traceback" not in done.text
-    assert not list(done.place.iterdir())
+    assert not list(done.place.iterdir()), "a command that cannot be composed creates nothing"
 
 
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
         ("+dae.nois.p=0.2", "try dae.noise.p=0.2"),
-        ("classifier.epochs=ten", "found 'ten', expected an integer >= 0"),
+        ("classifier.epochs=ten", "found 'ten', expected a valid integer"),
         ("dae.noise=gaussian", "try dae/noise=gaussian"),
         ("classifier.encoder_checkpoint=nowhere", "nowhere: no such file or folder"),
     ],
@@ -142,7 +121,7 @@ def test_torch_is_not_imported_to_answer(flag):
     code = (
         "import sys; from dae.launch import launch\n"
         f"try: launch({flag!r})\nexcept SystemExit: pass\n"
-        "print('HEAVY', [name for name in ('torch', 'pydantic', 'sklearn', 'optuna') if name in sys.modules])"
+        "print('HEAVY', [name for name in ('torch', 'sklearn', 'optuna') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert "HEAVY []" in done.stdout
@@ -206,18 +185,17 @@ def test_what_the_stages_have_kept_is_free_before_the_page_is_written(train, mon
     """The features of MNIST alone are a sixth of a run's memory."""
     kept: list[weakref.ref[torch.Tensor]] = []
     alive: list[weakref.ref[torch.Tensor]] = []
-    compute = FeatureDataModule._compute
+    inputs = FeatureDataModule.inputs
 
-    def watched(self: FeatureDataModule, split: Split) -> Split:
-        computed = compute(self, split)
-        assert isinstance(computed.images, torch.Tensor)
-        kept.append(weakref.ref(computed.images))
+    def watched(self: FeatureDataModule, split: Split) -> torch.Tensor:
+        computed = inputs(self, split)
+        kept.append(weakref.ref(computed))
         return computed
 
     def write(function: object, folder: Path) -> None:
         alive.extend(rows for rows in kept if rows() is not None)
 
-    monkeypatch.setattr(FeatureDataModule, "_compute", watched)
+    monkeypatch.setattr(FeatureDataModule, "inputs", watched)
     monkeypatch.setattr("dae.launch.write_or_warn", write)
     assert train(*SMOKE).exit_code == 0
     assert kept

@@ -80,7 +80,7 @@ def test_parts_of_a_users_own_package(train: Train, smoke: tuple[str, ...]):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("data=bars", "data.source._target_=my_pakage.bars"), "is looked for in"),
+        (("data=bars", "data.source._target_=my_pakage.bars"), "cannot be had: No module named 'my_pakage'"),
         (("dae/encoder=stided", "data=digits"), "try dae/encoder=strided"),
     ],
 )

@@ -6,7 +6,7 @@ import sys
 import zipfile
 
 import dae
-from dae.config.groups import conf_folder, group_choices, group_names
+from dae.config.compose import conf_folder, group_choices, group_names
 from helpers import Page, add_job
 from outcome import REPOSITORY
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from dae.cli import main
-from dae.config.settings import find_problems
+from dae.config.preflight import find_problems
 from helpers import QUIET, composed
 from outcome import BRIEF, REPOSITORY, Train
 

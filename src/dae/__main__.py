@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from dae.runs.interruption import leave_quietly
+from dae.runs.process import leave_quietly
 
 
 def main() -> int:

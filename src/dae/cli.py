@@ -5,16 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import dae
 from dae.commands import demo, denoise, embed, evaluate, export, leaderboard, noise, predict, report, train
-from dae.errors import UserError
-from dae.runs.console import output_that_counts, settle_console
-from dae.runs.disk import require_user_folder
-from dae.runs.interruption import Terminated, interruptible
-from dae.training.threads import settle_waiting
-from dae.words import import_from_here, train_by, train_command
+from dae.runs.process import interruptible, told
+from dae.text import import_from_here
+from dae.training.machine import configure_waiting
 
 COMMANDS = (denoise, predict, evaluate, embed, export, demo, noise, report, leaderboard)
 
@@ -29,19 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0; 2 the command is refused; 1 anything else went wrong; 130 Ctrl-C; 143 SIGTERM.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    trains = arguments[:1] == [train.NAME]
-    before = train_command()
-    if trains or not Path("train.py").is_file():
-        train_by("dae train")
-    try:
-        # Hydra has a grammar of its own.
-        return train.launch_typed(arguments[1:]) if trains else _run(arguments)
-    finally:
-        train_by(before)
-
-
-def _run(arguments: list[str]) -> int:
-    settle_console()
+    if arguments[:1] == [train.NAME]:
+        return train.launch_typed(arguments[1:])  # Hydra has a grammar of its own
     parser = _parser()
     options, further = parser.parse_known_args(arguments)
     # Words behind an option, which argparse passes over: predict RUN a.png --csv b.png
@@ -50,23 +35,10 @@ def _run(arguments: list[str]) -> int:
         words.extend(further)
     elif further:
         parser.error(f"unrecognized arguments: {' '.join(further)}")
-    settle_waiting()
-    try:
-        with interruptible(), output_that_counts():
-            require_user_folder()
-            import_from_here()
-            options.execute(options)
-    except Terminated as stopped:
-        return int(str(stopped.code))
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:  # `| head -1` has what it wants
-        return 0
-    except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
-        return 1
-    return 0
+    configure_waiting()
+    import_from_here()
+    with interruptible():
+        return told(lambda: options.execute(options))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sysconfig
+import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from dae.words import counted, printable
+from dae.text import first_line, pluralize, printable
 
 
 class UserError(Exception):
@@ -58,7 +61,7 @@ class ConfigError(UserError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = list(problems)
-        count = counted(len(self.problems), "thing")
+        count = pluralize(len(self.problems), "thing")
         verb = "is" if len(self.problems) == 1 else "are"
         lines = "\n".join(f"  - {problem}" for problem in self.problems)
         super().__init__(f"{count} {verb} wrong with this command:\n{lines}")
@@ -66,6 +69,20 @@ class ConfigError(UserError):
 
 def raise_problems(problems: Iterable[Problem]) -> None:
     """Raise a ``ConfigError`` if there are any problems."""
-    found = list(problems)
+    found = list(dict.fromkeys(problems))
     if found:
         raise ConfigError(found)
+
+
+def with_place(error: BaseException) -> str:
+    """What an error says, and file and line where it arose if that is code of the user's own."""
+    libraries = [sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")]
+    libraries.append(str(Path(__file__).parent))
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [
+        frame
+        for frame in frames
+        if Path(frame.filename).is_file() and not frame.filename.startswith(tuple(libraries))
+    ]
+    place = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {first_line(error)}{place}" if own else first_line(error)

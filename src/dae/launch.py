@@ -1,4 +1,4 @@
-"""From a command line to a config: where ``conf/`` is, folder names, errors told well, exit codes.
+"""From a command line to exit code: Hydra composes, a job runs, errors are told in words.
 
 Torch is not imported before a job begins, so that ``--help``, ``--cfg`` and completion answer at once.
 """
@@ -14,36 +14,27 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from dae.config.composition import remembered_compositions
-from dae.config.diagnosis import COMPOSITION_ERRORS, diagnose, refuse_flags, refuse_sweep
-from dae.config.groups import conf_folder
-from dae.config.help import help_page
-from dae.config.paths import expand_typed_home
-from dae.data import shelf
-from dae.errors import ConfigError, JobError, TimeUp, UserError, raise_problems
-from dae.files import seal_yaml
+from dae.config import compose
+from dae.errors import ConfigError, JobError, TimeUp, UserError
 from dae.report.sweep_end import close_sweep
 from dae.report.write import page_is_outdated, write_or_warn, write_run_report
-from dae.runs.console import settle_console
-from dae.runs.disk import DiskError, disk_error, require_user_folder, told_elsewhere
-from dae.runs.interruption import Terminated, held_back, interruptible, signals_kept
-from dae.runs.owner import InUseError, claim, release, release_all
+from dae.runs import folder as folders
+from dae.runs.process import Terminated, interruptible, told
 from dae.runs.records import read_hydra, read_or_empty, read_run
-from dae.runs.saved_config import resume_command
+from dae.runs.resume import reopen_run, resume_command
 from dae.sweeps.commands import continue_command
 from dae.sweeps.hook import SweepFolder
 from dae.sweeps.job_names import job_folder
-from dae.sweeps.layout import subfolder_problems
 from dae.sweeps.leaderboard import rebuild_or_warn
-from dae.training.memory import freeze_imports, keep_freed_memory, release_memory
-from dae.training.threads import settle_count, settle_waiting
-from dae.words import import_from_here, stand_in, train_by, train_command, user_folder
+from dae.text import import_from_here, train_command
+from dae.training import machine
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -53,217 +44,150 @@ log = logging.getLogger(__name__)
 STOPPING = "interrupted: saving; again to stop now"
 
 
-def launch(arguments: Sequence[str] | None = None) -> int:
+def launch(typed: Sequence[str], program: str = "train.py") -> int:
     """Run a command line.
 
     Args:
-        arguments: What follows ``train.py``; None takes them from ``sys.argv``.
+        typed: What follows ``train.py``.
+        program: How this was started, by which the commands that are printed begin.
 
     Returns:
         The exit code: 0; 2 the command or the config is refused; 1 anything else went wrong, in a sweep any
         job; 130 Ctrl-C; 143 SIGTERM, or ``trainer.max_time`` is up.
     """
-    if arguments is not None:
-        sys.argv = ["train.py", *arguments]
-    typed = sys.argv[1:] = _without_null_resume([expand_typed_home(word) for word in sys.argv[1:]])
-    settle_console()
-    if typed in (["--help"], ["-h"]):
-        print(help_page())
-        return 0
-    sweep = {"-m", "--multirun"} & set(typed)
-    # Hydra takes the flag before all overrides or after them, not between.
-    words = ["-m", *(word for word in typed if word not in sweep)] if sweep else typed
+    home = Path.home().as_posix()
+    words = [re.sub(r"(?<==)~(?=/|$)", home, word) for word in typed if word != "resume=null"]
     # conf/trainer lists all arguments of the Trainer, so that + adds nothing.
-    sys.argv[1:] = [re.sub(r"^\++(?=trainer\.\w+=)", "", word) for word in words]
+    words = ["-m" if word == "--multirun" else re.sub(r"^\++(?=trainer\.\w+=)", "", word) for word in words]
     # Hydra raises its errors instead of printing them and leaving.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
+    with patch.dict(os.environ, {"HYDRA_FULL_ERROR": "1"}), patch.object(sys, "argv", [program, *words]):
+        job = Job(shlex.join(typed))
+        SweepFolder.lines = None
+        code = 1
+        with interruptible(STOPPING), compose.files_read_once():
+            try:
+                code = told(lambda: _compose_and_run(job, words))
+            finally:
+                folders.release_all()  # what Hydra did not come to run
+                # Also on Ctrl-C or after an error: who leads so far is worth knowing then, too.
+                failed = _close(job, ended=code == 0)
+                HydraConfig.instance().cfg = None
+        return code or failed
+
+
+def _compose_and_run(job: Job, words: list[str]) -> None:
+    if words in (["--help"], ["-h"]):
+        print(compose.help_page())
+        return
+    import_from_here()
     _accept_own_presets()
     register_resolvers()
-    settle_waiting()
-    jobs = _Jobs(shlex.join(typed))
-    SweepFolder.lines, SweepFolder.folder = None, Path()
-    exit_code = None
-    with interruptible(STOPPING), remembered_compositions():
-        try:
-            try:
-                exit_code = _compose_and_run(jobs, sweep=bool(sweep))
-            finally:
-                with held_back():
-                    release_all()  # what Hydra did not come to run
-                    shelf.clear()
-                    # Also on Ctrl-C or after an error: who leads so far is worth knowing then, too.
-                    failed = jobs.closing(ended=exit_code == 0)
-                    # Else the next command of this process would be told with the words of this one.
-                    HydraConfig.instance().cfg = None
-                    stand_in(None)
-        except Terminated as stopped:
-            return int(str(stopped.code))
-    return exit_code or failed
-
-
-def _compose_and_run(jobs: _Jobs, sweep: bool) -> int:
-    """The exit code; the jobs themselves know which of them have failed."""
+    machine.configure_waiting()
     try:
-        with signals_kept():
-            require_user_folder()
-            import_from_here()
-            refuse_flags(sys.argv[1:])
-            if any(word.startswith("resume=") for word in sys.argv[1:]):
-                from dae.runs.resume import reopen_run
-
-                jobs.reopened, sys.argv[1:] = reopen_run(sys.argv[1:])
-            elif sweep:
-                refuse_sweep(sys.argv[1:])
-            hydra.main(config_path=str(conf_folder()), config_name="train", version_base="1.3")(jobs)()
+        words = compose.refuse_words(words)
+        if any(word.startswith("resume=") for word in words):
+            job.reopened, words = reopen_run(words)
+        else:
+            compose.refuse_sweep(words)
+        sys.argv[1:] = words
+        hydra.main(config_path=str(compose.conf_folder()), config_name="train", version_base="1.3")(job)()
+    except compose.COMPOSITION_ERRORS as error:
+        if job.begun:
+            raise
+        raise compose.explain(error, words) from error
     except JobError as error:
-        jobs.failed.update(dict.fromkeys(error.args, 1))
-        return 0
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    except COMPOSITION_ERRORS as error:
-        if jobs.begun:
-            raise
-        refused = diagnose(sys.argv[1:], error)
-        print(refused, file=sys.stderr)
-        return refused.exit_code
-    except Exception as error:
-        told = disk_error(error, SweepFolder.folder)
-        if told is None:
-            raise
-        print(told, file=sys.stderr)
-        return told.exit_code
-    except SystemExit as exit_:
-        if not isinstance(exit_.__cause__, UserError):
-            raise
-        print(exit_.__cause__, file=sys.stderr)
-        return exit_.__cause__.exit_code
-    except KeyboardInterrupt:
-        return 130
-    return 0
+        job.failed.update(dict.fromkeys(error.args, 1))
 
 
-class _Jobs:
+def _close(job: Job, ended: bool) -> int:
+    """The exit code by the failed jobs; of a sweep, show the leaderboard and how to go on."""
+    lines = SweepFolder.lines
+    if lines is None:
+        return max(job.failed.values(), default=0)
+    lines.close()
+    failed = close_sweep(lines.folder, job.failed, ended, SweepFolder.allow_targets)
+    swept = read_or_empty(read_hydra, lines.folder / "multirun.yaml")
+    if not ended and swept:
+        print(f"go on: {continue_command(lines.folder, swept)}")
+    return failed
+
+
+class Job:
     """Hydra's task function: runs a job, says itself what went wrong with it, remembers the failed ones."""
 
     def __init__(self, command: str) -> None:
-        self.train = train_command()
-        self.command = f"{self.train} {command}".strip()
+        self.command = f"{train_command()} {command}".strip()
         self.begun = 0
         self.failed: dict[str, int] = {}
         self.reopened: DictConfig | None = None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        train_by(self.train)
         _accept_own_presets()  # in a launcher's process, which composes its jobs next
 
     def __call__(self, cfg: DictConfig) -> float | None:
+        """Run a job; its objective."""
         self.begun += 1
-        settings = HydraConfig.get()
-        stand_in(Path(settings.runtime.cwd))
-        folder = Path(settings.runtime.output_dir)
+        hydra_config = HydraConfig.get()
+        os.chdir(hydra_config.runtime.cwd)  # paths begin where the user stands, whatever hydra.job.chdir says
+        folder = Path(hydra_config.runtime.output_dir)
         with interruptible(STOPPING):  # again: another process may run the job than the one that was launched
             try:
-                with signals_kept():
-                    claim(folder)
-            except InUseError:
-                if settings.mode != RunMode.MULTIRUN:
+                folders.lock(folder)
+            except folders.InUseError:
+                if hydra_config.mode != RunMode.MULTIRUN:
                     raise
                 return None  # another launch of this sweep runs the job
             try:
-                return self._run(cfg, folder)
+                return self._run(cfg if self.reopened is None else self.reopened, folder)
             finally:
-                release(folder)
+                folders.release(folder)
 
     def _run(self, cfg: DictConfig, folder: Path) -> float | None:
-        settings = HydraConfig.get()
-        is_job = settings.mode == RunMode.MULTIRUN
-        sweep = (user_folder() / settings.sweep.dir).resolve() if is_job else None
-        keep_freed_memory()
-        settle_waiting()  # in a process that was not launched
+        hydra_config = HydraConfig.get()
+        sweep = Path(hydra_config.sweep.dir).resolve() if hydra_config.mode == RunMode.MULTIRUN else None
+        machine.keep_freed_memory()
+        machine.configure_waiting()  # in a process that was not launched
+        import torch
+
         from dae.run import run
 
-        freeze_imports()
-        refused = False
+        machine.freeze_imports()
+        begun = read_or_empty(read_run, folder).get("threads")
+        count = begun if begun and cfg.get("threads") == "auto" else cfg.get("threads", "auto")
+        torch.set_num_threads(machine.thread_count(count, hydra_config.launcher))
+        code = 1
         try:
-            if self.reopened is None:  # else Hydra has written nothing
-                for file in (folder / ".hydra").glob("*.yaml"):
-                    seal_yaml(file)
-            settle_count(
-                read_run(folder, changed=True).get("threads"), settings.launcher.get("cpus_per_task")
-            )
-            if sweep:
-                place = os.path.relpath(folder.resolve(), sweep)
-                raise_problems(subfolder_problems(Path(place).as_posix()))
-            with told_elsewhere():
-                return run(
-                    cfg if self.reopened is None else self.reopened,
-                    folder,
-                    self.command,
-                    extended=self.reopened is not None,
-                    sweep=sweep,
-                    trial=_trial(settings.sweeper, sweep),
-                )
-        except UserError as error:
-            go_on = self._go_on(folder, sweep) if isinstance(error, DiskError) else ""
-            log.error("%s%s", error, go_on)
-            self.failed[folder.name] = error.exit_code
-            refused = error.exit_code == ConfigError.exit_code
-        except Exception as error:
-            self.failed[folder.name] = 1
-            if told := disk_error(error, folder):
-                log.error("%s%s", told, self._go_on(folder, sweep))
-            else:
-                log.exception("The run failed: an error of the code, or of something below it")
+            words = [] if self.reopened is not None else list(hydra_config.overrides.task)
+            trial = _trial(hydra_config.sweeper, sweep)
+            return run(cfg, folder, self.command, words=words, sweep=sweep, trial=trial)
+        except (UserError, OSError) as error:
+            code = getattr(error, "exit_code", 1)
+            log.error("%s", error)
+        except Exception:
+            log.exception("The run failed: an error of the code, or of something below it")
         except TimeUp as up:
+            code = up.exit_code
             log.warning("Interrupted: %s%s", up, self._go_on(folder, sweep))
-            self.failed[folder.name] = up.exit_code
         except (KeyboardInterrupt, SystemExit) as stop:
             log.warning("Interrupted%s", self._go_on(folder, sweep))
             # Lightning turns Ctrl-C into an exit of its own.
             raise stop if isinstance(stop, Terminated) else KeyboardInterrupt from stop
         finally:
-            with held_back():
-                if sweep is None:
-                    shelf.clear()
-                release_memory()  # what the page takes would come on top of what the stages took
-                if not refused and page_is_outdated(folder):  # what is refused leaves its result alone
-                    write_or_warn(write_run_report, folder)
-                if sweep:
-                    rebuild_or_warn(sweep)
+            machine.release_memory()  # what the page takes would come on top of what the stages took
+            if code != ConfigError.exit_code and page_is_outdated(folder):
+                write_or_warn(write_run_report, folder)
+            if sweep:
+                rebuild_or_warn(sweep)
+        self.failed[folder.name] = code
         if sweep:
             raise JobError(folder.name)  # Hydra goes on with the other jobs
         return None
 
     def _go_on(self, folder: Path, sweep: Path | None) -> str:
         """How to go on with a run; a sweep says it once, at its end."""
-        if sweep:
-            return ""
         begun = (folder / "config.yaml").is_file()
-        return f"; go on: {resume_command(folder) if begun else self.command}"
-
-    def closing(self, ended: bool) -> int:
-        """The exit code; of a sweep, show the leaderboard and name the failed jobs.
-
-        Args:
-            ended: Whether all jobs were run.
-        """
-        if SweepFolder.lines is not None:
-            folder = SweepFolder.lines.folder
-            SweepFolder.lines.close()
-            failed = close_sweep(folder, self.failed, ended, SweepFolder.allow_targets)
-            hydra = read_or_empty(read_hydra, folder / "multirun.yaml")
-            if not ended and hydra:
-                print(f"go on: {continue_command(folder, hydra)}")
-            return failed
-        return max(self.failed.values(), default=0)
-
-
-def _without_null_resume(words: list[str]) -> list[str]:
-    """The words without any ``resume=`` if the last of them is ``resume=null``: a run of its own begins."""
-    given = [word for word in words if word.startswith("resume=")]
-    return [word for word in words if word not in given] if given[-1:] == ["resume=null"] else words
+        return "" if sweep else f"; go on: {resume_command(folder) if begun else self.command}"
 
 
 def _accept_own_presets() -> None:
@@ -291,5 +215,5 @@ def register_resolvers() -> None:
 def _suffix(name: str | None) -> str:
     """What a name adds to the run folder's name; one that leads elsewhere is refused before that is made."""
     if name and not re.fullmatch(r"[\w.-]+", str(name)):
-        raise ValueError(f"name={name!r} is no word")  # the check of the config says the rest
+        raise ValueError(f"name={name!r} is no word: letters, digits, _ . -")
     return f"-{name}" if name else ""

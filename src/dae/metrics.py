@@ -92,12 +92,11 @@ def objective(name: str, stages: list[str], denoising: bool, callbacks: Iterable
         stages: That run.
         denoising: Whether stage 1 is trained with noise.
         callbacks: Their names in the config.
-
-    Raises:
-        KeyError: No stage that runs, and no callback, measures it.
     """
     known = metrics_of(stages, callbacks)
-    return known[_monitor(stages[-1], denoising) if name == "auto" else name]
+    asked = _monitor(stages[-1], denoising) if name == "auto" else name
+    # A callback of the user's own may measure what nobody else knows of.
+    return known.get(asked, Metric(asked, "min" if asked.endswith(("loss", "error")) else "max"))
 
 
 def monitor(stage: str, judged_by: Metric, denoising: bool) -> Metric:

@@ -10,40 +10,28 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback
 from torch import nn
 
-from dae import metrics
-from dae.config import arms, settings
-from dae.config.auto import resolve_auto
-from dae.config.building import build, decoder_node
-from dae.config.commands import same_data_words
-from dae.config.paths import anchor_paths
-from dae.config.sizes import check_sizes
+from dae.config import arms, preflight
+from dae.config.building import build, latent_shape, with_sizes
 from dae.data.features import FeatureDataModule
 from dae.data.images import ImageDataModule
-from dae.errors import UserError
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.classifier import EncoderClassifier
-from dae.models.networks import blocks_of
 from dae.pictures.data_sheet import show_data
 from dae.pictures.watcher import Watcher
 from dae.runs import checkpoint, resume
-from dae.runs.checkpoint_file import read_content
-from dae.runs.closing import closing_summary
 from dae.runs.record import RunRecord, git_state, write_run_json
-from dae.runs.records import read_hydra
-from dae.runs.saved_config import write_saved_config
 from dae.runs.stage_result import StageResult, discard_stage, finished_stage
 from dae.seeds import seed_all
 from dae.sweeps import shared
-from dae.training.memory import release_memory
-from dae.training.processes import followers, is_follower
-from dae.training.pruning import Pruning
+from dae.text import path_from_here
+from dae.training.callbacks import Pruning
+from dae.training.devices import is_worker, workers
+from dae.training.machine import release_memory
 from dae.training.stage import run_stage
-from dae.words import counted, path_from_here
 
 if TYPE_CHECKING:  # an extra
     from optuna.trial import Trial
@@ -52,13 +40,12 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What both stages need of a run: its config and data, what it is judged by, who else watches it."""
+class RunContext:
+    """What both stages need of a run: its config and data, who else watches it."""
 
     cfg: DictConfig
     data: ImageDataModule
-    objective: metrics.Metric
-    watchers: Sequence[Callback]
+    watchers: Sequence[Callback] = ()
     shared: bool = False  # whether what is trained belongs to several jobs of a sweep
 
 
@@ -67,7 +54,7 @@ def run(
     folder: Path,
     command: str,
     *,
-    extended: bool = False,
+    words: Sequence[str] = (),
     sweep: Path | None = None,
     trial: Trial | None = None,
 ) -> float | None:
@@ -77,58 +64,52 @@ def run(
     data instead, and returns None.
 
     Args:
-        cfg: The composed config.
+        cfg: The composed config, or the one of a run that goes on.
         folder: The run folder.
         command: What was typed, for the record.
-        extended: Whether ``cfg`` is the folder's own config, with more epochs perhaps.
+        words: The overrides that were typed; none for a run that goes on.
         sweep: The sweep's folder, if the run is a job of one.
         trial: The run's trial, if it belongs to a search, which may end it early.
 
     Raises:
         UserError: Something the user can mend; ``ConfigError`` if it is in ``cfg``.
     """
-    if extended:
-        settings.check_saved_config(cfg)  # before anything is looked up by it
-    cfg = resolve_auto(anchor_paths(cfg))
-    value = resume.finished_objective(cfg, folder, extended)
+    value = resume.finished_objective(cfg, folder)
     if value is not None:
-        for file in folder.glob("*/best.ckpt"):
-            read_content(file)  # damage of what is taken as it is is told
         return value
-    pretrained = None
     with RunRecord(folder) as record:
-        settings.check_config(cfg, saved=extended)
-        hydra = read_hydra(folder / ".hydra" / "hydra.yaml")
+        cfg = preflight.resolve_auto(preflight.with_saved_data(cfg, list(words)))
+        preflight.check_config(cfg)
+        if words:
+            resume.refuse_other_run(cfg, folder)
+        log.info("Run folder: %s", path_from_here(folder))
+        data = open_data(cfg, folder, command)
         if cfg.stage == "data":
-            show_data(open_data(cfg, folder, command), plain(cfg), folder, same_data_words(plain(cfg), hydra))
+            show_data(data, plain(cfg), folder, [word for word in words if word != "stage=data"])
             return None
         stages = arms.stages_to_run(cfg)
-        objective = record.objective = judged_by(cfg)
-        watchers = [Pruning(trial, objective.name)] if trial else []
-
-        plan = Plan(cfg, open_data(cfg, folder, command), objective, watchers)
+        objective = record.objective = arms.objective_of(cfg)
+        context = RunContext(cfg, data, [Pruning(trial, objective.name)] if trial else [])
+        pretrained = None
         if "dae" in stages:
-            # What a search may give up is nobody else's.
+            # A stage 1 that a search may give up is nobody else's.
             own = trial is not None and objective.name.startswith("dae/")
             if sweep and cfg.dae.share and "classifier" in stages and not own:
-                digest = shared.stage1_digest(plain(cfg), git_state())
-                place = shared.stage1_folder(sweep, folder, digest)
-                train = partial(train_autoencoder, replace(plan, shared=True))
+                place = shared.stage1_folder(sweep, folder, shared.stage1_digest(plain(cfg), git_state()))
+                train = partial(train_autoencoder, replace(context, shared=True))
                 pretrained = shared.shared_stage(place, folder, train)
             else:
-                pretrained = train_autoencoder(plan, folder)
+                pretrained = train_autoencoder(context, folder)
             record.add_stage("dae", pretrained)
             release_memory()
-            if not pretrained.taken:
+            if not pretrained.reused:
                 discard_stage(folder / "classifier")
         elif cfg.stage == "both":
-            why = "pretraining=none" if cfg.pretraining == "none" else "this classifier does not use it"
-            log.info("Stage 1 is skipped: %s", why)
+            log.info("Stage 1 is skipped: this classifier does not use it")
         if "classifier" in stages and not record.pruned:
-            record.add_stage("classifier", train_classifier(plan, folder, pretrained))
-
-        same_data = same_data_words(plain(cfg), hydra, labelled=bool(plan.data.classes))
-        log.info("%s", closing_summary(record, stages, [*arms.arm_words(cfg), *same_data]))
+            record.add_stage("classifier", train_classifier(context, folder, pretrained))
+        more = [*arms.arm_words(cfg), *resume.admission(plain(cfg))]
+        log.info("%s", record.summary(more, has_encoder="dae" in stages))
         return record.value
 
 
@@ -136,16 +117,15 @@ def open_data(cfg: DictConfig, folder: Path, command: str) -> ImageDataModule:
     """Read and split the data, and write down what is run on it."""
     data: ImageDataModule = build(cfg.data)
     data.setup()
-    check_sizes(cfg, data)
-    log.info("Run folder: %s", path_from_here(folder))
+    preflight.check_data(cfg, data)
     log.info("Data: %s", data)
     write_run_json(folder, command, data)
-    write_saved_config(folder, cfg)
+    resume.write_saved_config(folder, cfg)
     return data
 
 
-def follow(cfg: DictConfig, folder: Path, stage: str) -> None:
-    """Take part in a stage of a run that another process leads (``processes.py``).
+def work(cfg: DictConfig, folder: Path, stage: str) -> None:
+    """Take part in a stage of a run that another process leads (``devices.py``).
 
     Args:
         cfg: The run's config.
@@ -154,24 +134,22 @@ def follow(cfg: DictConfig, folder: Path, stage: str) -> None:
     """
     data: ImageDataModule = build(cfg.data)
     data.setup()
-    plan = Plan(cfg, data, judged_by(cfg), watchers=[])
-    train = {"dae": train_autoencoder, "classifier": train_classifier}
-    train[stage](plan, folder)
+    {"dae": train_autoencoder, "classifier": train_classifier}[stage](RunContext(cfg, data), folder)
 
 
-def train_autoencoder(plan: Plan, folder: Path) -> StageResult:
+def train_autoencoder(context: RunContext, folder: Path) -> StageResult:
     """Stage 1: learn to reconstruct the clean image."""
-    cfg, data = plan.cfg, plan.data
+    cfg, data = context.cfg, context.data
     result = finished_stage(folder / "dae", cfg.dae.epochs)
     if result is not None:
         return result
     config = plain(cfg)
-    encoder = new_encoder(cfg)
-    decoder = decoder_node(config["dae"]["decoder"], latent_shape(encoder, data))
+    encoder, encoder_node = new_encoder(context)
+    decoder_node = sized(context, config["dae"]["decoder"], latent_shape=list(latent_shape(encoder, data)))
     seed_all(cfg.seed, "decoder")
     autoencoder = DenoisingAutoencoder(
         encoder=encoder,
-        decoder=build(decoder),
+        decoder=build(decoder_node),
         noise=build(arms.training_noise(cfg)),
         reference_noise=build(cfg.dae.reference_noise),
         noise_seed=cfg.data.split_seed,
@@ -180,20 +158,20 @@ def train_autoencoder(plan: Plan, folder: Path) -> StageResult:
     )
     if cfg.dae.warm_start is not None:
         log.info("Warm start from %s", checkpoint.warm_start(autoencoder, cfg.dae.warm_start))
-    described = {**config["dae"], "decoder": decoder, "noise": arms.training_noise(config)}
-    described["noise_seed"] = cfg.data.split_seed
-    origin = {"pretraining": arms.pretraining_word(cfg), **origin_of(data, folder)}
-    autoencoder.save_hyperparameters({**described, **origin}, logger=False)
-    return fit(plan, autoencoder, data, folder)
+    described = {**config["dae"], "encoder": encoder_node, "decoder": decoder_node}
+    described |= {"noise": arms.training_noise(config), "noise_seed": cfg.data.split_seed}
+    described["pretraining"] = arms.pretraining_word(cfg)
+    autoencoder.save_hyperparameters({**described, **provenance(data, folder)}, logger=False)
+    return fit(context, autoencoder, data, folder)
 
 
-def train_classifier(plan: Plan, folder: Path, pretrained: StageResult | None = None) -> StageResult:
+def train_classifier(context: RunContext, folder: Path, pretrained: StageResult | None = None) -> StageResult:
     """Stage 2: learn to classify what the encoder says, as much of it frozen as is asked for."""
-    cfg, data = plan.cfg, plan.data
+    cfg, data = context.cfg, context.data
     result = finished_stage(folder / "classifier", cfg.classifier.epochs)
     if result is not None:
         return result
-    encoder, described = choose_encoder(cfg, folder)
+    encoder, described = choose_encoder(context, folder)
     head = {"_target_": "dae.models.networks.ClassifierHead", "hidden": cfg.classifier.hidden}
     head |= {"features": math.prod(latent_shape(encoder, data)), "classes": len(data.classes)}
     # Seeded apart from the encoder: the head starts from the same weights whatever stands before it.
@@ -205,114 +183,76 @@ def train_classifier(plan: Plan, folder: Path, pretrained: StageResult | None = 
         optimizer=build(cfg.classifier.optimizer),
         scheduler=build(cfg.classifier.scheduler),
     )
-    own = {"head": head, "classes": list(data.classes), **origin_of(data, folder)}
+    own = {"head": head, "classes": list(data.classes), **provenance(data, folder)}
     classifier.save_hyperparameters({**plain(cfg.classifier), **described, **own}, logger=False)
     data = data.labelled()
     if classifier.frozen_blocks:
-        content = checkpoint.content_hash(classifier.frozen_tensors())
-        data = FeatureDataModule(data, classifier.frozen_part(), content)
-    return fit(plan, classifier, data, folder, pretrained)
+        data = FeatureDataModule(data, classifier.frozen_part())
+    return fit(context, classifier, data, folder, pretrained)
 
 
-def choose_encoder(cfg: DictConfig, folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+def choose_encoder(context: RunContext, folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     """The encoder that ``classifier.encoder`` asks for, and what its checkpoint says of it."""
+    cfg = context.cfg
     if cfg.classifier.encoder == "none":
         return nn.Identity(), {"encoder": None, "pretraining": "none"}
     if not arms.uses_pretrained(cfg):
-        if cfg.classifier.encoder_checkpoint is not None:
-            log.info("classifier.encoder_checkpoint is not read: pretraining=none")
-        return new_encoder(cfg), {"encoder": plain(cfg.dae.encoder), "pretraining": "none"}
+        encoder, node = new_encoder(context)
+        return encoder, {"encoder": node, "pretraining": "none"}
     place, allowed = cfg.classifier.encoder_checkpoint, list(cfg.allow_targets)
     if place is None:  # what this command names itself, its own stage 1 may name
         place, allowed = folder, [*allowed, cfg.dae.encoder._target_.rpartition(".")[0]]
     encoder, source = checkpoint.load_encoder(place, allowed)
-    tensors = encoder.state_dict()
-    log.info("Encoder: %s, sha256 %.12s", counted(len(tensors), "tensor"), checkpoint.content_hash(tensors))
-    log.info("  loaded from %s", source)
+    log.debug("Encoder: sha256 %.12s", checkpoint.content_hash(encoder.state_dict()))
+    log.info("Encoder loaded from %s", source)
     return encoder, {"encoder": source.hyper_parameters["encoder"], "pretraining": source.pretraining}
 
 
-def origin_of(data: ImageDataModule, folder: Path) -> dict[str, Any]:
+def provenance(data: ImageDataModule, folder: Path) -> dict[str, Any]:
     """What a checkpoint says of where it comes from: how its images were made, and which run made it."""
     return {"preprocessing": data.preprocessing.described(), "run": folder.name}
 
 
-def latent_shape(encoder: nn.Module, data: ImageDataModule) -> tuple[int, ...]:
-    """The shape of the latent of one image.
-
-    Raises:
-        UserError: Its latents are NaN or infinite; or it does more than to apply its blocks, so that they
-            cannot be frozen one by one.
-    """
-    images = torch.rand(2, data.channels, data.image_size, data.image_size)
-    training = encoder.training
-    encoder.eval()  # a pass in training mode would change the buffers of what is to be frozen
-    with torch.no_grad():
-        latents = encoder(images)
-        if not latents.isfinite().all():
-            raise UserError(
-                f"the {type(encoder).__name__} makes NaN or infinite latents of images: the training of its "
-                "weights has diverged. Take another checkpoint, or train with a smaller learning rate"
-            )
-        blocks = blocks_of(encoder)
-        if blocks != [encoder] and not torch.equal(nn.Sequential(*blocks)(images), latents):
-            raise UserError(
-                f"{type(encoder).__name__}.forward is not its blocks, one after the other, so they cannot be "
-                "frozen one by one. Make what it does besides a part of a block, or give blocks another "
-                "name: then it is frozen or trained as a whole"
-            )
-    encoder.train(training)
-    return tuple(latents.shape[1:])
+def new_encoder(context: RunContext) -> tuple[nn.Module, dict[str, Any]]:
+    """An untrained encoder and its description: that which stage 1 of this seed starts from."""
+    node = sized(context, plain(context.cfg.dae.encoder))
+    seed_all(context.cfg.seed, "encoder")
+    return build(node), node
 
 
-def new_encoder(cfg: DictConfig) -> nn.Module:
-    """An untrained encoder: for ``classifier=random`` the one that stage 1 of this seed starts from."""
-    seed_all(cfg.seed, "encoder")
-    return build(cfg.dae.encoder)
+def sized(context: RunContext, node: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """The description of a network for the images of this run."""
+    return with_sizes(node, context.data.image_size, context.data.channels, **more)
 
 
 def fit(
-    plan: Plan,
+    context: RunContext,
     module: DenoisingAutoencoder | EncoderClassifier,
     data: ImageDataModule,
     folder: Path,
     pretrained: StageResult | None = None,
 ) -> StageResult:
     """Hand a module over to its stage, with everything of the config that belongs to it."""
-    cfg = plan.cfg
+    cfg = context.cfg
     callbacks = [build(node) for node in cfg.callbacks.values()]
     loggers = [build(node) for node in cfg.logger.values()]
-    if is_follower():
+    if is_worker():
         callbacks, loggers = [callback for callback in callbacks if not isinstance(callback, Watcher)], []
-    with followers(follow, cfg, folder, module.stage):
+    with workers(work, cfg, folder, module.stage):
         return run_stage(
             module,
             data,
             folder=folder / module.stage,
             seed=cfg.seed,
             epochs=cfg[module.stage].epochs,
-            monitor=decides(plan, module.stage),
+            monitor=arms.monitor_for(cfg, module.stage),
             make_trainer=build(cfg.trainer),
             make_loggers=loggers,
-            callbacks=[*callbacks, *plan.watchers],
+            callbacks=[*callbacks, *context.watchers],
             config=plain(cfg),
-            shared=plan.shared,
+            shared=context.shared,
             pretrained=pretrained if pretrained and pretrained.shared_from else None,
         )
-
-
-def judged_by(cfg: DictConfig) -> metrics.Metric:
-    """The metric that the run is judged by."""
-    stages, denoising = arms.stages_to_run(cfg), arms.is_denoising(cfg)
-    return metrics.objective(cfg.objective, stages, denoising, cfg.callbacks)
-
-
-def decides(plan: Plan, stage: str) -> metrics.Metric | None:
-    """The metric that decides which epoch of a stage counts; None if nothing is chosen."""
-    cfg = plan.cfg
-    if cfg.data.validation == "test" or (stage == "classifier" and cfg.classifier.choose == "last"):
-        return None
-    return metrics.monitor(stage, plan.objective, arms.is_denoising(cfg))
 
 
 def plain(node: DictConfig) -> Any:

@@ -24,7 +24,7 @@ from dae.models.cross_entropy import binary_cross_entropy
 from dae.models.networks import ConvBlock, ConvDecoder, ConvEncoder
 from dae.models.noise import Dropout
 from dae.runs.record import device_name
-from dae.training.memory import keep_freed_memory
+from dae.training.machine import keep_freed_memory
 from dae.training.trainer import best_precision
 
 BATCH = 128
@@ -112,11 +112,10 @@ def main() -> None:
         "plain, channels last, float32": (Plain(), torch.float32),
         "ours, float32": (ours, torch.float32),
     }
-    precision, why = best_precision("cpu")
-    if precision == "bf16-mixed":
+    if best_precision("cpu") == "bf16-mixed":
         forms["ours, bf16-mixed"] = (ours, torch.bfloat16)
     else:  # emulated, a step would take ten times as long
-        print(f"bf16-mixed is left out: {why}")
+        print("bf16-mixed is left out: this processor does not compute in it")
     operations = multiplications()
     steps = {name: make_step(module, kind) for name, (module, kind) in forms.items()}
     times: dict[str, list[float]] = {name: [] for name in forms}

@@ -17,20 +17,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dae.training.threads import SLEEP, SPIN, WAITING
+from dae.training.machine import SPIN
 
 WAYS: dict[str, dict[str, str]] = {
     "OpenMP's default": {},
-    "ours, quiet": SPIN,
-    "ours, busy": SLEEP,
-    "GOMP_SPINCOUNT=20000": {"GOMP_SPINCOUNT": "20000"},
+    "ours": SPIN,
+    **{f"GOMP_SPINCOUNT={turns}": {"GOMP_SPINCOUNT": str(turns)} for turns in (1_000, 3_000, 30_000)},
+    "OMP_WAIT_POLICY=passive": {"OMP_WAIT_POLICY": "passive"},
     "one thread": {"OMP_NUM_THREADS": "1"},
 }
 STEP = """
 import statistics, sys, time
 import steps, torch
 from dae.models.networks import ConvDecoder, ConvEncoder
-from dae.training.memory import keep_freed_memory
+from dae.training.machine import keep_freed_memory
 
 keep_freed_memory()
 for steps.BATCH, count in ((128, 40), (16, 100)):
@@ -48,7 +48,11 @@ BURN = "while True: pass"
 
 def step_times(way: dict[str, str]) -> list[float]:
     """Milliseconds of a step with 128 images and with 16."""
-    environment = {name: value for name, value in os.environ.items() if name not in WAITING}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in (*SPIN, "OMP_WAIT_POLICY", "OMP_NUM_THREADS")
+    }
     command = [sys.executable, "-c", STEP]
     here = Path(__file__).parent
     done = subprocess.run(

@@ -10,7 +10,7 @@ import torch
 
 import dae
 from dae.cli import main
-from dae.data.preprocessing import Preprocessing
+from dae.data.image_file import Preprocessing
 from dae.errors import UserError
 from dae.runs import checkpoint
 from dae.use.card import steps

@@ -14,6 +14,7 @@ from PIL import Image
 from dae.cli import main
 from dae.commands.told import with_progress
 from dae.data.images import ImageDataModule
+from dae.data.sources import digits as digits_source
 from outcome import BRIEF, Train
 
 
@@ -37,7 +38,7 @@ def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_files_are_classified_as_the_run_has_measured_its_test_set(run, tmp_path, capsys):
     """Each class under its own name, each row to its own file, over several batches."""
-    data = ImageDataModule("digits", Path(), 32, 0.1, 0, 28, 1)
+    data = ImageDataModule(digits_source, Path(), 32, 0.1, 0, 28, 1)
     data.setup()
     for number, image in enumerate(data.test.images[:]):
         Image.fromarray(image[0].numpy()).save(tmp_path / f"{number:03}.png")
@@ -63,8 +64,8 @@ def test_each_form_says_the_same_and_a_bad_file_stops_nothing(run, images, capsy
         assert main(["predict", str(run), "in", "--top", "3", *form.split()]) == 1
         said[form], told = capsys.readouterr()
         assert told.splitlines() == [
-            "in/c\\x1b[31m.png cannot be read as an image: cannot identify an image of PNG, JPEG, TIFF, BMP, "
-            "GIF, WEBP, PPM",
+            "in/c\\x1b[31m.png cannot be read as an image: it is no image of PNG, JPEG, TIFF, BMP, GIF, "
+            "WEBP, PPM",
             "1 of 6 files could not be read as images; see above",
         ]
     rows = json.loads(said["--json"])
@@ -72,13 +73,13 @@ def test_each_form_says_the_same_and_a_bad_file_stops_nothing(run, images, capsy
     bad = rows.pop(2)
     assert (bad["class"], bad["probability"], bad["probabilities"]) == (None, None, None)
     assert bad["path"] == "in/c\x1b[31m.png"
-    assert bad["error"].startswith("cannot identify")
+    assert bad["error"].startswith("it is no image of")
     cells = list(csv.reader(io.StringIO(said["--csv"])))
     head = ["path", "class", "probability", "class_2", "probability_2", "class_3", "probability_3", "error"]
     assert cells.pop(0) == head
     wrong = cells.pop(2)
     assert wrong[:7] == ["in/c\\x1b[31m.png", *[""] * 6]
-    assert wrong[7].startswith("cannot identify")
+    assert wrong[7].startswith("it is no image of")
     lines = said[""].splitlines()
     assert (
         " ".join(lines.pop(0).split()) == "path class probability class 2 probability 2 class 3 probability 3"
@@ -108,7 +109,7 @@ def test_a_run_without_a_classifier_says_how_to_train_one(run, images, capsys):
         (["in", "in"], 1, "in: a run folder with classifier/best.ckpt was expected; it holds no *.ckpt file"),
         (["RUN", "nothing"], 2, "nothing: no such file or folder"),
         (["RUN", "in", "--top", "11"], 2, "there are 10 classes\n      --top 10"),
-        (["in/a.png", "in"], 1, "is not a checkpoint of plain values: no zip file"),
+        (["in/a.png", "in"], 1, "it is no checkpoint of plain values: File is not a zip file"),
     ],
 )
 def test_what_is_refused(run, images, capsys, arguments, code, words):

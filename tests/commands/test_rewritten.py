@@ -54,10 +54,10 @@ def test_the_other_kinds(here, kind):
     [
         (["--noise", "salt_pepper", "--std", "0.3"], "--std 0.3: salt_pepper has no std, but p"),
         (["--p", "0.3"], "gaussian has no p, but std"),
-        (["--noise", "mask", "--p", "1"], "--p 1.0: expected a number >= 0, < 1"),
-        (["--std", "-1"], "--std -1.0: expected a number >= 0"),
-        (["--std", "nan"], "--std nan: expected a number >= 0"),
-        (["--noise", "block", "--size", "0"], "--size 0: expected an integer > 0"),
+        (["--noise", "mask", "--p", "1"], "--p 1.0: found 1.0, expected less than 1"),
+        (["--std", "-1"], "--std -1.0: found -1.0, expected greater than or equal to 0"),
+        (["--std", "nan"], "--std nan: found nan, expected a finite number"),
+        (["--noise", "block", "--size", "0"], "--size 0: found 0, expected greater than 0"),
     ],
 )
 def test_levels_that_a_noise_has_not(here, capsys, arguments, words):
@@ -103,7 +103,7 @@ def test_a_bad_file_among_others(here, capsys):
     assert main(["noise", "in", "--noise", "block", "--out", "out"]) == 1
     said = capsys.readouterr()
     assert len(said.out.split()) == 3
-    assert "2 files could not be read as an image:\n  - in/000_bad.png: cannot identify" in said.err
+    assert "2 files could not be read as an image:\n  - in/000_bad.png: it is no image of" in said.err
     assert "in/small/000.png: its 5 x 5 pixels have no room for a square of 8" in said.err
 
 

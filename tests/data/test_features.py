@@ -4,10 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from dae.data import features
-from dae.data.features import FeatureDataModule, Layout
+from dae.data.features import FeatureDataModule
+from dae.data.images import ImageDataModule
 from dae.errors import UserError
-from dae.models.networks import ConvEncoder
 from dae.runs.checkpoint import content_hash, read
 from helpers import ONE_PASS, SMOKE, watch_frozen_blocks
 from outcome import Train
@@ -31,11 +30,9 @@ STAGE_2 = (
 def test_kept_features_give_the_same_classifier_bit_for_bit(train: Train, monkeypatch, classifier, extra):
     arguments = (*STAGE_2, f"classifier={classifier}", "classifier.encoder=random", "data.limit=300", *extra)
     kept = train(*arguments, place="kept")
-    monkeypatch.setattr(features, "free_memory", lambda device: 0)
+    monkeypatch.setattr(FeatureDataModule, "inputs", ImageDataModule.inputs)  # a batch of images at a time
     anew = train(*arguments, place="anew")
     assert kept.exit_code == anew.exit_code == 0
-    assert "computed anew for each batch" in anew.out
-    assert "computed anew" not in kept.out
     one, other = (read(done.folder / "classifier" / "best.ckpt").tensors for done in (kept, anew))
     assert content_hash(one) == content_hash(other)
     assert kept.result["metrics"] == anew.result["metrics"]
@@ -44,41 +41,7 @@ def test_kept_features_give_the_same_classifier_bit_for_bit(train: Train, monkey
 def test_the_frozen_blocks_see_each_image_once(train: Train, monkeypatch):
     seen = watch_frozen_blocks(monkeypatch)
     train(*STAGE_2, "classifier.epochs=5", "data.validation=test")
-    # 1,437 to train on and 360 to validate and to test, whatever the epochs; the rest asks for the shape.
-    asked = [number for number in seen if number == 2]
-    assert sum(seen) - sum(asked) == 1437 + 360
-    assert len(asked) < 10
-
-
-@pytest.mark.parametrize(
-    ("features", "order"),
-    [
-        (torch.rand(3, 4, 5, 6), (0, 1, 2)),
-        (torch.rand(3, 4, 5, 6).contiguous(memory_format=torch.channels_last), (1, 2, 0)),
-        (torch.rand(3, 6, 4, 5).transpose(1, 2), (1, 0, 2)),
-        (torch.rand(3, 7), (0,)),
-        (torch.rand(6, 9)[::2, ::3], (0,)),
-        (torch.rand(3, 4, 1).expand(-1, -1, 5), (0, 1)),
-    ],
-)
-def test_features_become_rows_in_the_order_in_memory_and_back(features: torch.Tensor, order: tuple[int, ...]):
-    layout = Layout.of(features)
-    rows = layout.rows(features)
-    assert layout.order == order
-    assert rows.shape == (3, features[0].numel())
-    assert torch.equal(layout.features(rows.clone()), features)
-
-
-def test_the_rows_of_an_encoder_are_its_features_as_they_lie():
-    features = ConvEncoder().blocks[:2](torch.rand(8, 1, 28, 28))
-    layout = Layout.of(features)
-    rows = layout.rows(features)
-    assert rows.data_ptr() == features.data_ptr(), "copied"
-    assert layout.features(rows.clone()).is_contiguous(memory_format=torch.channels_last)
-
-
-def test_free_memory():
-    assert 10**8 < features.free_memory(torch.device("cpu")) < 10**14
+    assert sum(seen) == 1437 + 360, "to train on, and to validate and to test, whatever the epochs"
 
 
 def test_an_encoder_that_does_more_than_its_blocks_is_refused():
@@ -119,6 +82,6 @@ def test_looking_at_an_encoder_leaves_its_buffers_alone():
 
 
 def test_where_nothing_is_frozen_the_images_stay_bytes(train: Train, monkeypatch):
-    monkeypatch.setattr(FeatureDataModule, "ready", None)
+    monkeypatch.setattr(FeatureDataModule, "inputs", None)
     for preset in ("supervised", "mlp"):
         assert train(*SMOKE, f"classifier={preset}", place=preset).exit_code == 0

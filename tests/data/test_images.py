@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from dae.data import sources
 from dae.data.image_set import ImageSet, Split
 from dae.data.images import ImageDataModule
 from dae.errors import ConfigError, UserError
@@ -14,7 +15,7 @@ from dae.errors import ConfigError, UserError
 
 def digits(**changes: Any) -> ImageDataModule:
     arguments: dict[str, Any] = {
-        "source": "digits",
+        "source": sources.digits,
         "root": Path("nowhere"),
         "batch_size": 16,
         "validation": 0.1,
@@ -91,8 +92,8 @@ def test_limit_and_labels():
         ({"validation": 1e-4}, "data.validation: 0 images held out"),
         ({"limit": 1400}, "data.limit: found 1400, but 1293 training images are left after validation"),
         ({"labels": 1300}, r"data\.labels: found 1300, but 1293"),
-        ({"labels": 9}, r"data\.labels: found 9, which leaves no label of class \d\n"),
-        ({"labels": "2/class", "limit": 8}, r"data\.labels: found 2/class, which leaves no label of class"),
+        ({"labels": 9}, r"data\.labels: found 9, which leaves no label of some classes"),
+        ({"labels": "2/class", "limit": 8}, r"data\.labels: found 2/class, which leaves no label of some"),
     ],
 )
 def test_what_does_not_fit_the_number_of_images(changes, words):
@@ -134,22 +135,20 @@ def test_bytes_become_floats_after_the_transfer():
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("images", "labels", "told"),
     [
-        (None, "gives a NoneType, expected a dae.data.image_set.ImageSet"),
-        ((torch.zeros(4, 1, 8, 8), torch.zeros(4).long()), "train.images is torch.float32 (4, 1, 8, 8)"),
-        ((torch.zeros(4, 1, 9, 9).byte(), torch.zeros(4).long()), "expected torch.uint8 (N, 1, 8, 8)"),
-        ((torch.zeros(4, 1, 8, 8).byte(), torch.zeros(4)), "train.labels is torch.float32 (4,)"),
-        ((torch.zeros(4, 1, 8, 8).byte(), torch.ones(4).long() * 2), "numbers from 0 to 1"),
+        (torch.zeros(4, 1, 8, 8), torch.zeros(4).long(), "expected uint8"),
+        (torch.zeros(4, 1, 8, 8).byte(), torch.zeros(4), "int64"),
+        (torch.zeros(4, 1, 8, 8).byte(), torch.zeros(3).long(), "(3,)"),
+        (torch.zeros(4, 1, 9, 9).byte(), torch.zeros(4).long(), "images of (1, 9, 9), expected (1, 8, 8)"),
     ],
 )
-def test_a_source_of_the_users_own_is_held_to_what_was_asked(given, told, tmp_path):
+def test_a_source_of_the_users_own_is_held_to_what_was_asked(images, labels, told, tmp_path):
     def mine(root: Path, image_size: int, channels: int) -> Any:
-        whole = Split(torch.zeros(4, 1, 8, 8).byte(), torch.tensor([0, 1, 0, 1]))
-        return ImageSet(Split(*given), whole, ("a", "b")) if given else None
+        split = Split(images, labels)
+        return ImageSet(split, split, ("a", "b"))
 
     data = ImageDataModule(mine, tmp_path, 2, 2, 0, image_size=8, channels=1)
-    with pytest.raises(UserError) as error:
+    with pytest.raises((UserError, ValueError)) as error:
         data.setup()
-    assert "mine" in str(error.value)
     assert told in str(error.value)

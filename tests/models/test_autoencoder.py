@@ -64,7 +64,7 @@ def test_metrics_by_their_definitions():
     module.on_validation_epoch_start()
     for images in batches:
         module.validation_step((images, torch.zeros(len(images))), 0)
-    values = {name: value.item() for name, value in module.evaluated.compute().items()}
+    values = {name: value.item() for name, value in module.eval_metrics.compute().items()}
     images = torch.cat(batches)  # identity: the logits are the images
     assert values["loss"] == pytest.approx(F.binary_cross_entropy_with_logits(images, images).item())
     assert values["loss"] == pytest.approx(values["noisy_loss"])
@@ -81,7 +81,7 @@ def test_grey_targets_never_count_as_right():
     images = torch.full((2, 1, 16, 16), 0.5)
     module.on_validation_epoch_start()
     module.validation_step((images, torch.zeros(2)), 0)
-    assert module.evaluated["pixel_accuracy"].compute() == 0
+    assert module.eval_metrics["pixel_accuracy"].compute() == 0
 
 
 def test_untrained_loss_is_that_of_a_coin():

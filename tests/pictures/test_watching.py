@@ -75,7 +75,6 @@ def test_colour_images_that_stay_in_their_files_and_whatever_else_is_unusual(tra
     folder = (
         "data=image_folder",
         f"data.root={tmp_path / 'images'}",
-        "data.in_memory=false",
         "data.limit=20",
         *ONE_PASS,
     )

@@ -14,7 +14,7 @@ from dae.report.comparison_section import comparison_section, key_ticks
 from dae.report.write import write_sweep_report
 from dae.sweeps.arms import compare_arms
 from dae.sweeps.leaderboard import read_board
-from helpers import SMOKE, Page, add_job, drawn, markers, write_multirun
+from helpers import SMOKE, Page, add_job, drawn, markers, write_multirun, write_run_info
 
 ARMS = ("none", "plain", "denoising")
 
@@ -35,7 +35,7 @@ def add_study(sweep: Path, *keys: str, counts: dict[str, int] | None = None) -> 
                 )
                 if counts:
                     used = next(count for value, count in counts.items() if f"={value}" in key)
-                    (folder / "run.json").write_text(json.dumps({"labels": used}))
+                    write_run_info(folder, labels=used)
 
 
 def page_of(sweep: Path) -> Page:

@@ -18,8 +18,8 @@ from dae.report.intervals import bootstrap_interval, mean_share_interval, wilson
 from dae.report.run_folder import RunFolder
 from dae.report.run_page import run_notes
 from dae.report.write import write_run_report
-from dae.words import format_figure
-from helpers import LOSS, ONE_PASS, SMOKE, Page, add_job
+from dae.text import format_figure
+from helpers import LOSS, ONE_PASS, SMOKE, Page, add_job, write_run_info
 from outcome import WHOLE, Train
 
 
@@ -86,7 +86,7 @@ def test_the_config_marks_what_differs_from_the_defaults(train: Train):
     source = Page(done.folder).source
     rows = re.findall(r"<tr( class=\"chosen\")?><th scope=\"row\"><code>([\w.]+)</code></th>", source)
     marked = {key for chosen, key in rows if chosen}
-    assert {"dae.noise._target_", "dae.noise.std", "dae.noise.p", "data.source", "stage"} <= marked
+    assert {"dae.noise._target_", "dae.noise.std", "dae.noise.p", "data.source._target_", "stage"} <= marked
     assert "dae.encoder.image_size" not in marked, "it follows data.image_size"
     assert "dae.reference_noise.p" not in marked
     keys = {key for _, key in rows}
@@ -168,7 +168,7 @@ def test_pixel_accuracy_is_left_out_where_grey_targets_make_it_say_nothing(
     tmp_path, ceiling, objective, shown
 ):
     folder = add_job(tmp_path, value=0.5, objective=objective, dae__test__pixel_accuracy=0.5)
-    (folder / "run.json").write_text(json.dumps({"pixel_accuracy_ceiling": ceiling}))
+    write_run_info(folder, pixel_accuracy_ceiling=ceiling)
     (folder / "dae").mkdir()
     (folder / "dae" / "metrics.csv").write_text("step,dae/val/pixel_accuracy,dae/val/psnr\n1,0.4,20\n")
     page = Page(write_run_report(folder).parent)
@@ -233,8 +233,8 @@ def test_what_is_refused_has_a_page_when_it_is_asked_for(train: Train):
     assert not (folder / "report.html").exists()
     page = Page(write_run_report(folder).parent)
     page.assert_well_formed()
-    assert "classifier.epochs: found 'ten', expected an integer >= 0" in page.text
-    assert "python train.py classifier.epochs=ten" in page.text
+    assert "classifier.epochs: found 'ten', expected a valid integer" in page.text
+    assert "dae train classifier.epochs=ten" in page.text
     assert "ended before it wrote run.json" in page.text
 
 
@@ -243,7 +243,7 @@ def test_what_is_written_is_escaped(tmp_path):
     folder = add_job(tmp_path, f"name={nasty}", status="failed", error=nasty)
     (folder / "train.log").write_text(nasty)
     OmegaConf.save({"name": nasty, "dae": {"epochs": 1}}, folder / "config.yaml")
-    (folder / "run.json").write_text(json.dumps({"command": nasty, "git": {"commit": nasty, "diff": nasty}}))
+    write_run_info(folder, command=nasty, git={"commit": nasty, "diff": nasty})
     page = Page(write_run_report(folder).parent)
     page.assert_well_formed()
     assert page.text.count(nasty) >= 6, "as text"

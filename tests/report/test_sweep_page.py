@@ -9,8 +9,8 @@ import pytest
 
 from dae.report.sweep_page import importance, sweep_page
 from dae.report.write import write_sweep_report
-from dae.words import format_figure
-from helpers import LOSS, SMOKE, Page, add_job, begin_job, markers, write_multirun
+from dae.text import format_figure
+from helpers import LOSS, SMOKE, Page, add_job, begin_job, markers, write_multirun, write_run_info
 from outcome import Train
 
 
@@ -178,7 +178,7 @@ def test_pixel_accuracy_is_a_column_where_it_says_something_of_any_job(tmp_path,
             dae__test__psnr=20,
         )
         if ceiling:
-            (folder / "run.json").write_text(json.dumps({"pixel_accuracy_ceiling": ceiling}))
+            write_run_info(folder, pixel_accuracy_ceiling=ceiling)
     page = page_of(tmp_path)
     assert ("dae/test/pixel_accuracy" in page.text) == shown
     assert ("Pixel accuracy is left out: it cannot exceed 0.4000 here" in page.text) != shown

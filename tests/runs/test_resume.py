@@ -13,14 +13,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from dae.errors import ConfigError
-from dae.launch import Terminated
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.classifier import EncoderClassifier
 from dae.runs.checkpoint import content_hash, read
-from dae.runs.resume import finished_objective, reopen_run
-from dae.runs.saved_config import write_saved_config
-from dae.training.seeding import EpochSeed
-from dae.training.time_limit import TimeLimit
+from dae.runs.process import Terminated
+from dae.runs.resume import finished_objective, refuse_other_run, reopen_run, write_saved_config
+from dae.training.callbacks import EpochSeed, TimeLimit
 from helpers import ONE_PASS, SMOKE, composed
 from outcome import Train
 
@@ -116,7 +114,7 @@ def test_a_run_whose_time_is_up_is_interrupted_and_goes_on(train: Train, monkeyp
     broken = train(*short, "trainer.max_time=00:00:10:00", place="broken")
     assert broken.exit_code == 143
     assert "Traceback" not in broken.text
-    told = "the time is up: dae has done 1 of 2 epochs in trainer.max_time=00:00:10:00"
+    told = "trainer.max_time is up: dae has done 1 of 2 epochs"
     assert told in broken.out
     assert f"python train.py resume=outputs/{broken.folder.name}" in broken.out
     assert (broken.result["status"], broken.result["error"]) == ("interrupted", told)
@@ -126,13 +124,13 @@ def test_a_run_whose_time_is_up_is_interrupted_and_goes_on(train: Train, monkeyp
 
 
 def test_in_a_sweep_the_other_jobs_have_their_time(train: Train, monkeypatch):
-    remaining = iter([1.0, 0.0])
+    remaining = iter([0.0])
     monkeypatch.setattr(TimeLimit, "time_remaining", lambda self: next(remaining, 1.0))
     done = train(*SMOKE, "stage=dae", "-m", "trainer.max_time={hours: 1}", "seed=0,1")
     assert done.exit_code == 1
     assert [status(folder) for folder in done.folders] == ["interrupted", "completed"]
     assert "1 of 2 jobs failed" in done.err
-    assert "the time is up: dae has done 0 of 1 epoch in" in done.err
+    assert "trainer.max_time is up: dae has done 0 of 1 epoch" in done.err
 
 
 def test_what_went_before_is_not_trained_again(train: Train, stop_at, monkeypatch):
@@ -150,7 +148,7 @@ def test_what_went_before_is_not_trained_again(train: Train, stop_at, monkeypatc
     seconds = read(broken / "dae" / "last.ckpt").seconds
     done = train("resume=auto")
     assert began == [("classifier", 1), ("classifier", 2)]
-    assert "dae is taken as it is" in done.text
+    assert "dae is done already" in done.text
     assert "classifier goes on after epoch 1" in done.text
     assert done.result["seconds"]["dae"] >= seconds > 0
 
@@ -229,8 +227,7 @@ def test_refused(train: Train, finished: Train, words, told):
 def test_nothing_to_go_on_with(train: Train):
     done = train("resume=auto")
     assert done.exit_code == 2
-    assert f"found no run in {done.place / 'outputs'}" in done.err
-    assert "start one: python train.py" in done.err
+    assert f"found 0 runs in {done.place / 'outputs'}" in done.err
 
 
 def test_other_data_is_refused(train: Train, monkeypatch, stop_at):
@@ -248,10 +245,10 @@ def test_another_config_in_the_same_folder_is_refused(tmp_path):
     write_saved_config(tmp_path, saved)
     now = OmegaConf.create({**saved, "dae": {**saved.dae, "epochs": 4}, "new": 1})
     with pytest.raises(ConfigError) as caught:
-        finished_objective(now, tmp_path, extended=False)
+        refuse_other_run(now, tmp_path)
     assert "dae.epochs: saved 3, now 4" in str(caught.value)
-    assert "new: saved '(absent)', now 1" in str(caught.value)
-    assert finished_objective(now, tmp_path, extended=True) is None
+    assert "new: saved None, now 1" in str(caught.value)
+    assert finished_objective(now, tmp_path) is None
 
 
 def test_folders_with_marks_in_their_names(tmp_path):

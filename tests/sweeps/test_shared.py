@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from dae.runs.checkpoint import content_hash, read
-from dae.runs.checkpoint_file import write_content
+from dae.runs.checkpoint import content_hash, read, write_content
 from dae.runs.stage_result import StageResult, finished_stage
 from dae.sweeps.shared import shared_stage, stage1_digest
 from helpers import ONE_PASS, composed
@@ -149,7 +148,8 @@ def _train(place: Path) -> StageResult:
             file.write("once\n")
         found = StageResult({"dae/val/loss": 0.5}, place / "dae" / "best.ckpt", 0.3, 1)
         found.checkpoint.parent.mkdir(exist_ok=True)
-        write_content(found.checkpoint, {"state_dict": {}, "hyper_parameters": {}})
+        how = {"preprocessing": {"image_size": 28, "channels": 1}}
+        write_content(found.checkpoint, {"state_dict": {}, "hyper_parameters": how})
         found.save()
     return found
 

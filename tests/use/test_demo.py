@@ -11,8 +11,8 @@ from sklearn.datasets import load_digits
 import dae
 from dae.cli import main
 from dae.commands import demo as command
-from dae.config.groups import group_choices
-from dae.data.preprocessing import image_tensor
+from dae.config.compose import group_choices
+from dae.data.image_file import Preprocessing
 from dae.metrics import NOISE_LEVELS
 from dae.models.noise import Gaussian
 from dae.use.demo import KINDS, Models, latent_picture, load_models, look, most_noise, picture
@@ -31,7 +31,7 @@ def digit() -> Image.Image:
 
 def as_taken(shown: Image.Image) -> torch.Tensor:
     """An enlarged picture as the 28 x 28 pixels that it shows."""
-    return image_tensor(shown.resize((28, 28), Image.Resampling.NEAREST))
+    return Preprocessing(28, 1).tensor(shown.resize((28, 28), Image.Resampling.NEAREST))
 
 
 def test_what_is_shown_is_what_the_networks_make_of_it(models, digit, finished):

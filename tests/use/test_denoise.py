@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dae.data.preprocessing import Preprocessing
+from dae.data.image_file import Preprocessing
 from dae.models.networks import ConvDecoder, ConvEncoder
 from dae.use.denoise import denoised
 from dae.use.models import Autoencoder

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,16 +12,16 @@ from PIL import Image
 
 import dae
 from dae.data.images import ImageDataModule
+from dae.data.sources import digits as digits_source
 from dae.errors import UserError
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.classifier import EncoderClassifier
 from dae.runs.checkpoint import read
-from dae.runs.checkpoint_file import content_digest, read_content, write_content
 from outcome import BRIEF, Train
 
 
 def measured_on() -> tuple[torch.Tensor, torch.Tensor]:
-    data = ImageDataModule("digits", Path(), 32, 0.1, 0, 28, 1)
+    data = ImageDataModule(digits_source, Path(), 32, 0.1, 0, 28, 1)
     data.setup()
     return data.test.images[:].float() / 255, data.test.labels
 
@@ -77,7 +76,7 @@ def test_a_file_becomes_what_was_trained_on(run, tmp_path):
         assert made[0, 0, 0].max() == 0
     assert denoiser.classes == ()
     (tmp_path / "text.png").write_text("no image")
-    with pytest.raises(UserError, match=r"text\.png cannot be read as an image: cannot identify"):
+    with pytest.raises(UserError, match=r"text\.png cannot be read as an image: it is no image"):
         denoiser.preprocess(tmp_path / "text.png")
 
 
@@ -114,23 +113,10 @@ def test_lightning_loads_both_modules(run):
     assert (type(optimizer), optimizer.defaults["lr"]) == (torch.optim.Adam, 1e-3)
 
 
-def test_a_checkpoint_of_format_1_is_read_as_far_as_it_goes(run, tmp_path):
-    images, _ = measured_on()
-    content = torch.load(run / "classifier" / "best.ckpt", weights_only=True)
-    for name in ("head", "preprocessing"):
-        del content["hyper_parameters"][name]
-    del content["digest"], content["format"]
-    torch.save({**content, "format": 1, "digest": content_digest(content)}, tmp_path / "old.ckpt")
-    old = dae.load_classifier(tmp_path / "old.ckpt")
-    assert torch.equal(old(images), dae.load_classifier(run)(images))
-    with pytest.raises(UserError, match="is of format 1 and does not say how its images were made of files"):
-        old.preprocess(Image.new("L", (8, 8)))
-
-
 def test_a_checkpoint_says_how_its_images_were_made(run):
     for stage in ("dae", "classifier"):
         assert read(run, stage).hyper_parameters["preprocessing"] == {
-            **{"image_size": 28, "channels": 1, "fit": "pad", "background": "black", "conversion": 3}
+            **{"image_size": 28, "channels": 1, "fit": "pad", "background": "black"}
         }
 
 
@@ -151,34 +137,6 @@ print(dae.load_autoencoder({str(run)!r})(classifier.preprocess(Image.new("L", (4
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("torch.Size([1, 1, 28, 28])\n")
-
-
-def forged(run: Path, place: Path, stage: str, **changed: Any) -> Path:
-    """A checkpoint with other values, and a right digest."""
-    content = read_content(run / stage / "best.ckpt")
-    described = content["hyper_parameters"]
-    for path, value in changed.items():
-        node = described if "__" not in path else described[path.partition("__")[0]]
-        node[path.rpartition("__")[2]] = value
-    write_content(place / "forged.ckpt", content)
-    return place / "forged.ckpt"
-
-
-@pytest.mark.parametrize(
-    ("stage", "changed"),
-    [
-        ("classifier", {"preprocessing__image_size": 32}),
-        ("classifier", {"preprocessing__channels": 3}),
-        ("classifier", {"classes": [*"012345678"]}),
-        ("classifier", {"classes": ["0"] * 10}),
-        ("dae", {"preprocessing__image_size": 64}),
-        ("dae", {"decoder__image_size": 32}),
-    ],
-)
-def test_parts_that_do_not_fit_each_other_are_refused(run, tmp_path, stage, changed):
-    load = dae.load_classifier if stage == "classifier" else dae.load_autoencoder
-    with pytest.raises(UserError, match=r"fit images of|unlike those|its classes are"):
-        load(forged(run, tmp_path, stage, **changed))
 
 
 def test_a_model_stays_in_evaluation_mode(run):

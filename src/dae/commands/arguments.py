@@ -6,7 +6,7 @@ from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from dae.words import closest_name
+from dae.text import closest_name
 
 RUN = "a run folder, a checkpoint, or the folder of a sweep, of which the winner counts"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dae.commands.arguments import add_images, add_model
 from dae.commands.rewritten import KEPT, add_folder, planned, rewrite
-from dae.words import counted
+from dae.text import pluralize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,6 +58,6 @@ def run(options: Namespace) -> None:
 
     rewrite(plan, options, "denoised", change)
     if others and not options.resize:
-        what = f"{counted(others, 'image')} of another size than the {side} x {side} of the training went"
+        what = f"{pluralize(others, 'image')} of another size than the {side} x {side} of the training went"
         hint = "if that has seen whole things, and not parts of larger pictures: --resize"
         print(f"{what} through in tiles of that size; {hint}", file=sys.stderr)

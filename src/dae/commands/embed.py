@@ -11,8 +11,8 @@ from dae.commands.arguments import add_images, add_model, add_output, add_stage
 from dae.commands.outputs import output_files, require_packages, require_suffix
 from dae.commands.told import bad_files_told, with_progress
 from dae.errors import UserError
+from dae.text import path_from_here, pluralize, printable
 from dae.use.inputs import find_images
-from dae.words import counted, path_from_here, printable
 
 if TYPE_CHECKING:
     from dae.use.latents import Row
@@ -64,9 +64,9 @@ def run(options: Namespace) -> None:
 
             WRITERS[suffix](temporaries[0], rows())
             if not paths:
-                found = counted(len(inputs), "file")
+                found = pluralize(len(inputs), "file")
                 raise UserError(f"None of {found} could be read as an image: nothing is written")
             for names in temporaries[1:]:
                 names.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
-        print(f"The latents of {counted(len(paths), 'image')}, by {model.checkpoint}", file=sys.stderr)
+        print(f"The latents of {pluralize(len(paths), 'image')}, by {model.checkpoint}", file=sys.stderr)
         print(path_from_here(options.out))

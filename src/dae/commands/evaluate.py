@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,13 +42,7 @@ def run(options: Namespace) -> None:
     """
     from dae.evaluation import evaluate  # torch
     from dae.files import json_text
-    from dae.training.threads import settle_count
 
-    def trusting(packages: Sequence[str]) -> str:
-        words = [word for package in packages for word in ("--allow-targets", package)]
-        return shlex.join(["dae", NAME, options.run, *options.words, *words])
-
-    settle_count(None)
     found = evaluate(
         options.run,
         options.words,
@@ -58,7 +50,6 @@ def run(options: Namespace) -> None:
         stage=options.stage,
         allow_targets=options.allow_targets,
         config_dir=options.config_dir,
-        command=trusting,
     )
     sys.stdout.write(json_text(asdict(found)) if options.json else _table(found))
 
@@ -66,10 +57,10 @@ def run(options: Namespace) -> None:
 def _table(found: Evaluation) -> str:
     """The evaluation for people."""
     from dae.metrics import meaning
-    from dae.words import counted, format_figure
+    from dae.text import format_figure, pluralize
 
     lines = [f"checkpoints  {', '.join(found.checkpoints.values())}"]
-    lines += [f"data         {found.data}", f"measured on  {counted(found.images, f'{found.split} image')}"]
+    lines += [f"data         {found.data}", f"measured on  {pluralize(found.images, f'{found.split} image')}"]
     if found.noise:
         arguments = [f"{key} {value}" for key, value in found.noise.items() if key != "_target_"]
         kind = " ".join([found.noise["_target_"].rpartition(".")[2], *arguments])

@@ -11,8 +11,8 @@ from dae.commands.arguments import add_model, add_output, add_stage, one_of
 from dae.commands.outputs import output_files, require_packages, require_suffix
 from dae.errors import ConfigError, Problem
 from dae.files import json_text
+from dae.text import path_from_here
 from dae.use.formats import FORMATS, PARTS
-from dae.words import path_from_here
 
 NAME = "export"
 HELP = "write a part of a trained model for other programs: ONNX, torch.export, safetensors"

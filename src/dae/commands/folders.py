@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dae.errors import ConfigError, Problem
 from dae.sweeps.jobs import read_jobs
-from dae.words import quoted_path
+from dae.text import quoted_path
 
 
 def is_run(folder: Path) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
-from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,7 +66,7 @@ def _noise(options: Namespace) -> Noise:
         ConfigError: It has no such level, or not of that value.
     """
     from dae.models.noise import KINDS
-    from dae.signatures import argument_hints, wrong_value
+    from dae.schema import argument_problems
 
     key, level = NOISE_LEVELS[options.noise]
     given = {name: getattr(options, name) for name in LEVELS if getattr(options, name) is not None}
@@ -76,7 +75,6 @@ def _noise(options: Namespace) -> Noise:
         what = f"{options.noise} has no {foreign[0]}, but {key}"
         raise ConfigError([Problem(f"--{foreign[0]} {given[foreign[0]]}", what, f"--{key} {level}")])
     kind, value = KINDS[options.noise], given.get(key, level)
-    expected = wrong_value(argument_hints(kind, signature(kind))[key], value)
-    if expected is not None:
-        raise ConfigError([Problem(f"--{key} {value}", f"expected {expected}", f"--{key} {level}")])
+    for problem in argument_problems(kind, {key: value}):
+        raise ConfigError([Problem(f"--{key} {value}", problem.what, f"--{key} {level}")])
     return kind(value)

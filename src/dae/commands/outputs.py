@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dae.errors import ConfigError, Problem, UserError, raise_problems
 from dae.files import atomic_path
-from dae.words import closest_name, quoted_path
+from dae.text import closest_name, quoted_path
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from typing import Any
 from dae.commands.arguments import add_images, add_model, positive
 from dae.commands.told import bad_files_told, with_progress
 from dae.errors import ConfigError, Problem
+from dae.text import printable
 from dae.use.inputs import find_images
-from dae.words import printable
 
 NAME = "predict"
 HELP = "name the class of each image, with its probability"

@@ -6,9 +6,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from dae.commands.folders import is_run, require_sweep
-from dae.files import leads_out
 from dae.sweeps.jobs import read_jobs
-from dae.words import path_from_here
+from dae.text import path_from_here
 
 NAME = "report"
 HELP = "write report.html: one file that can be sent to a colleague"
@@ -33,6 +32,5 @@ def run(options: Namespace) -> None:
             continue
         require_sweep(folder, "a run or a sweep")
         for job in read_jobs(folder.resolve()):
-            if not leads_out(job.folder, folder):  # else the page would be written there
-                write_run_report(job.folder)
+            write_run_report(job.folder)
         print(path_from_here(write_sweep_report(folder.resolve())))

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from dae.commands.told import progress_bar
 from dae.errors import Problem, UserError, raise_problems
 from dae.files import atomic_path
+from dae.text import first_few, path_from_here, pluralize, printable
 from dae.use.inputs import Input, find_images
-from dae.words import counted, first_few, path_from_here, printable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,8 +27,8 @@ Change = Callable[["Picture", Path, Callable[[float], object]], "Tensor"]
 KEPT = """\
 What is written: each image under its own name, in the folders in which it lies below those that are given,
 in its own format and depth, upright. Transparency, EXIF, colour profile and resolution stay; JPEG keeps its
-own compression. Of animations and files of several pages the first picture is written. Colours of 16 bits are
-written in 8 (grey stays 16), GIF in 256 colours, CMYK as RGB: a line says for which files. The paths of the
+own compression. Colours of 16 bits are written in 8; grey stays 16. Of animations and files of several pages
+the first picture is written, GIF in 256 colours, CMYK as RGB: a line says for which files. The paths of the
 new files go to standard output.
 """
 
@@ -71,7 +71,7 @@ def _problems(plan: list[tuple[Input, Path]], out: Path, overwrite: bool) -> Ite
     elif there and not overwrite:
         names = first_few([str(path.relative_to(out)) for path in there])
         verb = "is" if len(there) == 1 else "are"
-        what = f"{len(there):,} of {counted(len(plan), 'file')} {verb} there already"
+        what = f"{len(there):,} of {pluralize(len(plan), 'file')} {verb} there already"
         yield Problem(where, f"{what}: {names}", "--overwrite replaces them")
     places: dict[str, Path] = {}
     for each, path in plan:
@@ -129,16 +129,16 @@ def rewrite(plan: list[tuple[Input, Path]], options: Namespace, done: str, chang
     finally:
         for what, names in lost.items():
             print(
-                printable(f"Of {counted(len(names), 'image')}: {what}: {first_few(names)}"), file=sys.stderr
+                printable(f"Of {pluralize(len(names), 'image')}: {what}: {first_few(names)}"), file=sys.stderr
             )
         seconds = time.perf_counter() - began
         speed = f", {seconds / megapixels:.2f} s a megapixel" if megapixels >= 1 else ""
         into = printable(path_from_here(options.out))
-        told = f"{counted(written, 'image')} of {len(plan):,} {done}, in {into}: {seconds:.1f} s{speed}"
+        told = f"{pluralize(written, 'image')} of {len(plan):,} {done}, in {into}: {seconds:.1f} s{speed}"
         print(told, file=sys.stderr)
     if bad:
         listed = "".join(f"\n  - {line}" for line in bad)
-        raise UserError(f"{counted(len(bad), 'file')} could not be read as an image:{listed}")
+        raise UserError(f"{pluralize(len(bad), 'file')} could not be read as an image:{listed}")
 
 
 def _further(at: Callable[[float], object], number: int, share: float) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dae.errors import UserError
-from dae.words import counted, printable
+from dae.text import pluralize, printable
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ def bad_files_told(total: int) -> Iterator[Callable[[Path, str], None]]:
 
     yield tell
     if bad:
-        raise UserError(f"{bad:,} of {counted(total, 'file')} could not be read as images; see above")
+        raise UserError(f"{bad:,} of {pluralize(total, 'file')} could not be read as images; see above")
 
 
 def with_progress(things: Iterable[T], total: int, words: str, shown: bool = True) -> Iterator[T]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 NAME = "train"
@@ -12,4 +13,4 @@ def launch_typed(arguments: Sequence[str]) -> int:
     """Hand what follows ``dae train`` over, flags and all; the exit code."""
     from dae.launch import launch  # Hydra
 
-    return launch(arguments)
+    return launch(arguments, program=sys.argv[0])

@@ -1,1 +1,1 @@
-"""Checks whether a command is right, and says what is wrong with it."""
+"""Is this command right? Composed by Hydra, held against its classes, built once before anything is read."""

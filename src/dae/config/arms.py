@@ -1,12 +1,15 @@
-"""What ``pretraining`` means for a run: the arms of the question that the project is for.
+"""What ``stage`` and ``pretraining`` mean for a run: which stages run, on what noise, and what decides.
 
-``denoising`` and ``plain`` train stage 1 with noise and without it; ``none`` leaves the encoder as it was
-initialised, which is the very one that the other two start from.
+``pretraining`` names the arms of the question that the project is for: ``denoising`` and ``plain`` train
+stage 1 with noise and without it; ``none`` leaves the encoder as it was initialised, which is the very one
+that the other two start from.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+from dae import metrics
 
 # Named and not imported: pages are made without torch.
 NO_NOISE = {"_target_": "dae.models.noise.NoNoise"}
@@ -37,11 +40,25 @@ def is_denoising(config: Any) -> bool:
     return training_noise(config)["_target_"] != NO_NOISE["_target_"]
 
 
+def pretraining_word(config: Any) -> str:
+    """What stage 1 does if it runs: ``denoising`` or ``plain``."""
+    return "denoising" if is_denoising(config) else "plain"
+
+
 def arm_words(config: Any) -> list[str]:
     """What a printed command needs to be of the same arm: another one would not read its encoder."""
     return [] if is_denoising(config) else ["pretraining=plain"]
 
 
-def pretraining_word(config: Any) -> str:
-    """What stage 1 does if it runs: ``denoising`` or ``plain``."""
-    return "denoising" if is_denoising(config) else "plain"
+def objective_of(config: Any) -> metrics.Metric:
+    """The metric that the run is judged by."""
+    stages, denoising = stages_to_run(config), is_denoising(config)
+    return metrics.objective(config["objective"], stages, denoising, config["callbacks"])
+
+
+def monitor_for(config: Any, stage: str) -> metrics.Metric | None:
+    """The metric that decides which epoch of a stage counts; None if nothing is chosen."""
+    last = stage == "classifier" and config["classifier"]["choose"] == "last"
+    if config["data"]["validation"] == "test" or last:
+        return None
+    return metrics.monitor(stage, objective_of(config), is_denoising(config))

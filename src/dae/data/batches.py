@@ -1,4 +1,4 @@
-"""Batches drawn by index from images in memory, or from their file."""
+"""Batches drawn by index from images in memory."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from dae.data.image_set import Split
 from dae.seeds import derive_seed
+from dae.text import pluralize
 
 
 class Batches:
-    """Batches of uint8 images and their labels; a shuffled order comes from torch's state at each start.
+    """Batches of inputs and their labels; a shuffled order comes from torch's state at each start.
 
     Args:
-        split: Ready to be drawn from.
+        inputs: (N, ...), where batches are wanted: images in uint8, or features.
+        labels: (N,), there too.
         batch_size: Images a batch, in all processes together; never more than there are.
         shuffle: Whether each pass has an order of its own.
         rank: Of this process among those that share each batch.
@@ -30,18 +31,18 @@ class Batches:
 
     def __init__(
         self,
-        split: Split,
+        inputs: Tensor,
+        labels: Tensor,
         batch_size: int,
         shuffle: bool,
         rank: int = 0,
         world_size: int = 1,
         least: int = 1,
     ) -> None:
-        self.split = split
+        self.inputs, self.labels = inputs, labels
         self.shuffle = shuffle
-        self.rank = rank
-        self.world_size = world_size
-        self.count = len(split.labels) - len(split.labels) % world_size
+        self.rank, self.world_size = rank, world_size
+        self.count = len(labels) - len(labels) % world_size
         self.batch_size = max(1, min(batch_size, self.count))
         self.batches_a_pass = -(-self.count // self.batch_size)
         self.passes = -(-least // self.batches_a_pass) if self.count else 1
@@ -55,9 +56,9 @@ class Batches:
         return passes * self.count + min(rest * self.batch_size, self.count)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        images, labels = self.split.images, self.split.labels
+        inputs, labels = self.inputs, self.labels
         if not self.shuffle:
-            yield from zip(images.split(self.batch_size), labels.split(self.batch_size), strict=True)
+            yield from zip(inputs.split(self.batch_size), labels.split(self.batch_size), strict=True)
             return
         orders = [torch.randperm(len(labels))[: self.count] for _ in range(self.passes)]
         if self.rank:
@@ -66,5 +67,22 @@ class Batches:
         for order in orders:
             for batch in order.to(labels.device).split(self.batch_size):
                 chosen = batch[self.rank :: self.world_size]
-                # A fifth of the time that images[chosen] takes on a CPU.
-                yield images.index_select(0, chosen), labels.index_select(0, chosen)
+                # A fifth of the time that inputs[chosen] takes on a CPU.
+                yield inputs.index_select(0, chosen), labels.index_select(0, chosen)
+
+    def steps_in_words(self, epochs: int, limit: int | float, accumulated: int) -> str:
+        """``1,080 optimizer steps: 10 epochs of 108 (4 passes over 216 images in batches of 8)``.
+
+        Args:
+            epochs: Of the stage.
+            limit: ``trainer.limit_train_batches``: a number of batches, or a share of them.
+            accumulated: ``trainer.accumulate_grad_batches``: batches a step; an epoch ends with a step.
+        """
+        used = min(limit, len(self)) if isinstance(limit, int) else int(limit * len(self))
+        steps = -(-used // accumulated)
+        passes = f"{self.passes} passes over " if self.passes > 1 else ""
+        words = f"{passes}{pluralize(self.count, 'image')} in batches of {self.batch_size}"
+        if used < len(self):
+            words += f", of which trainer.limit_train_batches={limit} leaves {used:,} of {len(self):,}"
+        total = pluralize(epochs * steps, "optimizer step")
+        return f"{total}: {pluralize(epochs, 'epoch')} of {steps:,} ({words})"

@@ -1,195 +1,127 @@
-"""The pixels of a folder of images: decoded and fitted once, kept in a cache."""
+"""The pixels of many image files: decoded once, kept in a cache beside the data where that took a while."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
-import os
 import sys
 import time
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+import zipfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from dae.data.cache import ImageCache
-from dae.data.folder import Listing
-from dae.data.image_file import Made, NotAnImageError, flat_image
-from dae.data.preprocessing import Preprocessing
-from dae.data.stored import StoredImages
-from dae.errors import UserError
-from dae.words import counted, path_from_here, printable
+from dae.data.image_file import Conversion, NotAnImageError, Preprocessing
+from dae.files import atomic_path
+from dae.text import path_from_here, pluralize
 
 log = logging.getLogger(__name__)
 
-PIECE = 64
-# The mark of a file that is no image; the others are what was made of the image.
-UNREADABLE = 128
-NAMED = 10  # so many bad files are named
+# Hidden: neither a class nor a split of the folder of images that it lies in.
+CACHE = ".dae_cache"
+SLOW = 2.0  # seconds of decoding that are worth a file
 
 
 @dataclass(frozen=True)
-class Decoding(Preprocessing):
-    """What is made of the files of a folder.
+class Decoded:
+    """What became of image files.
 
     Attributes:
-        bad_images: ``error``, or ``skip``: files that are no image are left out.
+        images: (N, C, S, S) in uint8, a row for each file; black where it is none.
+        done: ``Conversion`` of each, (N,) in uint8.
+        bad: File -> why it cannot be read as an image.
     """
 
-    bad_images: str = "error"
+    images: Tensor
+    done: Tensor
+    bad: dict[str, str]
 
-    def conversions(self, marks: Tensor) -> list[str]:
-        """What was made of images with these marks, (N,) in uint8: a part of a sentence each."""
+    def conversions(self, background: str) -> list[str]:
+        """What was done to them, a part of a sentence each."""
         words = {
-            Made.SCALED: "of more than 8 bits scaled to 8",
-            Made.OPAQUE: f"transparent laid on {self.background}",
-            Made.TURNED: "turned upright as their EXIF says",
-            Made.FIRST: "of several frames or pages, of which the first is used",
+            Conversion.SCALED: "of 16 bits or floats scaled to 8 bits",
+            Conversion.OPAQUE: f"transparent laid on {background}",
+            Conversion.TURNED: "turned upright as their EXIF says",
+            Conversion.FIRST: "of several frames or pages, of which the first is used",
         }
-        counts = {kind: int(((marks & kind.value) > 0).sum()) for kind in words}
+        counts = {kind: int(((self.done & kind.value) > 0).sum()) for kind in words}
         return [f"{count:,} {words[kind]}" for kind, count in counts.items() if count]
 
 
-def read_images(
-    listing: Listing, root: Path, how: Decoding, in_memory: bool
-) -> tuple[Tensor | StoredImages, Tensor]:
-    """The images of a listing, decoded once and kept in ``root``'s cache.
+def decode_files(root: Path, files: Sequence[str], how: Preprocessing, cache: Path) -> Decoded:
+    """Decode files, or take them from the cache if they are there as they are now.
 
     Args:
-        listing: What to decode.
-        root: The listing's folder, or the one above it.
-        how: What to make of each file.
-        in_memory: Whether to read all of them now.
-
-    Returns:
-        (N, C, H, W) in uint8, a row for each file; and a mark for each, (N,) in uint8: ``UNREADABLE``, or
-        what was made of it.
-
-    Raises:
-        UserError: A file is no image, or all are skipped; without ``in_memory``: the cache cannot be written.
+        root: Where they lie.
+        files: Their paths from there.
+        how: What to make of each.
+        cache: The folder that holds the cache's own.
     """
-    part = listing.folder.name if listing.folder != root else "all"
-    name = f"{part}_{how.image_size}_{how.channels}_{how.fit}_{how.background}"
-    shape = (len(listing.files), how.channels, how.image_size, how.image_size)
-    key = hashlib.sha256(f"{shape} {how} {listing.state}".encode()).hexdigest()[:16]
-    cache = ImageCache(root, name, key, shape)
-    stored = cache.find()
-    marks = np.zeros(len(listing.files), np.uint8) if stored is None else cache.marks()
-    if stored is None:
-        obstacle = cache.writable()
-        if obstacle is not None and not in_memory:
-            raise UserError(
-                f"data.in_memory=false reads decoded images from {cache.folder}, which cannot be written: "
-                f"{obstacle}. Give that folder write permission, copy the images to where there is one "
-                "(data.root=<folder>), or have all in memory: data.in_memory=true"
-            )
-        started = time.perf_counter()
-        pieces = _watched(_decoded(listing, how, marks), len(listing.files))
-        if obstacle is not None:
-            log.warning("Images are decoded anew in each run: no cache can be written: %s", obstacle)
-            images = torch.from_numpy(_joined(pieces, shape))
-        else:
-            stored = cache.write(pieces, marks)
-        seconds = time.perf_counter() - started
-        where = path_from_here(cache.path) if stored is not None else "memory"
-        log.info("Decoded %s images in %.1f s into %s", f"{len(listing.files):,}", seconds, where)
-    if (marks == UNREADABLE).all():
-        files = counted(len(listing.files), "file")
-        raise UserError(f"{listing.folder}: found {files}, none of which can be read as an image")
-    if stored is not None:
-        return (stored[:] if in_memory else stored), torch.from_numpy(marks)
-    return images, torch.from_numpy(marks)
-
-
-def _joined(pieces: Iterator[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    images, filled = np.empty(shape, np.uint8), 0
-    for piece in pieces:
-        images[filled : filled + len(piece)] = piece
-        filled += len(piece)
-    return images
-
-
-def _watched(pieces: Iterator[np.ndarray], total: int) -> Iterator[np.ndarray]:
-    """The pieces, with a progress bar on a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(), transient=True, disable=not sys.stdout.isatty()) as bar:
-        task = bar.add_task("Decoding images", total=total)
-        for piece in pieces:
-            yield piece
-            bar.advance(task, len(piece))
-
-
-def _decoded(listing: Listing, how: Decoding, marks: np.ndarray) -> Iterator[np.ndarray]:
-    """All images in their order, in pieces (n, C, H, W), never more than a few ahead.
-
-    Threads, since Pillow decodes without the interpreter's lock: 1.8 times one core's speed on two cores for
-    photographs, 1.2 times for tiny pictures. Processes have to start first, and do not win for 3,000 images.
-
-    Args:
-        listing: What to decode.
-        how: What to make of each file.
-        marks: Filled with the mark of each file, (N,) in uint8.
-
-    Raises:
-        UserError: Files are no images, and are not to be skipped; when all have been tried.
-    """
-    starts = range(0, len(listing.files), PIECE)
-    workers = os.cpu_count() or 1
-    waiting: deque[Future[np.ndarray]] = deque()
-    reasons: dict[str, str] = {}
-    with ThreadPoolExecutor(workers) as pool:
-        for start in starts:
-            part = slice(start, start + PIECE)
-            files = listing.files[part]
-            waiting.append(pool.submit(_decode, listing.folder, files, how, marks[part], reasons))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    if reasons and how.bad_images == "error":
-        raise _all_bad(listing, reasons)
-
-
-def _decode(
-    folder: Path, files: list[str], how: Decoding, marks: np.ndarray, reasons: dict[str, str]
-) -> np.ndarray:
-    images = np.zeros((len(files), how.image_size, how.image_size, how.channels), np.uint8)
-    for number, file in enumerate(files):
+    name = f"{root.name}_{'_'.join(map(str, how.described().values()))}"
+    kept = cache / CACHE / f"{name}_{_content_key(root, files)}.npz"
+    if kept.is_file():
         try:
-            flat, made = flat_image(folder / file, how.channels, how.background)
-            images[number] = np.asarray(how.fitted(flat)).reshape(images.shape[1:])
-            marks[number] = made.value
+            with np.load(kept) as content:  # whose zip pieces have checksums
+                images, done = torch.from_numpy(content["images"]), torch.from_numpy(content["done"])
+                return Decoded(images, done, json.loads(str(content["bad"])))
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            log.warning("%s cannot be read (%s): the images are decoded anew", path_from_here(kept), error)
+    started = time.perf_counter()
+    decoded = _decode(root, files, how)
+    seconds = time.perf_counter() - started
+    log.info("Decoded %s in %.1f s", pluralize(len(files), "image"), seconds)
+    if seconds > SLOW:
+        _write_cache(kept, name, decoded)
+    return decoded
+
+
+def _decode(root: Path, files: Sequence[str], how: Preprocessing) -> Decoded:
+    from rich.progress import track
+
+    shape = (len(files), how.image_size, how.image_size, how.channels)
+    images, done, bad = np.zeros(shape, np.uint8), np.zeros(len(files), np.uint8), {}
+
+    def decode(number: int) -> None:
+        try:
+            image, conversion = how.read(root / files[number])
+            images[number], done[number] = np.asarray(image).reshape(shape[1:]), conversion
         except NotAnImageError as error:
-            reasons[file] = str(error)
-            marks[number] = UNREADABLE
-    return np.ascontiguousarray(np.moveaxis(images, -1, 1))
+            bad[files[number]] = str(error)
+
+    # Threads, since Pillow decodes without the interpreter's lock.
+    with ThreadPoolExecutor() as pool:
+        quiet = not sys.stdout.isatty()
+        [*track(pool.map(decode, range(len(files))), "Decoding", len(files), transient=True, disable=quiet)]
+    pixels = torch.from_numpy(images).movedim(-1, 1).contiguous()
+    return Decoded(pixels, torch.from_numpy(done), {file: bad[file] for file in files if file in bad})
 
 
-def _all_bad(listing: Listing, reasons: dict[str, str]) -> UserError:
-    """The error that counts the files that are no images, and names the first of them."""
-    (first, why), *others = [(printable(file), reasons[file]) for file in listing.files if file in reasons]
-    bad = f"{listing.folder / first} cannot be read as an image: {why}."
-    if others:
-        bad += f" So it is with {len(reasons):,} of {counted(len(listing.files), 'file')}."
-    lines = [f"{bad} To leave such files out: data.bad_images=skip"]
-    lines += [f"    {file}: {why}" for file, why in others[: NAMED - 1]]
-    if len(reasons) > NAMED:
-        lines.append(f"    and {len(reasons) - NAMED:,} more")
-    return UserError("\n".join(lines))
+def _content_key(root: Path, files: Sequence[str]) -> str:
+    """A hash of names, sizes, times of change and inodes: of a swapped file one of them is another."""
+    digest = hashlib.sha256()
+    for file in files:
+        state = (root / file).lstat()
+        digest.update(
+            f"{file}\0{state.st_size} {state.st_mtime_ns} {state.st_ctime_ns} {state.st_ino}\n".encode()
+        )
+    return digest.hexdigest()[:16]
 
 
-def decode(path: Path, how: Decoding) -> Image.Image:
-    """One image as it is trained on, grey or RGB.
-
-    Raises:
-        NotAnImageError: It is none, or not a whole one.
-    """
-    return how.fitted(how.flat(path))
+def _write_cache(path: Path, name: str, decoded: Decoded) -> None:
+    """Write it whole, and forget what was of other images; a folder that cannot be written to is no error."""
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            bad = np.array(json.dumps(decoded.bad))
+            np.savez(file, images=decoded.images.numpy(), done=decoded.done.numpy(), bad=bad)
+        for stale in path.parent.glob(f"{name}_*.npz"):
+            if stale != path:
+                stale.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("Images are decoded anew in each run: no cache can be written: %s", error)

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import stat
 import warnings
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from enum import IntFlag
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from pydantic import PositiveInt
+from torch import Tensor
 
 # Whatever a file is called: Pillow would hand others to programs like Ghostscript.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
+SUFFIXES = tuple(sorted(suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS))
 ORIENTATION = 0x0112  # in EXIF; 1 is upright
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-# Tags of a TIFF file.
-BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
-WHITE_IS_ZERO, SIGNED = 0, 2
+Fit = Literal["pad", "crop", "stretch"]
+Background = Literal["white", "black"]
 # Told as NotAnImageError, by name, instead.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
@@ -37,8 +30,8 @@ class NotAnImageError(Exception):
     """A file cannot be read as an image; the argument says why, in words that follow the file's name."""
 
 
-class Made(IntFlag):
-    """What had to be made of a file."""
+class Conversion(IntFlag):
+    """What had to be done to a file."""
 
     SCALED = 1
     OPAQUE = 2
@@ -46,95 +39,69 @@ class Made(IntFlag):
     FIRST = 8
 
 
+def is_image(name: str) -> bool:
+    """Whether a file of this name is read as an image."""
+    return name.lower().endswith(SUFFIXES) and name[0] != "."
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path, verify: bool = True) -> Iterator[Image.Image]:
     """A file as an image whose pixels are not read yet.
+
+    Args:
+        path: The file.
+        verify: Whether to hold it to its checksums, which takes reading it once more.
 
     Raises:
         NotAnImageError: Whatever goes wrong here or inside of the block.
     """
     try:
-        state = path.stat()
-        if not stat.S_ISREG(state.st_mode):  # to open a pipe might wait for ever
+        if not path.is_file():  # to open a pipe might wait for ever
             raise NotAnImageError("it is no regular file")
-        if not state.st_size:
-            raise NotAnImageError("it is empty")
+        if verify:
+            with Image.open(path, formats=FORMATS) as image:
+                image.verify()
         with Image.open(path, formats=FORMATS) as image:
             if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
                 size = f"{image.width:,} x {image.height:,} pixels"
-                raise NotAnImageError(
-                    f"its {size} are more than the {Image.MAX_IMAGE_PIXELS:,} that are safe to read"
-                )
+                most = f"{Image.MAX_IMAGE_PIXELS:,}"
+                raise NotAnImageError(f"its {size} are more than the {most} that are safe to read")
             yield image
     except NotAnImageError:
         raise
     except UnidentifiedImageError as error:
-        raise NotAnImageError(f"cannot identify an image of {', '.join(FORMATS)}") from error
-    except OSError as error:
-        raise NotAnImageError(error.strerror or str(error)) from error
+        raise NotAnImageError(f"it is no image of {', '.join(FORMATS)}") from error
     except Exception as error:  # Pillow lets through whatever its readers meet in a damaged file
-        raise NotAnImageError(str(error) or type(error).__name__) from error
+        raise NotAnImageError(getattr(error, "strerror", None) or str(error) or repr(error)) from error
 
 
-def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height in pixels as ``upright`` will find them; the pixels are not read."""
-    # A PNG's own method would read them.
-    turned = Image.Image.getexif(image).get(ORIENTATION, 1) in range(5, 9) and image.format != "TIFF"
-    return (image.height, image.width) if turned else image.size
-
-
-def has_transparency(image: Image.Image) -> bool:
-    """Whether an opened image has an alpha channel, or names a colour that is transparent."""
-    return image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
-
-
-def flat_image(path: Path, channels: int, background: str) -> tuple[Image.Image, Made]:
-    """``flattened`` of the image in a file.
-
-    Raises:
-        NotAnImageError: It is none, not a whole one, or its levels have no range that is known.
-    """
-    with opened(path) as image:
-        return flattened(image, channels, background, level_depth(path, image))
-
-
-def flattened(
-    image: Image.Image, channels: int, background: str, depth: int | None = None
-) -> tuple[Image.Image, Made]:
-    """The image, the first if there are several: grey or RGB, upright, laid over one colour.
-
-    Grey levels of more than 8 bits are scaled by their own range; colours of 16 bits lose the lower 8.
+def flattened(image: Image.Image, channels: int, background: str) -> tuple[Image.Image, Conversion]:
+    """The image, the first if there are several: grey or RGB of 8 bits, upright, laid over one colour.
 
     Args:
         image: As Pillow has opened or made it.
         channels: 1 grey, 3 colour.
         background: The colour that lies under transparency.
-        depth: The bits of its levels in its file; None where Pillow itself knows.
 
     Raises:
         NotAnImageError: Its levels have no range that is known.
     """
-    made = Made.FIRST if getattr(image, "is_animated", False) else Made(0)
-    depth = _tags(image).get(BITS, (8,))[0] if depth is None else depth
-    if image.getexif().get(ORIENTATION, 1) in UPRIGHT:
-        made |= Made.TURNED
-    image.load()  # Pillow turns a TIFF here, and says so by taking the tag away
-    turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
-    if has_transparency(image):
-        made |= Made.OPAQUE
-    flat = image
-    if depth > 8 or is_deep(image):
-        made |= Made.SCALED
-    if is_deep(image):
-        flat = _scaled(image)
-    else:
-        settle_levels(image, depth)
-    if has_transparency(flat):
-        flat = _on_ground(flat, background)
+    done = Conversion.FIRST if getattr(image, "is_animated", False) else Conversion(0)
+    if image.getexif().get(ORIENTATION, 1) != 1:
+        done |= Conversion.TURNED
+    flat = ImageOps.exif_transpose(image)
+    if is_deep(flat):
+        done |= Conversion.SCALED
+        levels, top = deep_levels(flat)
+        flat = Image.fromarray(np.rint(levels * (255 / top)).astype(np.uint8))
+    elif flat.has_transparency_data:
+        done |= Conversion.OPAQUE
+        ground = Image.new("RGBA", flat.size, background)
+        ground.alpha_composite(flat.convert("RGBA"))
+        flat = ground
     if flat.mode not in ("1", "L"):
         flat = flat.convert("RGB")  # from which any mode can be made grey
-    flat = flat.convert("L" if channels == 1 else "RGB")
-    return (flat if turn is None else flat.transpose(turn)), made
+    return flat.convert("L" if channels == 1 else "RGB"), done
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -142,115 +109,64 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode[0] in "IF"
 
 
-def settle_levels(image: Image.Image, depth: int) -> None:
-    """Bring what an image of 8 bits says of its levels to what Pillow has made of them.
-
-    Args:
-        image: As Pillow has read it, its pixels too.
-        depth: The bits of its levels in its file.
-
-    Raises:
-        NotAnImageError: Pillow has made nothing of them that shows an image.
-    """
-    if _tags(image).get(SAMPLE_FORMAT, (1,))[0] == SIGNED and np.asarray(image).max() > 127:
-        raise NotAnImageError("some of its levels are below 0, expected 0 to 127: scale them")
-    elif depth > 8 and np.asarray(image.convert("RGB")).max() < 3:
-        raise NotAnImageError(
-            f"its levels of {depth} bits are too low for 8: scale them to their whole range"
-        )
-    elif "transparency" in image.info and image.format == "PNG" and depth != 8:
-        _rescale_key(image, depth)
-
-
 def deep_levels(image: Image.Image) -> tuple[np.ndarray, int]:
-    """The grey levels of 16 or 32 bits, (H, W), and the one that is white; 0 is black.
-
-    The range is the 0 to 1 of floats and the 0 to 65,535 of 16 bits. Integers of 32 bits do not say theirs.
-    Where they are written they hold levels of 16 bits, as a rule, and are taken for that if they fit.
+    """The grey levels of 16 bits, or of floats in [0, 1], (H, W), and the one that is white; 0 is black.
 
     Raises:
         NotAnImageError: They are no levels of that range.
     """
-    tags = _tags(image)
-    bits, signed = tags.get(BITS, (0,))[0], tags.get(SAMPLE_FORMAT, (1,))[0] == SIGNED
-    top = 1 if image.mode == "F" else {(12, False): 4095, (16, True): 32767}.get((bits, signed), 65535)
-    levels = np.asarray(image)
+    levels, top = np.asarray(image), 1 if image.mode == "F" else 65_535
     low, high = levels.min(), levels.max()
     if not 0 <= low <= high <= top:  # NaN neither
-        raise NotAnImageError(
-            f"its levels are {low:g} to {high:g}, expected 0 to {top:,}: scale them, or save it in 16 bits"
-        )
-    # Pillow does so in 8 bits alone.
-    return (top - levels if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO else levels), top
+        raise NotAnImageError(f"its levels are {low:g} to {high:g}, expected 0 to {top:,}: scale them")
+    return levels, top
 
 
-def deep_alpha(image: Image.Image) -> Image.Image:
-    """The alpha channel of one that names a level of more than 8 bits as transparent."""
-    return Image.fromarray((np.asarray(image) != image.info["transparency"]).astype(np.uint8) * 255)
+@dataclass(frozen=True)
+class Preprocessing:
+    """From a file to the pixels of a network's input: what a checkpoint says of it, as plain values.
 
-
-def _scaled(image: Image.Image) -> Image.Image:
-    """Grey levels of 16 or 32 bits as 8, or 8 and alpha if it names a level that is transparent."""
-    levels, top = deep_levels(image)
-    scaled = np.rint(levels * (255 / top)).astype(np.uint8)
-    if len(np.unique(scaled)) <= 2 < len(np.unique(levels)):
-        found = f"{levels.min():g} to {levels.max():g} of {top:,}"
-        raise NotAnImageError(f"its levels, {found}, would become two: scale them to the whole range")
-    flat = Image.fromarray(scaled)
-    if "transparency" in image.info:
-        flat.putalpha(deep_alpha(image))
-    return flat
-
-
-def _tags(image: Image.Image) -> Mapping[int, Any]:
-    """The tags of a TIFF file; none if it is another."""
-    return getattr(image, "tag_v2", {})
-
-
-def _rescale_key(image: Image.Image, depth: int) -> None:
-    """Bring the colour that a PNG names as transparent to the 8 bits that its pixels have been brought to."""
-    key = image.info["transparency"]
-    if image.mode == "L":
-        image.info["transparency"] = key * 255 // (2**depth - 1)
-    elif image.mode == "RGB":
-        image.info["transparency"] = tuple(level >> 8 for level in key)
-
-
-def _on_ground(image: Image.Image, colour: str) -> Image.Image:
-    """The image, RGBA, laid over a ground of one colour."""
-    layer = image.convert("RGBA")
-    ground = Image.new("RGBA", layer.size, colour)
-    ground.alpha_composite(layer)
-    return ground
-
-
-def level_depth(path: Path, image: Image.Image) -> int:
-    """The bits of the levels in a file; 8 where there are fewer, or nothing says how many.
-
-    Raises:
-        NotAnImageError: It is a PNG that is damaged.
+    Attributes:
+        image_size: Side in pixels.
+        channels: 1 grey, 3 colour.
+        fit: Of images that are not square: ``pad``, ``crop`` or ``stretch``.
+        background: What ``pad`` adds and what lies under transparency.
     """
-    if image.format == "PNG":
-        return _depth_of_whole_png(path)
-    if image.format == "PPM" and isinstance(image, ImageFile.ImageFile):
-        decoder = image.tile[0][3]
-        return int(decoder[1]).bit_length() if isinstance(decoder, tuple) and len(decoder) == 2 else 8
-    return _tags(image).get(BITS, (8,))[0]
 
+    image_size: PositiveInt
+    channels: Literal[1, 3]
+    fit: Fit = "pad"
+    background: Background = "black"
 
-def _depth_of_whole_png(path: Path) -> int:
-    """The bits of a PNG's levels, as they are in the file.
+    def described(self) -> dict[str, Any]:
+        """Plain values, from which it can be built again."""
+        return asdict(self)
 
-    Raises:
-        NotAnImageError: A checksum is wrong, or the end is missing. Pillow passes over those of the pixels.
-    """
-    content = memoryview(path.read_bytes())
-    place = 8
-    while place < len(content):
-        end = place + 12 + int.from_bytes(content[place : place + 4], "big")
-        if zlib.crc32(content[place + 4 : end - 4]) != int.from_bytes(content[end - 4 : end], "big"):
-            raise NotAnImageError("it is damaged or cut: a checksum in it is wrong")
-        if content[place + 4 : place + 8] == b"IEND":
-            return content[24]
-        place = end
-    raise NotAnImageError("it is cut: its end is missing")
+    def read(self, image: Path | str | Image.Image) -> tuple[Image.Image, Conversion]:
+        """An image as it is trained on, and what had to be done to it.
+
+        Args:
+            image: A file, or an image that Pillow has read.
+
+        Raises:
+            NotAnImageError: It is none, not a whole one, or its levels have no range that is known.
+        """
+        if isinstance(image, Image.Image):
+            flat, done = flattened(image, self.channels, self.background)
+        else:
+            with opened(Path(image)) as read:
+                flat, done = flattened(read, self.channels, self.background)
+        return self._fitted(flat), done
+
+    def tensor(self, image: Path | str | Image.Image) -> Tensor:
+        """The same as (1, C, S, S) in [0, 1]."""
+        pixels = torch.from_numpy(np.array(self.read(image)[0], np.uint8))
+        return (pixels[None] if pixels.dim() == 2 else pixels.movedim(-1, 0))[None].float().div_(255)
+
+    def _fitted(self, flat: Image.Image) -> Image.Image:
+        size = (self.image_size, self.image_size)
+        if self.fit == "crop":
+            return ImageOps.fit(flat, size, Image.Resampling.BILINEAR)
+        if self.fit == "stretch":
+            return flat.resize(size, Image.Resampling.BILINEAR)
+        return ImageOps.pad(flat, size, Image.Resampling.BILINEAR, self.background)

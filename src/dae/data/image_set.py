@@ -5,68 +5,63 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dae.data.stored import StoredImages
-from dae.data.targets import pixel_accuracy_ceiling
 from dae.errors import UserError
+
+# The label of an image without a class.
+UNLABELLED = -1
+PIECE = 1000  # images at once: a whole set in float would take four times its memory
+# Grey from colour (ITU-R BT.601), as Pillow's own conversion.
+LUMA = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images (N, C, H, W) in uint8 and labels (N,) in int64."""
+    """Images (N, C, H, W) in uint8 and labels (N,) in int64; ``UNLABELLED`` where there are no classes.
 
-    images: Tensor | StoredImages
+    Raises:
+        ValueError: They are of another type or shape.
+    """
+
+    images: Tensor
     labels: Tensor
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that it takes in memory."""
-        return self.labels.nbytes + (self.images.nbytes if isinstance(self.images, Tensor) else 0)
+    def __post_init__(self) -> None:
+        found = [(tensor.dtype, tuple(tensor.shape)) for tensor in (self.images, self.labels)]
+        types, count = (torch.uint8, torch.int64), self.images.shape[:1]
+        if tuple(kind for kind, _ in found) != types or self.images.dim() != 4 or self.labels.shape != count:
+            raise ValueError(f"a split holds {found}, expected uint8 (N, C, H, W) and int64 (N,)")
 
     def chosen(self, indices: Tensor) -> Split:
         """The split that holds only these images, in this order."""
-        if isinstance(self.images, StoredImages):
-            return Split(self.images.chosen(indices), self.labels[indices])
         return Split(self.images[indices], self.labels[indices])
 
     def joined(self, other: Split) -> Split:
-        """The images of both, which are in memory."""
-        images = torch.cat([self.images[:], other.images[:]])
-        return Split(images, torch.cat([self.labels, other.labels]))
-
-    def to(self, device: torch.device) -> Split:
-        """The split on the device, unless its images stay in a file."""
-        if isinstance(self.images, StoredImages):
-            return self
-        return Split(self.images.to(device), self.labels.to(device))
+        """The images of both."""
+        return Split(torch.cat([self.images, other.images]), torch.cat([self.labels, other.labels]))
 
     def fitted(self, image_size: int, channels: int) -> Split:
-        """The same images with that side (bilinear, antialiased) and those channels (grey is the mean)."""
-        images = self.images[:]
+        """The same images with that side (bilinear, antialiased) and those channels."""
+        images = self.images
         if images.shape[1] != channels:
-            grey = images.float().mean(1, keepdim=True).round().to(torch.uint8)
-            images = grey.expand(-1, channels, -1, -1)
+            if channels == 1:
+                pieces = [(piece * LUMA).sum(1, keepdim=True).round() for piece in images.split(PIECE)]
+                images = torch.cat([piece.to(torch.uint8) for piece in pieces])
+            else:
+                images = images.expand(-1, channels, -1, -1)
         if images.shape[-2:] != (image_size, image_size):
             size = (image_size, image_size)
-            # In pieces: the whole set in float would take four times its memory.
-            images = torch.cat([_resize(piece, size) for piece in images.split(1000)])
+            images = torch.cat([_resized(piece, size) for piece in images.split(PIECE)])
         return Split(images.contiguous(), self.labels)
 
-    def fitting(self, image_size: int, channels: int) -> tuple[str, ...]:
-        """What ``fitted`` does to the images, a line each thing."""
-        found, *sides = self.images.shape[1:]
-        notes = []
-        if sides != [image_size, image_size]:
-            notes.append(f"resized from {sides[0]} x {sides[1]} to {image_size} x {image_size} pixels")
-        if found != channels:
-            notes.append("turned to grey" if channels == 1 else f"grey, repeated in {channels} channels")
-        return tuple(notes)
+    def digests(self) -> list[bytes]:
+        """What each image is known by: the same for images that are equal in every byte."""
+        return [hashlib.blake2b(image.numpy().data, digest_size=16).digest() for image in self.images]
 
 
 @dataclass(frozen=True)
@@ -74,12 +69,11 @@ class ImageSet:
     """A data set with the division into training and test images that its authors gave it.
 
     Attributes:
-        classes: Their names, in the order of the labels; none if all labels are ``folder.UNLABELLED``.
+        classes: Their names, in the order of the labels; none if all labels are ``UNLABELLED``.
         val: Validation images, where the authors set some apart.
         unlabelled: Further images to train stage 1 on.
-        notes: What ``stage=data`` says of it besides: a line on how its images were fitted, say.
-        converted: What every run says: a line on what had to be made of its files.
-        unused: What every run says: a line on each thing that was found and left out.
+        notes: A line on each thing that ``stage=data`` says of the images besides.
+        warnings: A line on each thing that every run says: what was converted, what was left out.
     """
 
     train: Split
@@ -88,72 +82,55 @@ class ImageSet:
     val: Split | None = None
     unlabelled: Split | None = None
     notes: tuple[str, ...] = ()
-    converted: tuple[str, ...] = ()
-    unused: tuple[str, ...] = ()
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that it takes in memory."""
-        splits = (self.train, self.test, self.val, self.unlabelled)
-        return sum(split.nbytes for split in splits if split is not None)
+    warnings: tuple[str, ...] = ()
 
     @cached_property
     def pixel_accuracy_ceiling(self) -> float:
-        """The highest pixel accuracy that any reconstruction of the test images can have."""
-        return pixel_accuracy_ceiling(self.test.images)
+        """The share of values in the test images that are exactly black or white.
+
+        What is rounded is one of the two, so no reconstruction has a higher pixel accuracy.
+        """
+        images = self.test.images
+        extreme = sum(int(((piece == 0) | (piece == 255)).sum()) for piece in images.split(PIECE))
+        return extreme / images.numel()
 
     @cached_property
     def checksum(self) -> str:
         """SHA-256 of all images and labels."""
         digest = hashlib.sha256()
         for split in filter(None, (self.train, self.test, self.val, self.unlabelled)):
-            for piece in split.images.split(1000):
-                digest.update(piece.numpy().data)
+            digest.update(split.images.numpy().data)
             digest.update(split.labels.numpy().data)
         return digest.hexdigest()
 
 
-def checked_images(found: Any, source: str, channels: int, side: int) -> ImageSet:
-    """What a function of the user's has given, if that is what was asked of it.
-
-    Raises:
-        UserError: It is not.
-    """
-    if not isinstance(found, ImageSet):
-        raise UserError(f"{source} gives a {type(found).__name__}, expected a dae.data.image_set.ImageSet")
-    splits = {"train": found.train, "test": found.test, "val": found.val, "unlabelled": found.unlabelled}
-    for name, split in splits.items():
-        if split is None:
-            continue
-        images, labels = split.images[:], split.labels
-        if images.dtype != torch.uint8 or images.shape[1:] != (channels, side, side) or not len(images):
-            what = f"{source}: {name}.images is {images.dtype} {tuple(images.shape)}"
-            way = "Split(images, labels).fitted(image_size, channels) brings uint8 images to that size"
-            raise UserError(f"{what}, expected torch.uint8 (N, {channels}, {side}, {side}); {way}")
-        classes = found.classes if name != "unlabelled" else ()
-        least, most = (0, len(classes) - 1) if classes else (-1, -1)
-        fits = labels.dtype == torch.int64 and labels.shape == images.shape[:1]
-        if not fits or not least <= int(labels.min()) <= int(labels.max()) <= most:
-            what = f"{source}: {name}.labels is {labels.dtype} {tuple(labels.shape)}"
-            numbers = f"numbers from {least} to {most}" if classes else "all -1, since there are no classes"
-            raise UserError(f"{what}, expected torch.int64 ({len(images)},), {numbers}")
-    return found
-
-
-def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:
-    resized = F.interpolate(images.float(), size=size, mode="bilinear", antialias=True)
-    return resized.round().clamp(0, 255).to(torch.uint8)
+def mean_image(images: Tensor) -> Tensor:
+    """The mean of uint8 images (N, C, H, W), as floats in [0, 1], (C, H, W)."""
+    total = torch.zeros(images.shape[1:])
+    for piece in images.split(128):
+        total += piece.float().sum(0)
+    return total.div_(255 * len(images))
 
 
 def with_fixed_test(split: Split, classes: tuple[str, ...]) -> ImageSet:
-    """A fifth for the test, stratified, the same in every run whatever ``data.split_seed`` is."""
+    """A fifth for the test, stratified, the same in every run whatever ``data.split_seed`` is.
+
+    Raises:
+        UserError: A class is too small to be divided.
+    """
     from sklearn.model_selection import train_test_split
 
-    train, test = train_test_split(
-        np.arange(len(split.labels)),
-        test_size=0.2,
-        random_state=0,
-        stratify=split.labels if classes else None,
-    )
-    train, test = (torch.from_numpy(np.sort(indices)) for indices in (train, test))
-    return ImageSet(split.chosen(train), split.chosen(test), classes)
+    numbers, strata = np.arange(len(split.labels)), split.labels if classes else None
+    try:
+        parts = train_test_split(numbers, test_size=0.2, random_state=0, stratify=strata)
+    except ValueError as error:
+        raise UserError(
+            f"a fifth of each class goes into the test set, and {error}. Give it a folder of its own"
+        ) from error
+    train, test = (split.chosen(torch.from_numpy(np.sort(indices))) for indices in parts)
+    return ImageSet(train, test, classes)
+
+
+def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+    resized = F.interpolate(images.float(), size=size, mode="bilinear", antialias=True)
+    return resized.round().clamp(0, 255).to(torch.uint8)

@@ -1,23 +1,23 @@
-"""From the name of a data set to its uint8 images and labels.
+"""The data sets that come with the project: functions from a folder to uint8 images and labels.
 
-A data set of the user's own is a function like ``digits``, which a file in his ``data`` group names.
+A data set of the user's own is such a function, too, which a file in his ``data`` group names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
+import gzip
+import hashlib
+from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
-from dae.data.folder import list_images, list_unlabelled, split_folders
-from dae.data.idx import torchvision_idx
-from dae.data.image_folder import image_folder
 from dae.data.image_set import ImageSet, Split, with_fixed_test
-from dae.data.walk import is_folder
-from dae.words import closest_name
+from dae.errors import UserError
+from dae.files import atomic_path
+from dae.text import train_command
 
 
 def digits(root: Path, image_size: int, channels: int) -> ImageSet:
@@ -27,55 +27,78 @@ def digits(root: Path, image_size: int, channels: int) -> ImageSet:
     bunch = load_digits()
     images = torch.from_numpy(bunch.images).mul(255 / 16).round().to(torch.uint8)[:, None]
     split = Split(images, torch.from_numpy(bunch.target).long())
-    found = with_fixed_test(split.fitted(image_size, channels), tuple(map(str, bunch.target_names)))
-    return replace(found, notes=split.fitting(image_size, channels))
+    return with_fixed_test(split.fitted(image_size, channels), tuple(map(str, bunch.target_names)))
 
 
-SOURCES: dict[str, Callable[..., ImageSet]] = {
-    "mnist": partial(torchvision_idx, "MNIST"),
-    "fashion_mnist": partial(torchvision_idx, "FashionMNIST"),
-    "kmnist": partial(torchvision_idx, "KMNIST"),
-    "digits": digits,
-    "image_folder": image_folder,
-}
-# Those that read files of the user's, and the keys that they alone have.
-FOLDERS = ("image_folder",)
-FOLDER_KEYS = ("fit", "background", "bad_images", "unlabelled")
-# What lies around the images of the others.
-GROUND = "black"
-# Side and channels of the others as they are, where they are known.
-ORIGINAL = dict.fromkeys(("mnist", "fashion_mnist", "kmnist", "digits"), (28, 1))
+def mnist(root: Path, image_size: int, channels: int) -> ImageSet:
+    """60,000 + 10,000 handwritten digits (LeCun et al. 1998); see ``torchvision_idx``."""
+    return torchvision_idx("MNIST", root, image_size, channels)
 
 
-def files_state(source: str, root: Path, unlabelled: Path | None) -> str:
-    """What the files of a source are known by, without reading them: paths, sizes and times of change.
+def fashion_mnist(root: Path, image_size: int, channels: int) -> ImageSet:
+    """60,000 + 10,000 pieces of clothing (Xiao et al. 2017); see ``torchvision_idx``."""
+    return torchvision_idx("FashionMNIST", root, image_size, channels)
+
+
+def kmnist(root: Path, image_size: int, channels: int) -> ImageSet:
+    """60,000 + 10,000 cursive characters (Clanuwat et al. 2018); see ``torchvision_idx``."""
+    return torchvision_idx("KMNIST", root, image_size, channels)
+
+
+def torchvision_idx(name: str, root: Path, image_size: int, channels: int) -> ImageSet:
+    """One of torchvision's MNIST-like classes: its packed files, addresses and md5 sums, read as they are.
 
     Raises:
-        UserError: There is no such folder of images.
+        UserError: A file cannot be had, or is another.
     """
-    if source in FOLDERS:
-        listings = [list_images(folder) for folder in split_folders(root, unlabelled).values()]
-        listings += [list_unlabelled(unlabelled)] if unlabelled is not None else []
-        return " ".join(listing.state for listing in listings)
-    files = sorted(root.glob("*/raw/*")) if is_folder(root) else []
-    stats = [(str(file), file.stat()) for file in files if file.exists()]
-    return repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
+    from torchvision import datasets
+
+    dataset = getattr(datasets, name)
+    arrays = [_array(_content(dataset, root / name / "raw", *file)) for file in dataset.resources]
+    images, labels = ([torch.from_numpy(array) for array in kind] for kind in (arrays[::2], arrays[1::2]))
+    train, test = (
+        Split(pixels[:, None], classes.long()).fitted(image_size, channels)
+        for pixels, classes in zip(images, labels, strict=True)
+    )
+    return ImageSet(train, test, tuple(dataset.classes))
 
 
-def full_name(source: Callable[..., ImageSet]) -> str:
-    """The name of a function, or of the one behind a ``partial`` of it."""
-    function = getattr(source, "func", source)
-    return f"{function.__module__}.{function.__name__}"
+def _content(dataset: Any, folder: Path, file: str, md5: str) -> bytes:
+    """What is packed in a file, which is downloaded where it is not there."""
+    path = folder / file
+    if not path.is_file():
+        _download(dataset, folder, file, md5)
+    packed = path.read_bytes()
+    found = hashlib.md5(packed, usedforsecurity=False).hexdigest()
+    if found != md5:
+        raise UserError(f"{path}: its md5 is {found}, expected {md5}. Delete it: it is downloaded again")
+    return gzip.decompress(packed)
 
 
-def known_source(name: str) -> str:
-    """``name``, if it is one of ``SOURCES``.
+def _array(content: bytes) -> np.ndarray:
+    """An idx file of unsigned bytes (the format is on the MNIST page: magic, sizes, data)."""
+    offset = 4 + 4 * content[3]
+    shape = [int.from_bytes(content[start : start + 4], "big") for start in range(4, offset, 4)]
+    return np.frombuffer(bytearray(content), np.uint8, offset=offset).reshape(shape)
 
-    Raises:
-        ValueError: It is not.
-    """
-    if name not in SOURCES:
-        meant = closest_name(name, SOURCES)
-        advice = f"; the nearest is {meant}" if meant else ""
-        raise ValueError(f"expected one of {', '.join(SOURCES)}{advice}")
-    return name
+
+def _download(dataset: Any, folder: Path, file: str, md5: str) -> None:
+    """Load a packed file, which appears once it is whole."""
+    from torchvision.datasets.utils import download_url
+
+    errors = []
+    for mirror in dataset.mirrors:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with atomic_path(folder / file) as temporary:
+                download_url(mirror + file, str(folder), temporary.name, md5)
+            return
+        except (OSError, RuntimeError, ValueError, HTTPException) as error:
+            errors.append(f"\n    {mirror + file}: {str(error).strip() or type(error).__name__}")
+    needed = "".join(f"\n    {name}  md5 {digest}" for name, digest in dataset.resources)
+    raise UserError(
+        f"{dataset.__name__} could not be downloaded:{''.join(errors)}\n"
+        f"  To use it without a network, put these files into {folder.absolute()}:{needed}\n"
+        "  or name the folder that holds them, by data.root=<folder>\n"
+        f"  data=digits needs no network: {train_command()} data=digits"
+    )

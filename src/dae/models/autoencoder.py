@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from dae.metrics import METRICS
 from dae.models.cross_entropy import binary_cross_entropy, image_losses
 from dae.models.description import Description, built
-from dae.models.epoch_metrics import ImageMean, Mean, MeasuredModule, metric_collection
+from dae.models.epoch_metrics import ImageMean, Mean, MeasuredModule
 from dae.models.noise import Noise
-from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure_optimizer
+from dae.models.optimization import OptimizerFactory, ScheduleFactory
 from dae.models.ssim import structural_similarity
 from dae.seeds import derive_seed
 
 Batch = tuple[Tensor, Tensor]
+# Under a PSNR: what is reconstructed perfectly has 100 dB, and not infinitely many.
+LEAST_ERROR = 1e-10
 
 
 class DenoisingAutoencoder(MeasuredModule):
@@ -50,23 +53,14 @@ class DenoisingAutoencoder(MeasuredModule):
         optimizer: OptimizerFactory | Description,
         scheduler: ScheduleFactory | Description,
     ) -> None:
-        super().__init__()
+        # PSNR as one value per image, then their mean: what it means in the denoising literature.
+        measured = {name: ImageMean() for name in METRICS["dae"]}
+        super().__init__(optimizer, scheduler, {"loss": Mean()}, measured)
         self.encoder = built(encoder, "encoder")
         self.decoder = built(decoder, "decoder")
         self.noise = cast(Noise, built(noise, "noise"))
         self.reference_noise = cast(Noise, built(reference_noise, "reference_noise"))
         self.noise_seed = noise_seed
-        self.optimizer_factory = optimizer
-        self.schedule_factory = scheduler
-        self.trained = metric_collection(loss=Mean())
-        self.evaluated = metric_collection(
-            loss=ImageMean(),
-            pixel_accuracy=ImageMean(),
-            noisy_loss=ImageMean(),
-            # One value per image, then their mean: what "PSNR" means in the denoising literature.
-            psnr=ImageMean(),
-            ssim=ImageMean(),
-        )
 
     def forward(self, images: Tensor) -> Tensor:
         """Images in [0, 1] to the logits of their reconstruction, in float32 whatever computed them."""
@@ -76,7 +70,7 @@ class DenoisingAutoencoder(MeasuredModule):
         """The loss of one batch. Only the metric object hears of it: logging waits for the epoch's end."""
         images, _ = batch
         loss = binary_cross_entropy(self(self.noise(images)), images)
-        self.trained["loss"].update(loss, len(images))
+        self.train_metrics["loss"].update(loss, len(images))
         return loss
 
     def on_validation_epoch_start(self) -> None:
@@ -100,16 +94,12 @@ class DenoisingAutoencoder(MeasuredModule):
         hits = ((logits > 0) == images).float()
         reconstruction = noisy_logits.sigmoid()
         squared_errors = (reconstruction - images).square().flatten(1).mean(1)
-        self.evaluated["loss"].update(image_losses(logits, images))
-        self.evaluated["pixel_accuracy"].update(hits.flatten(1).mean(1))
-        self.evaluated["noisy_loss"].update(image_losses(noisy_logits, images))
-        self.evaluated["psnr"].update(-10 * squared_errors.log10())
-        self.evaluated["ssim"].update(structural_similarity(reconstruction, images))
+        self.eval_metrics["loss"].update(image_losses(logits, images))
+        self.eval_metrics["pixel_accuracy"].update(hits.flatten(1).mean(1))
+        self.eval_metrics["noisy_loss"].update(image_losses(noisy_logits, images))
+        self.eval_metrics["psnr"].update(-10 * squared_errors.clamp(min=LEAST_ERROR).log10())
+        self.eval_metrics["ssim"].update(structural_similarity(reconstruction, images))
         return {"noisy": noisy, "logits": noisy_logits, "clean_logits": logits}
 
     on_test_epoch_start = on_validation_epoch_start
     test_step = validation_step
-
-    def configure_optimizers(self) -> Any:
-        """See ``optimization.configure_optimizer``."""
-        return configure_optimizer(self, self.optimizer_factory, self.schedule_factory)

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dae.models.description import Description, built
-from dae.models.epoch_metrics import (
-    BalancedAccuracy,
-    ImageMean,
-    Mean,
-    MeasuredModule,
-    metric_collection,
-)
+from dae.models.epoch_metrics import BalancedAccuracy, ImageMean, Mean, MeasuredModule
 from dae.models.networks import blocks_of
-from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure_optimizer
+from dae.models.optimization import OptimizerFactory, ScheduleFactory
 
 Batch = tuple[Tensor, Tensor]
 
@@ -57,9 +51,14 @@ class EncoderClassifier(MeasuredModule):
         optimizer: OptimizerFactory | Description,
         scheduler: ScheduleFactory | Description,
     ) -> None:
-        super().__init__()
+        head = built(head, "head")
+        classes: int = [*head.children()][-1].out_features  # type: ignore[assignment]
+        balanced = [{"balanced_accuracy": BalancedAccuracy(classes)} for _ in range(2)]
+        trained = {"loss": Mean(), "accuracy": Mean(), **balanced[0]}
+        measured = {"loss": ImageMean(), "accuracy": ImageMean(), **balanced[1]}
+        super().__init__(optimizer, scheduler, trained, measured)
         self.encoder = encoder = nn.Identity() if encoder is None else built(encoder, "encoder")
-        self.head = head = built(head, "head")
+        self.head = head
         blocks = blocks_of(encoder)
         split = 0 if trainable_blocks == "all" else len(blocks) - trainable_blocks
         if split < 0:
@@ -70,15 +69,6 @@ class EncoderClassifier(MeasuredModule):
         encoder.requires_grad_(False)
         for block in self.trained_blocks:
             block.requires_grad_(True)
-        self.optimizer_factory = optimizer
-        self.schedule_factory = scheduler
-        classes: int = [*head.children()][-1].out_features  # type: ignore[assignment]
-        self.trained = metric_collection(
-            loss=Mean(), accuracy=Mean(), balanced_accuracy=BalancedAccuracy(classes)
-        )
-        self.evaluated = metric_collection(
-            loss=ImageMean(), accuracy=ImageMean(), balanced_accuracy=BalancedAccuracy(classes)
-        )
         self.train()
 
     def train(self, mode: bool = True) -> EncoderClassifier:
@@ -118,24 +108,20 @@ class EncoderClassifier(MeasuredModule):
         features, labels = batch
         logits = self.from_features(features)
         loss = F.cross_entropy(logits, labels)
-        self.trained["loss"].update(loss, len(labels))
+        self.train_metrics["loss"].update(loss, len(labels))
         right = hits(logits, labels)
-        self.trained["accuracy"].update(right.mean(), len(labels))
-        self.trained["balanced_accuracy"].update(right, labels)
+        self.train_metrics["accuracy"].update(right.mean(), len(labels))
+        self.train_metrics["balanced_accuracy"].update(right, labels)
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Measure one batch of features; callbacks get its logits."""
         features, labels = batch
         logits = self.from_features(features)
-        self.evaluated["loss"].update(F.cross_entropy(logits, labels, reduction="none"))
+        self.eval_metrics["loss"].update(F.cross_entropy(logits, labels, reduction="none"))
         right = hits(logits, labels)
-        self.evaluated["accuracy"].update(right)
-        self.evaluated["balanced_accuracy"].update(right, labels)
+        self.eval_metrics["accuracy"].update(right)
+        self.eval_metrics["balanced_accuracy"].update(right, labels)
         return logits
 
     test_step = validation_step
-
-    def configure_optimizers(self) -> Any:
-        """See ``optimization.configure_optimizer``."""
-        return configure_optimizer(self, self.optimizer_factory, self.schedule_factory)

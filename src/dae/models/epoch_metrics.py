@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.utilities import dim_zero_cat
+
+from dae.models.description import Description
+from dae.models.optimization import OptimizerFactory, ScheduleFactory, configure_optimizer
 
 
 class Mean(Metric):
@@ -80,11 +84,6 @@ class BalancedAccuracy(Metric):
         return (self.right[there] / self.images[there]).mean()
 
 
-def metric_collection(**metrics: Metric) -> MetricCollection:
-    """Metrics that are updated each in its own way, and computed together."""
-    return MetricCollection(dict(metrics), compute_groups=False)
-
-
 def log_epoch(module: LightningModule, split: str, metrics: MetricCollection) -> None:
     """Log ``stage/split/<name>`` of each metric and reset it.
 
@@ -117,28 +116,44 @@ def values_per_image(metrics: MetricCollection) -> dict[str, Any]:
 class MeasuredModule(LightningModule):
     """A module that logs what it has measured at the end of each epoch.
 
+    Args:
+        optimizer: Builds the optimizer from the trained parameters.
+        scheduler: Builds the learning rate schedule from the optimizer and the number of steps.
+        train_metrics: Those of the training, which its steps update, each in its own way.
+        eval_metrics: The same of validation and test.
+
     Attributes:
-        trained: Metrics of the training, which its steps update.
-        evaluated: The same of validation and test.
         tested: After a test, the value of each image, from which confidence intervals come.
     """
 
-    trained: MetricCollection
-    evaluated: MetricCollection
+    stage: ClassVar[str]
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        optimizer: OptimizerFactory | Description,
+        scheduler: ScheduleFactory | Description,
+        train_metrics: Mapping[str, Metric],
+        eval_metrics: Mapping[str, Metric],
+    ) -> None:
         super().__init__()
+        self.factories = optimizer, scheduler
+        self.train_metrics = MetricCollection(dict(train_metrics), compute_groups=False)
+        self.eval_metrics = MetricCollection(dict(eval_metrics), compute_groups=False)
         self.tested: dict[str, Any] = {}
+
+    def configure_optimizers(self) -> Any:
+        """See ``optimization.configure_optimizer``."""
+        return configure_optimizer(self, *self.factories)
 
     def on_train_epoch_end(self) -> None:
         """Log the metrics of the epoch's training."""
-        log_epoch(self, "train", self.trained)
+        log_epoch(self, "train", self.train_metrics)
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of the validation."""
-        log_epoch(self, "val", self.evaluated)
+        log_epoch(self, "val", self.eval_metrics)
 
     def on_test_epoch_end(self) -> None:
         """Log what was measured, and keep the value of each image."""
-        self.tested = values_per_image(self.evaluated)
-        log_epoch(self, "test", self.evaluated)
+        self.tested = values_per_image(self.eval_metrics)
+        log_epoch(self, "test", self.eval_metrics)

@@ -86,7 +86,10 @@ class SaltPepper(Noise):
 class Block(Noise):
     """One square of ``size`` x ``size`` pixels goes to 0 in each image, anywhere inside it.
 
-    The same place in every channel. ``size`` is at most the side of the image.
+    The same place in every channel.
+
+    Raises:
+        ValueError: By ``corrupt``: the image is smaller.
     """
 
     def __init__(self, size: PositiveInt) -> None:
@@ -96,6 +99,8 @@ class Block(Noise):
     def corrupt(self, images: Tensor, generator: Generator | None = None) -> Tensor:
         """Corrupt as the class says."""
         count, _, height, width = images.shape
+        if self.size > min(height, width):
+            raise ValueError(f"a square of {self.size} pixels has no room in {width} x {height}")
         device = images.device
 
         def covered(side: int) -> Tensor:

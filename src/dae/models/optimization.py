@@ -1,11 +1,12 @@
 """Optimizer and learning rate of a module, and the schedules to choose from.
 
-A schedule is a function of an optimizer and of the steps of the whole fit, and has None to offer if it leaves
-the rate alone; its other arguments come from ``conf/scheduler``.
+A schedule is a class of torch's, or a function of an optimizer and of the steps of the whole fit that has
+None to offer if it leaves the rate alone; its other arguments come from ``conf/scheduler``.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 from dae.models.description import Description, built_factory
 
 OptimizerFactory = Callable[..., Optimizer]
-ScheduleFactory = Callable[[Optimizer, int], LRScheduler | None]
+ScheduleFactory = Callable[..., Any]
 
 
 def constant(optimizer: Optimizer, total_steps: int) -> None:
@@ -59,15 +60,35 @@ def cosine(
     return CosineAnnealingLR(optimizer, T_max=max(total_steps, 1), eta_min=end)
 
 
+def make_schedule(
+    factory: Callable[..., Any], optimizer: Optimizer, total_steps: int, monitor: str
+) -> dict[str, Any] | None:
+    """A schedule as Lightning takes it; None where the rate stays.
+
+    One that takes ``total_steps`` is stepped with the optimizer; torch's own others with the epoch.
+
+    Args:
+        factory: Of the schedule.
+        optimizer: Whose rate it moves.
+        total_steps: Of the whole fit.
+        monitor: The metric that ``ReduceLROnPlateau`` waits for.
+    """
+    by_step = "total_steps" in inspect.signature(factory).parameters
+    schedule = factory(optimizer, total_steps=total_steps) if by_step else factory(optimizer)
+    if schedule is None:
+        return None
+    return {"scheduler": schedule, "interval": "step" if by_step else "epoch", "monitor": monitor}
+
+
 def configure_optimizer(
     module: LightningModule,
     optimizer: OptimizerFactory | Description,
     schedule: ScheduleFactory | Description,
-) -> Any:
-    """What ``configure_optimizers`` returns: only what is trained gets an entry, one schedule step a step."""
+) -> dict[str, Any]:
+    """What ``configure_optimizers`` returns: only what is trained gets an entry."""
     built = built_factory(optimizer, "optimizer")(
         [parameter for parameter in module.parameters() if parameter.requires_grad]
     )
-    scheduler = built_factory(schedule, "scheduler")(built, int(module.trainer.estimated_stepping_batches))
-    stepped = {"lr_scheduler": {"scheduler": scheduler, "interval": "step"}} if scheduler else {}
-    return {"optimizer": built, **stepped}
+    steps, monitor = int(module.trainer.estimated_stepping_batches), f"{module.stage}/val/loss"
+    made = make_schedule(built_factory(schedule, "scheduler"), built, steps, monitor)
+    return {"optimizer": built, **({"lr_scheduler": made} if made else {})}

@@ -7,9 +7,9 @@ from itertools import pairwise
 from typing import Annotated
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
 
 from dae.models.networks import LatentShape, keras_init, spread_latent
 
@@ -18,39 +18,20 @@ StageWidths = Annotated[Sequence[PositiveInt], Field(min_length=1, max_length=8)
 Depth = Annotated[int, Field(ge=1, le=16)]
 
 
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with batch normalisation, added to their input (He et al. 2016).
+def residual_stage(in_channels: int, out_channels: int, depth: int, stride: int) -> list[nn.Module]:
+    """The residual blocks of a stage (He et al. 2016), the first of which changes channels and side.
 
-    (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride)). Where the shape changes,
-    what is added is a 1x1 convolution of the mean over stride x stride pixels (He et al. 2019, ResNet-D).
+    What is added there is a 1x1 convolution of the mean over stride x stride pixels (He et al. 2019).
     """
-
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
-        super().__init__()
-        self.residual = nn.Sequential(
-            nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False),
-            nn.BatchNorm2d(out_channels),
-            nn.ReLU(),
-            nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
+    shortcut = None
+    if stride > 1 or in_channels != out_channels:
+        shortcut = nn.Sequential(
+            nn.AvgPool2d(stride, ceil_mode=True),
+            nn.Conv2d(in_channels, out_channels, 1, bias=False),
             nn.BatchNorm2d(out_channels),
         )
-        self.shortcut: nn.Module = nn.Identity()
-        if stride > 1 or in_channels != out_channels:
-            self.shortcut = nn.Sequential(
-                nn.AvgPool2d(stride, ceil_mode=True),
-                nn.Conv2d(in_channels, out_channels, 1, bias=False),
-                nn.BatchNorm2d(out_channels),
-            )
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Add what the convolutions make of the inputs to the inputs."""
-        return F.relu(self.residual(inputs) + self.shortcut(inputs))
-
-
-def residual_stage(in_channels: int, out_channels: int, depth: int, stride: int) -> list[nn.Module]:
-    """The residual blocks of a stage, the first of which changes channels and side."""
-    first = ResidualBlock(in_channels, out_channels, stride)
-    return [first, *(ResidualBlock(out_channels, out_channels) for _ in range(depth - 1))]
+    first = BasicBlock(in_channels, out_channels, stride, shortcut)
+    return [first, *(BasicBlock(out_channels, out_channels) for _ in range(depth - 1))]
 
 
 def halved_sides(side: int, times: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,8 @@ from dae.pictures.figures import draw_image_rows, pad_with_white, write_png
 from dae.pictures.publishing import bytes_to_floats
 from dae.pictures.style import short_names
 from dae.seeds import derive_seed
-from dae.training.processes import device_count
-from dae.training.steps import steps_in_words
-from dae.words import aligned, path_from_here, train_command
+from dae.text import aligned, path_from_here, train_command
+from dae.training.devices import device_count
 
 log = logging.getLogger(__name__)
 
@@ -29,25 +29,23 @@ COLUMNS = 10
 MOST_ROWS = 40
 
 
-def show_data(
-    data: ImageDataModule, config: Mapping[str, Any], folder: Path, same_data: Sequence[str]
-) -> None:
+def show_data(data: ImageDataModule, config: Mapping[str, Any], folder: Path, words: Sequence[str]) -> None:
     """Log what the data is and what a run would make of it; keep that in ``run.json``, and a contact sheet.
 
     Args:
         data: Set up already.
         config: Of the run, as plain values.
         folder: The run folder.
-        same_data: What a command needs to see the same images.
+        words: The overrides that were typed, but ``stage=data``.
     """
     lines = [*count_lines(data), "", *plan_lines(data, config)]
-    words = same_data if data.classes else ["stage=dae", *same_data]
+    words = words if data.classes else ["stage=dae", *words]
     sheet = folder / "contact_sheet.png"
     write_png(contact_sheet(data), sheet)
     write_json(folder / "run.json", {**read_json(folder / "run.json"), "shown": lines})
     end = [
         f"Nothing was trained. Some of the images: {path_from_here(sheet)}",
-        f"Train: {train_command()} {' '.join(words)}",
+        f"Train: {train_command()} {shlex.join(words)}",
     ]
     log.info("%s", "\n".join([*lines, "", *end]))
 
@@ -77,14 +75,14 @@ def plan_lines(data: ImageDataModule, config: Mapping[str, Any]) -> Iterator[str
     colour = "grey" if data.channels == 1 else "colour"
     yield f"images: {data.image_size} x {data.image_size} pixels, {colour}"
     assert data.images is not None
-    yield from (f"images: {note}" for note in data.images.notes)
+    yield from (f"images: {note}" for note in (*data.images.notes, *data.images.warnings))
     trainer = config["trainer"]
     limits = trainer.get("limit_train_batches", 1.0), trainer.get("accumulate_grad_batches", 1)
     stages = stages_to_run({**config, "stage": "both" if data.classes else "dae"})
     for stage, view in (("dae", data), ("classifier", data.labelled())):
         if stage in stages:
-            batches = view.training_batches(world_size=device_count(trainer))
-            yield f"{stage}: {steps_in_words(config[stage]['epochs'], batches, *limits)}"
+            batches = view.count_batches(device_count(trainer))
+            yield f"{stage}: {batches.steps_in_words(config[stage]['epochs'], *limits)}"
         elif not data.classes:
             yield f"{stage}: cannot be trained, since no image has a class"
         else:
@@ -102,7 +100,7 @@ def contact_sheet(data: ImageDataModule) -> Tensor:
         name: pad_with_white(bytes_to_floats(train.images[chosen[train.labels[chosen] == label]]), COLUMNS)
         for label, name in enumerate(names[:MOST_ROWS])
     }
-    title = f"Training images of {data.source}"
+    title = f"Training images of {data.source_name}"
     if len(names) > MOST_ROWS:
         title += f", the first {MOST_ROWS} of {len(names)} classes"
     if not rows:

@@ -15,7 +15,7 @@ from dae.models.autoencoder import DenoisingAutoencoder
 from dae.pictures.figures import draw_image_rows, draw_text, pad_with_white
 from dae.pictures.publishing import bytes_to_floats, images_and_epoch, is_due, publish
 from dae.pictures.watcher import Watcher
-from dae.words import counted
+from dae.text import pluralize
 
 COLUMNS = 16
 
@@ -65,7 +65,7 @@ def draw_filters(encoder: nn.Module) -> Tensor:
     }
     size = " x ".join(map(str, weights.shape[2:]))
     return draw_image_rows(
-        rows, title=f"First convolution: {counted(len(shown), 'filter')} of {size}, {legend}"
+        rows, title=f"First convolution: {pluralize(len(shown), 'filter')} of {size}, {legend}"
     )
 
 

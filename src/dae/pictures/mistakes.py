@@ -9,7 +9,7 @@ from torch import Tensor
 from dae.pictures.figures import draw_image_rows, draw_text, pad_with_white
 from dae.pictures.predictions import Predictions
 from dae.pictures.publishing import bytes_to_floats, class_names, evaluated_split, images_and_epoch, publish
-from dae.words import counted
+from dae.text import pluralize
 
 
 class Mistakes(Predictions):
@@ -30,7 +30,7 @@ class Mistakes(Predictions):
         confidence, predicted = probabilities.max(1)
         worst = most_confident(confidence, predicted != labels, self.count)
         wrong = int((predicted != labels).sum())
-        head = f"{counted(wrong, 'mistake')} in {len(labels):,} {images_and_epoch(trainer)}"
+        head = f"{pluralize(wrong, 'mistake')} in {len(labels):,} {images_and_epoch(trainer)}"
         if not wrong:
             publish(trainer, module, "mistakes", draw_text(head))
             return

@@ -11,16 +11,14 @@ import torch
 from omegaconf import OmegaConf
 from torch import Generator, Tensor
 
-from dae.config.settings import open_saved_config
+from dae.config.building import build
 from dae.data.images import ImageDataModule
-from dae.data.sources import SOURCES
 from dae.errors import UserError
 from dae.pictures.figures import draw_image_rows, write_png
 from dae.pictures.publishing import bytes_to_floats
 from dae.report.embedded_pictures import as_source
-from dae.run import build
 from dae.runs.checkpoint import load_autoencoder
-from dae.runs.records import read_hydra
+from dae.runs.resume import read_saved_config
 from dae.seeds import derive_seed
 from dae.sweeps.cautions import IMAGES
 from dae.sweeps.jobs import Job
@@ -38,12 +36,16 @@ def draw_reconstructions(jobs: Mapping[str, Job], allow_targets: Sequence[str] =
     Raises:
         UserError: The images are not there, differ between the arms, or a checkpoint cannot be read.
     """
-    configs = {arm: open_saved_config(job.folder, allow_targets) for arm, job in jobs.items()}
+    left_out = ("callbacks", "logger")
+    configs = {
+        arm: OmegaConf.create(read_saved_config(job.folder, allow_targets, left_out))
+        for arm, job in jobs.items()
+    }
     first = next(iter(configs))
     for arm, config in configs.items():
         if _images(config) != _images(configs[first]):
             raise UserError(f"{arm} sees other images, or other noise, than {first}")
-    clean = _test_images(configs[first].data, jobs[first].folder)
+    clean = _test_images(configs[first].data)
     noise = build(configs[first].dae.reference_noise)
     seed = derive_seed("pictures", configs[first].data.split_seed)
     noisy = noise.corrupt(clean, Generator().manual_seed(seed))
@@ -63,14 +65,13 @@ def _images(config: Any) -> list[Any]:
     return [config.data.source, *(config.data[key] for key in keys), config.dae.reference_noise]
 
 
-def _test_images(config: Any, job: Path) -> Tensor:
+def _test_images(config: Any) -> Tensor:
     """Images from all over the test set, which may be sorted by class; none are downloaded for a picture."""
-    # Relative to where the sweep was launched, wherever its page is written.
-    origin = (read_hydra(job / ".hydra" / "hydra.yaml").get("runtime") or {}).get("cwd", ".")
-    root = Path(origin) / config.root
-    if config.source in SOURCES and config.source != "digits" and not root.is_dir():
+    root = Path(config.root)
+    name = config.source["_target_"]
+    if name.startswith("dae.data.sources.") and not name.endswith(".digits") and not root.is_dir():
         raise UserError(f"the images are not in {root}")
-    needed = {"root": str(root), "unlabelled": None, "labels": None}
+    needed = {"root": str(root), "labels": None, **({"unlabelled": None} if "unlabelled" in config else {})}
     data: ImageDataModule = build(OmegaConf.merge(config, needed))  # type: ignore[arg-type]
     data.setup()
     spread = torch.linspace(0, len(data.test.labels) - 1, COUNT).long()

@@ -14,7 +14,7 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 from dae.pictures.style import BLACK, BLUE, GREY, GRID, ORANGE
 from dae.report.scalars import Points
 from dae.report.svg import ROW, STEPS, WIDTH, clip, needs_log, new_axes, svg
-from dae.words import format_figure
+from dae.text import format_figure
 
 # More points than a chart has pixels would only make the page heavy.
 MOST_POINTS = 300

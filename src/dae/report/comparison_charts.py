@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from dae.pictures.style import BLUE, GREEN, GREY, GRID, ORANGE
 from dae.report.svg import COLOURS, clip, new_axes, svg
-from dae.words import format_figure
+from dae.text import format_figure
 
 DASHES = {"-": "solid", "--": "dashed", ":": "dotted"}
 # Of the arms between the first and the last; the marker tells them apart in print, too.

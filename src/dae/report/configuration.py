@@ -15,8 +15,8 @@ from hydra._internal.utils import create_config_search_path
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
-from dae.config.groups import conf_folder
-from dae.keys import leaves
+from dae.config.compose import conf_folder
+from dae.schema import leaves
 
 ABSENT = "(absent)"
 # The groups of which a run has any number of choices at once, each a node of its own.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dae.words import counted
+from dae.text import pluralize
 
 Z95 = 1.959964  # of the standard normal distribution: 97.5 % lie below it
 RESAMPLES = 1000
@@ -77,11 +77,11 @@ def interval_of(
     if not images:
         return None, "the number of test images is not known"
     if metric in ("accuracy", "probe_accuracy"):
-        return wilson_interval(round(value * images), images), f"Wilson, {counted(images, 'image')}"
+        return wilson_interval(round(value * images), images), f"Wilson, {pluralize(images, 'image')}"
     if metric == "balanced_accuracy" and metric in tested:
         right, of_class = tested[metric]["right"], tested[metric]["images"]
-        return mean_share_interval(right, of_class), f"Price and Bonett, {counted(images, 'image')}"
+        return mean_share_interval(right, of_class), f"Price and Bonett, {pluralize(images, 'image')}"
     each = [number for number in tested.get(metric, []) if number is not None]
     if each:
-        return bootstrap_interval(each), f"bootstrap, {counted(len(each), 'image')}"
-    return None, f"{counted(images, 'image')}, but the value of each was not kept"
+        return bootstrap_interval(each), f"bootstrap, {pluralize(len(each), 'image')}"
+    return None, f"{pluralize(images, 'image')}, but the value of each was not kept"

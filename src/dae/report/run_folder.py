@@ -11,47 +11,28 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dae.config.commands import config_flags
 from dae.files import DamagedFileError, read_yaml
 from dae.metrics import METRICS
 from dae.report.scalars import Series, read_scalars, scalar_files, series_of
-from dae.runs.owner import was_left
+from dae.runs.folder import is_stale
 from dae.runs.records import (
     read_hydra,
     read_result,
     read_run,
     read_stage,
     read_tested,
-    refuse_link,
     shared_stage_folder,
 )
-from dae.runs.saved_config import needed_targets, resume_command
-from dae.shapes import Whole, misfit
-from dae.sweeps.commands import rerun_command, without_comparison
+from dae.runs.resume import resume_command
+from dae.sweeps.commands import config_flags, rerun_command, without_comparison
 from dae.sweeps.jobs import Job, read_overrides
-from dae.words import train_command
+from dae.text import train_command
 
 PNG = b"\x89PNG"
 # Enough lines for a traceback.
 LAST_LINES = 40
 
 
-# What the page takes from a config; where the run ended before that was resolved, a text may be a number's.
-_TARGET = {"_target_": str}
-CONFIG = Whole(
-    stage=str,
-    data={},
-    dae=Whole(noise=Whole(_TARGET), scheduler=_TARGET, epochs=(int, str)),
-    classifier={"encoder": str, "scheduler": _TARGET, "epochs": (int, str)},
-)
-FURTHER = {
-    "pretraining": str,
-    "compare": (str, None),
-    "allow_targets": [str],
-    "trainer": {str: object},
-    "callbacks": {str: {}},
-    "logger": {str: {}},
-}
 Content = TypeVar("Content")
 
 
@@ -68,9 +49,8 @@ class RunFolder:
     damaged: dict[Path, str] = field(default_factory=dict)
 
     def read(self, file: Path, read: Callable[[], Content]) -> Content | None:
-        """What ``read`` finds in ``file``; None, and a note, if that cannot be read or lies elsewhere."""
+        """What ``read`` finds in ``file``; None, and a note, if that cannot be read."""
         try:
-            refuse_link(file, self.folder, self.folder.parent / "stage1")
             return read()
         except DamagedFileError as error:
             self.damaged[file] = str(error)
@@ -86,7 +66,7 @@ class RunFolder:
     @property
     def status(self) -> str:
         """The status in ``result.json``, or ``running``, or ``interrupted`` if nobody runs it any more."""
-        return str(self.result.get("status") or ("interrupted" if was_left(self.folder) else "running"))
+        return str(self.result.get("status") or ("interrupted" if is_stale(self.folder) else "running"))
 
     @cached_property
     def stages(self) -> dict[str, dict[str, Any]]:
@@ -121,13 +101,7 @@ class RunFolder:
         own = self.folder / "config.yaml"
         file = own if os.path.lexists(own) else self.folder / ".hydra" / "config.yaml"
 
-        def read() -> dict[str, Any]:
-            found = read_yaml(file)
-            if found and (why := misfit(found, CONFIG) or misfit(found, FURTHER)):
-                raise DamagedFileError(file, why)
-            return found or {}
-
-        return self.read(file, read) or {}
+        return self.read(file, lambda: read_yaml(file)) or {}
 
     @cached_property
     def hydra(self) -> dict[str, Any]:
@@ -180,7 +154,7 @@ class RunFolder:
         def read() -> bytes | None:
             content = file.read_bytes() if file.is_file() else None
             if content is not None and not content.startswith(PNG):
-                raise DamagedFileError(file, "it is no PNG", "Delete it: the page does without.")
+                raise DamagedFileError(file, "it is no PNG")
             return content
 
         return self.read(file, read)
@@ -221,7 +195,7 @@ class RunFolder:
 
     def resume(self, *words: str) -> str:
         """The command that resumes it."""
-        return " ".join([resume_command(self.folder, needed_targets(self.config)), *words])
+        return " ".join([resume_command(self.folder), *words])
 
     @property
     def advice(self) -> str | None:

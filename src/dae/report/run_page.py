@@ -11,7 +11,6 @@ from typing import Any
 from markupsafe import Markup
 
 from dae.config.arms import arm_words, is_denoising
-from dae.config.commands import same_data_words
 from dae.metrics import METRICS, Metric, curves_of, is_telling, left_out_words, meaning, monitor
 from dae.report import configuration
 from dae.report.charts import Line, line_chart
@@ -19,7 +18,7 @@ from dae.report.embedded_pictures import embedded_pictures
 from dae.report.intervals import interval_of
 from dae.report.run_folder import RunFolder
 from dae.report.scalars import Series, scalar_files
-from dae.words import counted, path_from_here, quoted_override, quoted_path, train_command
+from dae.text import path_from_here, pluralize, quoted_override, quoted_path, train_command
 
 STAGES = {
     "dae": "Stage 1: the denoising autoencoder",
@@ -175,7 +174,7 @@ def run_notes(run: RunFolder) -> Iterator[str]:
     for split, absent in run.run.get("absent_classes", {}).items():
         yield f"No {split} image is of class {', '.join(absent)}, so no {split} figure covers it."
     if resumed := run.run.get("resumed"):
-        yield f"It was interrupted and resumed {counted(len(resumed), 'time')}."
+        yield f"It was interrupted and resumed {pluralize(len(resumed), 'time')}."
     if (run.run.get("git") or {}).get("diff"):
         yield "The code had uncommitted changes: the commit alone does not reproduce the run."
 
@@ -208,8 +207,7 @@ def next_commands(run: RunFolder) -> list[tuple[str, str]]:
     if "dae" in run.result.get("checkpoints", {}):
         place = quoted_override("classifier.encoder_checkpoint", folder)
         probe = [f"{train_command()} stage=classifier classifier=linear", place, *arm_words(config)]
-        same_data = same_data_words(config, run.hydra, labelled=run.run.get("classes") != [])
-        found.append(("What the frozen latent holds: a linear probe", " ".join([*probe, *same_data])))
+        found.append(("What the frozen latent holds: a linear probe", " ".join(probe)))
     if config.get("stage") != "dae" and config.get("classifier", {}).get("encoder") == "pretrained":
         arms = ("compare=pretraining", "pretraining=none,plain,denoising", "seed=0,1,2")
         without = ("dae.warm_start", "objective", "classifier.encoder_checkpoint")

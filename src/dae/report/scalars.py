@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
+import math
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dae.files import DamagedFileError
-from dae.shapes import LARGEST
 
 Points = list[tuple[float, float]]
 Series = dict[str, Points]
@@ -22,12 +22,12 @@ LARGEST_SCALAR = 4096
 def series_of(files: Iterable[Iterable[Scalar]]) -> Series:
     """The points of each scalar in some files by their x (epochs, or images seen), ascending.
 
-    What is no figure (NaN, ``shapes.LARGEST``) is left out. Of two values at one x the later counts: a
+    What is no figure (NaN, infinity) is left out. Of two values at one x the later counts: a
     resumed run may have logged an epoch twice.
     """
     found: dict[str, dict[float, float]] = {}
     for tag, x, y in (scalar for scalars in files for scalar in scalars):
-        if abs(x) < LARGEST and abs(y) < LARGEST:
+        if math.isfinite(x) and math.isfinite(y):
             found.setdefault(tag, {})[x] = y
     return {tag: sorted(points.items()) for tag, points in found.items()}
 
@@ -45,7 +45,7 @@ def read_scalars(file: Path) -> list[Scalar]:
         return list(read(file))
     except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
         why = " ".join(str(error).split()) or type(error).__name__
-        raise DamagedFileError(file, why, "Without it the page has no curves of this stage.") from error
+        raise DamagedFileError(file, why) from error
 
 
 def scalar_files(folder: Path) -> list[Path]:

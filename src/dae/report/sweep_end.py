@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 
 from dae.report.write import write_or_warn, write_sweep_report
-from dae.runs.owner import owner_of
+from dae.runs.folder import owner_of
 from dae.sweeps.jobs import GONE, Job, launch_time, start_time
 from dae.sweeps.leaderboard import read_board, rebuild_or_warn
 from dae.sweeps.leaderboard_text import console_text
 from dae.sweeps.ranking import Leaderboard
-from dae.words import counted
+from dae.text import pluralize
 
 
 def close_sweep(
@@ -47,10 +47,10 @@ def close_sweep(
             failed[job.folder.name] = f"{job.status}: {job.error or GONE}"
     if elsewhere:
         names = "".join(f"\n  {name}: {owner}" for name, owner in elsewhere.items())
-        print(f"{counted(len(elsewhere), 'job')} running elsewhere:{names}")
+        print(f"{pluralize(len(elsewhere), 'job')} running elsewhere:{names}")
     if failed:
         names = "".join(f"\n  {name}: {error}" for name, error in failed.items())
-        all_jobs = counted(max(len(jobs), len(failed)), "job")
+        all_jobs = pluralize(max(len(jobs), len(failed)), "job")
         print(f"{len(failed)} of {all_jobs} failed:{names}", file=sys.stderr)
     return int(bool(failed) or written is None)
 

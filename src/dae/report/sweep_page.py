@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from dae.files import DamagedFileError, read_text
 from dae.metrics import is_telling, left_out_words
 from dae.report.charts import Dots, dot_chart, parallel_coordinates, scatter
 from dae.report.comparison_section import comparison_section, number
@@ -24,7 +23,7 @@ from dae.sweeps.jobs import Job
 from dae.sweeps.leaderboard import read_board
 from dae.sweeps.leaderboard_text import count_by_status, headline
 from dae.sweeps.ranking import Group, Leaderboard, mean_std
-from dae.words import counted
+from dae.text import pluralize
 
 # More would make an unreadable chart; the table holds all of them.
 MOST_ROWS = 30
@@ -143,7 +142,7 @@ def _keys(board: Leaderboard) -> list[Chart]:
             points = [(x, job.value) for value, x in numbers.items() for job in by_value[value]]
             svg = scatter(title, points, key, board.objective.name)  # type: ignore[arg-type]
             lacking = len(jobs) - len(points)
-            left_out = f"; without it, and left out: {counted(lacking, 'job')}" if lacking else ""
+            left_out = f"; without it, and left out: {pluralize(lacking, 'job')}" if lacking else ""
             spread = "the line through the means has one standard deviation to each side"
             caption = f"A dot is a job, {spread}{others}{left_out}."
             found.append(Chart(title, caption, svg, numeric=not lacking))
@@ -176,7 +175,7 @@ def _together(board: Leaderboard) -> list[Chart]:
         return []
     title = "All numeric keys together"
     lacking = len(ranked) - len(rows)
-    left_out = f" {counted(lacking, 'row')} without all of these keys left out." if lacking else ""
+    left_out = f" {pluralize(lacking, 'row')} without all of these keys left out." if lacking else ""
     caption = (
         f"A line is a row of the leaderboard: the better its {board.objective.name}, the stronger.{left_out}"
     )
@@ -186,9 +185,7 @@ def _together(board: Leaderboard) -> list[Chart]:
 
 def importance(folder: Path) -> str | None:
     """How much each key mattered, as the search has written it to ``search.md``; None without a search."""
-    try:
-        text = read_text(folder / "search.md") or ""
-    except DamagedFileError as error:
-        return str(error)
+    file = folder / "search.md"
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
     line = re.search(r"^Importance: .*(?=\.$)", text, re.MULTILINE)
     return line.group().replace("`", "") if line else None

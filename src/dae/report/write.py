@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dae.files import write_text_atomically
-from dae.words import counted, path_from_here
+from dae.text import path_from_here, pluralize
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -69,7 +69,7 @@ def templates() -> Environment:
     """The templates beside this file, with everything that is inserted escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    from dae.words import format_duration, format_figure
+    from dae.text import format_duration, format_figure
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent, encoding="utf-8"),
@@ -78,5 +78,5 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(counted=counted, figure=format_figure, seconds=format_duration)
+    environment.filters.update(counted=pluralize, figure=format_figure, seconds=format_duration)
     return environment

@@ -1,27 +1,61 @@
-"""The only reader of weights: strict, by the checkpoint's own description, running no code of it."""
+"""The only reader and writer of weights: strict, by the checkpoint's own description, running no code."""
 
 from __future__ import annotations
 
 import hashlib
-import os
+import io
+import logging
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from dae.data.preprocessing import Preprocessing
+from dae.data.image_file import Preprocessing
 from dae.errors import CheckpointError
-from dae.models.description import build_described
-from dae.runs.checkpoint_file import read_content
-from dae.runs.checkpoint_schema import refuse_other_fields
-from dae.words import path_from_here, printable
+from dae.files import atomic_path
+from dae.models.description import OURS, build_described
+from dae.schema import is_admitted
+from dae.text import first_line, path_from_here, printable
+
+log = logging.getLogger(__name__)
+
+FORMAT: Literal[3] = 3
 
 
 class AbsentError(CheckpointError):
     """A checkpoint, or a part of one, that is not there; what is there may be in order."""
+
+
+class _Described(BaseModel):
+    """What is used of ``hyper_parameters``; the others say how the weights were trained."""
+
+    model_config = ConfigDict(strict=True)
+
+    preprocessing: Annotated[Preprocessing, BeforeValidator(TypeAdapter(Preprocessing).validate_python)]
+    encoder: dict[str, Any] | None = None
+    decoder: dict[str, Any] | None = None
+    head: dict[str, Any] | None = None
+    classes: list[str] = []
+    pretraining: Literal["denoising", "plain", "none"] | None = None
+    run: str = "unknown"
+
+
+class _Content(BaseModel):
+    """What a checkpoint holds, besides the state from which Lightning goes on."""
+
+    model_config = ConfigDict(strict=True, arbitrary_types_allowed=True)
+
+    format: Literal[3]
+    state_dict: dict[str, Tensor]
+    hyper_parameters: _Described
+    metrics: dict[str, float] = {}
+    epochs: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -32,52 +66,62 @@ class Checkpoint:
         path: The file.
         tensors: Its state dict.
         hyper_parameters: Plain values; ``encoder`` is the encoder's own description.
+        preprocessing: How its images are made of files.
+        classes: Their names, in the order of a classifier's outputs; none in stage 1.
+        pretraining: How its encoder was pretrained.
         metrics: Validation metrics of these very weights.
         epochs: Epochs that were trained.
         seconds: What the stage had taken until then.
-        training: All else that the file holds, from which Lightning goes on.
     """
 
     path: Path
     tensors: dict[str, Tensor]
-    hyper_parameters: dict[str, Any]
+    hyper_parameters: dict[str, Any] = field(repr=False)
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    pretraining: str | None
     metrics: dict[str, float]
     epochs: int
-    seconds: float = 0.0
-    training: dict[str, Any] = field(default_factory=dict, repr=False)
-
-    @property
-    def pretraining(self) -> str | None:
-        """How its encoder was pretrained: ``denoising``, ``plain`` or ``none``; None if it does not say."""
-        return self.hyper_parameters.get("pretraining")
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The names of the classes, in the order of a classifier's outputs; none in stage 1."""
-        return tuple(self.hyper_parameters.get("classes") or ())
-
-    @property
-    def preprocessing(self) -> Preprocessing | None:
-        """How its images are made of files; None in one of format 1, which does not say."""
-        described = self.hyper_parameters.get("preprocessing")
-        return None if described is None else Preprocessing(**described)
-
-    @property
-    def images(self) -> dict[str, int]:
-        """Side and channels of its images, by the keys of a config; none that it does not say."""
-        encoder = self.hyper_parameters.get("encoder") or {}
-        said = self.hyper_parameters.get("preprocessing") or {
-            **encoder,
-            "channels": encoder.get("in_channels"),
-        }
-        found = {f"data.{name}": said.get(name) for name in ("image_size", "channels")}
-        return {key: number for key, number in found.items() if isinstance(number, int)}
+    seconds: float
 
     def __str__(self) -> str:
         """Where it lies, which run it comes from, how far that had got."""
         first = next((f", {name} {value:.4f}" for name, value in self.metrics.items()), "")
         run = self.hyper_parameters.get("run", "unknown")
         return printable(f"{path_from_here(self.path)} (run {run}, epoch {self.epochs}{first})")
+
+
+def write_content(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Raises:
+        OSError: The disk is full or write-protected.
+    """
+    written = io.BytesIO()  # torch keeps the operating system's errors to itself
+    torch.save({**content, "format": FORMAT}, written)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(written.getbuffer())
+
+
+def read_content(path: Path) -> dict[str, Any]:
+    """What ``write_content`` has written, on the CPU; nothing in it is run.
+
+    Raises:
+        CheckpointError: It is damaged, by the checksums of its zip file, which torch does not look at, or it
+            is no checkpoint of plain values.
+    """
+    try:
+        with zipfile.ZipFile(path) as pieces:
+            wrong = pieces.testzip()
+        content = None if wrong else torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged bytes make both raise whatever they happen to meet
+        wrong = f"it is no checkpoint of plain values: {first_line(error)}"
+    if wrong or not isinstance(content, dict):
+        raise CheckpointError(
+            f"{path_from_here(path)} is damaged, or no checkpoint of ours: {wrong or 'no dict'}"
+        )
+    return content
 
 
 def find_checkpoint(place: str | Path, stage: str = "dae") -> Path:
@@ -87,21 +131,18 @@ def find_checkpoint(place: str | Path, stage: str = "dae") -> Path:
         CheckpointError: There is none.
     """
     place = Path(place)
-    if os.path.isfile(place):  # noqa: PTH113 - Path.is_file raises errors where the name is impossible
-        return place
-    candidates = [place / stage / "best.ckpt", place / "best.ckpt"]
-    for candidate in candidates:
-        if os.path.isfile(candidate):  # noqa: PTH113
+    for candidate in (place, place / stage / "best.ckpt", place / "best.ckpt"):
+        if candidate.is_file():
             return candidate
-    if not os.path.isdir(place):  # noqa: PTH112
+    if not place.is_dir():
         raise CheckpointError(f"{place}: no such file or folder; expected a checkpoint or a run folder")
     found = sorted(str(file.relative_to(place)) for file in place.glob("**/*.ckpt"))
-    advice = f"; it holds {', '.join(found[:5])}" if found else "; it holds no *.ckpt file at all"
-    raise AbsentError(f"{place}: a run folder with {stage}/best.ckpt was expected{advice}")
+    holds = f"it holds {', '.join(found[:5])}" if found else "it holds no *.ckpt file at all"
+    raise AbsentError(f"{place}: a run folder with {stage}/best.ckpt was expected; {holds}")
 
 
 def read(place: str | Path, stage: str = "dae") -> Checkpoint:
-    """Open a checkpoint of ours, as ``read_content`` does, and check the type of everything in it.
+    """Open a checkpoint of ours and check what is used of it.
 
     Args:
         place: A checkpoint file or a run folder.
@@ -112,16 +153,42 @@ def read(place: str | Path, stage: str = "dae") -> Checkpoint:
     """
     path = find_checkpoint(place, stage)
     content = read_content(path)
-    refuse_other_fields(path, content)
-    own = {name: content.pop(name) for name in ("metrics", "epochs", "seconds") if name in content}
-    tensors, described = content.pop("state_dict"), content.pop("hyper_parameters")
+    try:
+        found = _Content.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise CheckpointError(f"{path_from_here(path)} is no checkpoint of this version: {what}") from error
+    described = found.hyper_parameters
     return Checkpoint(
-        path=path,
-        tensors=tensors,
-        hyper_parameters={**_head_of_format_1(tensors, described), **described},
-        **{"metrics": {}, "epochs": 0, **own},
-        training=content,
+        path,
+        found.state_dict,
+        content["hyper_parameters"],
+        described.preprocessing,
+        tuple(described.classes),
+        described.pretraining,
+        found.metrics,
+        found.epochs,
+        found.seconds,
     )
+
+
+def newest_checkpoint(folder: Path) -> Checkpoint | None:
+    """Where a stage goes on, as if it had not been stopped: its ``last.ckpt``; None to begin at the start.
+
+    Epochs have seeds of their own, so the start leads to the same result.
+
+    Args:
+        folder: Of the stage.
+    """
+    last = folder / "last.ckpt"
+    if not last.is_file() or not (folder / "best.ckpt").is_file():
+        return None
+    try:
+        return read(last)
+    except CheckpointError as error:
+        log.warning("%s\n%s begins again at its start", error, folder.name)
+        return None
 
 
 def load_encoder(
@@ -138,114 +205,46 @@ def load_encoder(
         CheckpointError: See ``find_checkpoint``, ``read``, ``strict_load``; or the encoder may not be built.
     """
     checkpoint = read(place, stage)
-    if not _describes(checkpoint, "encoder"):
+    if checkpoint.hyper_parameters.get("encoder") is None:
         raise AbsentError(f"{checkpoint.path} holds no encoder: its classifier works on raw pixels")
-    encoder = _rebuilt(checkpoint, "encoder", allow_targets)
-    _output_shape(checkpoint, encoder)
-    return encoder, checkpoint
+    return _rebuilt(checkpoint, "encoder", allow_targets), checkpoint
 
 
 def load_autoencoder(
     place: str | Path, allow_targets: Sequence[str] = ()
 ) -> tuple[nn.Module, nn.Module, Checkpoint]:
-    """The encoder and the decoder of a stage 1 checkpoint, rebuilt from the file alone.
-
-    Args:
-        place: A checkpoint file or a run folder.
-        allow_targets: Packages besides ours whose classes the checkpoint may name.
-
-    Raises:
-        CheckpointError: See ``load_encoder``; or it has no decoder, since it is of stage 2.
-    """
+    """The encoder and the decoder of a stage 1 checkpoint; see ``load_encoder``."""
     checkpoint = read(place)
-    for name in ("encoder", "decoder"):
-        if not _describes(checkpoint, name):
-            raise AbsentError(f"{checkpoint.path} holds no {name}; expected a checkpoint of stage 1")
+    if checkpoint.hyper_parameters.get("decoder") is None:
+        raise AbsentError(f"{checkpoint.path} holds no decoder; expected a checkpoint of stage 1")
     encoder, decoder = (_rebuilt(checkpoint, name, allow_targets) for name in ("encoder", "decoder"))
-    made, how = _output_shape(checkpoint, encoder, decoder), checkpoint.preprocessing
-    if how is not None and made != (how.channels, how.image_size, how.image_size):
-        raise CheckpointError(
-            f"{checkpoint.path}: its decoder makes images of {made}, unlike those it was given"
-        )
     return encoder, decoder, checkpoint
 
 
 def load_classifier(
     place: str | Path, allow_targets: Sequence[str] = ()
 ) -> tuple[nn.Module, nn.Module, Checkpoint]:
-    """The encoder and the head of a stage 2 checkpoint, rebuilt from the file alone.
-
-    Args:
-        place: A checkpoint file or a run folder.
-        allow_targets: Packages besides ours whose classes the checkpoint may name.
-
-    Raises:
-        CheckpointError: See ``load_encoder``; or it has no head, since it is of stage 1.
-    """
+    """The encoder and the head of a stage 2 checkpoint; see ``load_encoder``."""
     checkpoint = read(place, "classifier")
-    if not _describes(checkpoint, "head"):
+    if checkpoint.hyper_parameters.get("head") is None:
         raise AbsentError(f"{checkpoint.path} holds no classifier; expected a checkpoint of stage 2")
-    on_pixels = not _describes(checkpoint, "encoder")
+    on_pixels = checkpoint.hyper_parameters.get("encoder") is None
     encoder = nn.Identity() if on_pixels else _rebuilt(checkpoint, "encoder", allow_targets)
-    head, classes = _rebuilt(checkpoint, "head", allow_targets), checkpoint.classes
-    made = _output_shape(checkpoint, encoder, head)
-    if made not in (None, (len(set(classes)),)) or len(set(classes)) < len(classes):
-        raise CheckpointError(
-            f"{checkpoint.path}: its head gives {made}, its classes are {', '.join(classes)}"
-        )
-    return encoder, head, checkpoint
-
-
-def _output_shape(checkpoint: Checkpoint, *parts: nn.Module) -> tuple[int, ...] | None:
-    """The shape of what parts make of one image, one after the other; None if the file names no images.
-
-    Raises:
-        CheckpointError: They do not fit each other, or images as the file says they were.
-    """
-    how, described = checkpoint.preprocessing, checkpoint.hyper_parameters.get("encoder") or {}
-    if how is None:
-        return None
-    modes = [part.training for part in parts]
-    try:
-        if described.get("image_size", how.image_size) != how.image_size:
-            raise ValueError(f"its encoder takes {described['image_size']} pixels")
-        with torch.no_grad():
-            made = nn.Sequential(*parts).eval()(torch.zeros(1, how.channels, how.image_size, how.image_size))
-        return tuple(made.shape[1:])
-    except Exception as error:
-        size = f"{how.channels} x {how.image_size} x {how.image_size}"
-        why = (str(error) or type(error).__name__).splitlines()[0]
-        raise CheckpointError(f"{checkpoint.path}: it does not fit images of {size}: {why}") from error
-    finally:
-        for part, mode in zip(parts, modes, strict=True):
-            part.train(mode)
-
-
-def _head_of_format_1(tensors: Mapping[str, Tensor], described: Mapping[str, Any]) -> dict[str, Any]:
-    """The description of a head that is of our class in any case; empty in stage 1."""
-    first = tensors.get("head.1.weight")
-    if first is None or first.dim() != 2:
-        return {}
-    sizes = {"features": first.shape[1], "classes": len(described.get("classes") or ())}
-    return {
-        "head": {"_target_": "dae.models.networks.ClassifierHead", **sizes, "hidden": described.get("hidden")}
-    }
-
-
-def _describes(checkpoint: Checkpoint, name: str) -> bool:
-    return checkpoint.hyper_parameters.get(name) is not None
+    return encoder, _rebuilt(checkpoint, "head", allow_targets), checkpoint
 
 
 def _rebuilt(checkpoint: Checkpoint, name: str, allow_targets: Sequence[str]) -> nn.Module:
     """A part of a checkpoint, by its own description, with its weights."""
-    tensors, prefix = _below(checkpoint.tensors, f"{name}."), f"{name}."
-
-    def check(skeleton: nn.Module) -> None:
-        _refuse_misfit(skeleton, tensors, checkpoint.path, prefix)
-
-    described = checkpoint.hyper_parameters[name]
-    module = build_described(checkpoint.path, name, described, allow_targets, check)
-    strict_load(module, tensors, checkpoint.path, prefix)
+    described, prefix, path = checkpoint.hyper_parameters[name], f"{name}.", checkpoint.path
+    tensors = {
+        key.removeprefix(prefix): tensor
+        for key, tensor in checkpoint.tensors.items()
+        if key.startswith(prefix)
+    }
+    if is_admitted(str(described.get("_target_")), OURS):  # sizes are compared before memory is taken
+        _refuse_misfit(build_described(path, name, described, (), "meta"), tensors, path, prefix)
+    module = build_described(path, name, described, allow_targets)
+    strict_load(module, tensors, path, prefix)
     return module
 
 
@@ -256,12 +255,12 @@ def warm_start(autoencoder: nn.Module, place: str | Path) -> Checkpoint:
         CheckpointError: See ``find_checkpoint``, ``read``, ``strict_load``.
     """
     checkpoint = read(place)
-    strict_load(autoencoder, checkpoint.tensors, checkpoint.path, "")
+    strict_load(autoencoder, checkpoint.tensors, checkpoint.path)
     return checkpoint
 
 
-def strict_load(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, prefix: str) -> None:
-    """Copy ``tensors`` into ``module``; every name, every shape and every kind of number must be the same.
+def strict_load(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, prefix: str = "") -> None:
+    """Copy ``tensors`` into ``module``; every name, shape and kind of number must be the same, each finite.
 
     Raises:
         CheckpointError: With all missing, unexpected and misfit tensors, under their names in the file.
@@ -272,34 +271,25 @@ def strict_load(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, pr
 
 def _refuse_misfit(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, prefix: str) -> None:
     wanted = module.state_dict()
-    problems = [
-        f"missing     {prefix}{name} {_shape(wanted[name])}" for name in wanted if name not in tensors
-    ]
-    problems += [
-        f"unexpected  {prefix}{name} {_shape(tensors[name])}" for name in tensors if name not in wanted
-    ]
-    both = [name for name in wanted if name in tensors]
-    problems += [
-        f"misshapen   {prefix}{name} {_shape(tensors[name])}, expected {_shape(wanted[name])}"
-        for name in both
-        if tensors[name].shape != wanted[name].shape
-    ]
-    problems += [
-        f"mistyped    {prefix}{name} {tensors[name].dtype}, expected {wanted[name].dtype}"
-        for name in both
-        if not _same_kind(tensors[name].dtype, wanted[name].dtype)
-    ]
-    if problems:
-        listing = "\n    ".join(problems)
-        fitting = "\n    ".join(f"{prefix}{name} {_shape(tensor)}" for name, tensor in wanted.items())
-        raise CheckpointError(
-            f"{path} does not fit:\n    {listing}\n  What would have fitted:\n    {fitting}"
-        )
+    lines = []
+    for name in {**wanted, **tensors}:
+        found, fitting = tensors.get(name), wanted.get(name)
+        if found is None or fitting is None:
+            word, tensor = ("missing", fitting) if found is None else ("unexpected", found)
+            lines.append(f"{word:<11} {prefix}{name} {_kind(tensor)}")
+        elif _kind(found) != _kind(fitting):
+            lines.append(f"misfit      {prefix}{name} {_kind(found)}, expected {_kind(fitting)}")
+        elif not torch.isfinite(found).all():
+            lines.append(f"not finite  {prefix}{name}: the training of these weights has diverged")
+    if lines:
+        listing = "\n    ".join(lines)
+        raise CheckpointError(f"{path_from_here(path)} does not fit:\n    {listing}")
 
 
-def _same_kind(found: torch.dtype, wanted: torch.dtype) -> bool:
-    """Weights may have been trained in another precision; a count is a count."""
-    return found == wanted or (found.is_floating_point and wanted.is_floating_point)
+def _kind(tensor: Any) -> str:
+    """Shape and kind of number; weights may have been trained in another precision, a count is a count."""
+    kind = "floats" if tensor.is_floating_point() else str(tensor.dtype)
+    return f"{'x'.join(map(str, tensor.shape)) or 'scalar'} {kind}"
 
 
 def content_hash(tensors: Mapping[str, Tensor]) -> str:
@@ -310,11 +300,3 @@ def content_hash(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
         digest.update(plain.view(-1).view(torch.uint8).numpy().data if plain.numel() else b"")
     return digest.hexdigest()
-
-
-def _shape(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "scalar"
-
-
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

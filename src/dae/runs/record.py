@@ -1,15 +1,13 @@
-"""``run.json``, what was run; ``result.json``, how it ended."""
+"""``run.json``, what was run; ``result.json``, how it ended; the last lines on the console."""
 
 from __future__ import annotations
 
-import logging
 import os
 import platform
-import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from functools import cache
 from importlib.metadata import version
@@ -22,20 +20,14 @@ import torch
 from dae.data.images import ImageDataModule
 from dae.errors import TimeUp, UserError
 from dae.files import write_json
-from dae.metrics import Metric
-from dae.runs.disk import disk_error, first_error
-from dae.runs.format import FORMAT
-from dae.runs.interruption import NAMES, Terminated, held_back, lost_signal
-from dae.runs.records import discard_result, read_run, write_result
-from dae.runs.signs import Sign
+from dae.metrics import Metric, is_telling, left_out_words
+from dae.runs.process import NAMES, Terminated
+from dae.runs.records import FORMAT, Objective, Result, RunInfo, Sign, read_run, write_record
 from dae.runs.stage_result import StageResult
-from dae.words import counted, path_from_here
+from dae.text import path_from_here, pluralize, quoted_override, quoted_path, train_command
 
-log = logging.getLogger(__name__)
-
-# Room that is kept for the result on a disk that fills up, and the bytes of it.
-RESERVE, ROOM = ".reserve", 1 << 16
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy")
+LONGEST_DIFF = 100_000  # characters; of a longer one the length is noted
 
 
 class RunRecord:
@@ -57,15 +49,8 @@ class RunRecord:
 
     def __enter__(self) -> RunRecord:
         self.started = time.perf_counter()
-        try:
-            # Not zeros, which a disk may keep without taking room for them.
-            (self.folder / RESERVE).unlink(missing_ok=True)  # a link would lead elsewhere
-            (self.folder / RESERVE).write_bytes(os.urandom(ROOM))
-            # Of an earlier, unfinished turn: until this one ends, the run is running.
-            discard_result(self.folder)
-        except OSError as error:
-            self.__exit__(type(error), error, error.__traceback__)
-            raise
+        # Of an earlier, unfinished turn: until this one ends, the run is running.
+        (self.folder / "result.json").unlink(missing_ok=True)
         return self
 
     def add_stage(self, stage: str, result: StageResult) -> None:
@@ -86,68 +71,77 @@ class RunRecord:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Write ``result.json``.
-
-        Raises:
-            DiskError: In words, what ended the run, or kept the result of a completed one from being written.
-        """
-        lost = lost_signal() if isinstance(error, Exception) else None
-        first = lost or first_error(error)
-        told = disk_error(first, self.folder)
-        with held_back():
-            try:
-                (self.folder / RESERVE).unlink(missing_ok=True)
-                write_result(self.folder, self._result(told or first))
-            except OSError as second:
-                unwritten = disk_error(second, self.folder)
-                if error is None:
-                    raise unwritten or second from second
-                # What came first is to be told.
-                log.warning("How the run has ended could not be written: %s", unwritten or second)
-        if told:
-            raise told from first
-        if first is not None and first is not error:
-            raise first
-
-    def _result(self, error: BaseException | None) -> dict[str, Any]:
+        """Write ``result.json``."""
         status = "pruned" if self.pruned else "completed"
         if error is not None:
             status = "failed" if isinstance(error, Exception) else "interrupted"
-        objective: dict[str, Any] = {"name": None, "mode": None, "value": None}
-        if self.objective is not None:
-            value = self.metrics.get(self.objective.name)
-            objective = {"name": self.objective.name, "mode": self.objective.mode, "value": value}
-        total = time.perf_counter() - self.started
-        return {
-            "status": status,
-            "objective": objective,
-            "metrics": self.metrics,
-            "checkpoints": self.checkpoints,
-            "shared_from": self.shared_from,
-            "seconds": {key: round(value, 3) for key, value in {**self.seconds, "total": total}.items()},
-            "signs": [asdict(sign) for sign in self.signs],
-            "error": _text(error) if error is not None else None,
-        }
+        judged = self.objective
+        value = self.metrics.get(judged.name) if judged else None
+        seconds = {**self.seconds, "total": time.perf_counter() - self.started}
+        result = Result(
+            status=status,  # type: ignore[arg-type]
+            objective=Objective(
+                name=judged.name if judged else None, mode=judged.mode if judged else None, value=value
+            ),
+            metrics=dict(self.metrics),
+            checkpoints=self.checkpoints,
+            shared_from=self.shared_from,
+            seconds={name: round(time_, 3) for name, time_ in seconds.items()},
+            signs=self.signs,
+            error=None if error is None else _text(error),
+        )
+        write_record(self.folder / "result.json", result)
+
+    def summary(self, words: Sequence[str], has_encoder: bool) -> str:
+        """What a run says at its end, on the console and in the log.
+
+        Args:
+            words: What a command that trains a classifier on this run's encoder needs besides.
+            has_encoder: Whether there is one.
+        """
+        assert self.objective is not None
+        width, ceiling = max(map(len, self.metrics)), read_run(self.folder)["pixel_accuracy_ceiling"]
+        lines = ["Result of the checkpoint that counts"]
+        telling = [name for name in self.metrics if is_telling(name, ceiling) or name == self.objective.name]
+        for name in telling:
+            mark = "  <- objective" if name == self.objective.name else ""
+            lines.append(f"  {name:<{width}}  {self.metrics[name]:.4f}{mark}")
+        if len(telling) < len(self.metrics):
+            lines.append(f"  {left_out_words(ceiling)}")
+        if self.signs:
+            lines.append(
+                f"  Completed, but with {pluralize(len(self.signs), 'sign')} that little was learned:"
+            )
+            lines += [f"    {sign.stage}: {sign.text}" for sign in self.signs]
+        folder, times = path_from_here(self.folder), self.seconds.items()
+        lines.append(f"  took         {', '.join(f'{stage} {seconds:.1f} s' for stage, seconds in times)}")
+        lines.append(f"  run folder   {folder}  ({', '.join(self.checkpoints.values())})")
+        runs = quoted_path(self.folder.parent)
+        lines.append(f"  look inside  {folder}/report.html; tensorboard --logdir {runs}")
+        if has_encoder:
+            place = quoted_override("classifier.encoder_checkpoint", folder)
+            command = " ".join([train_command(), "stage=classifier", "classifier=linear", place, *words])
+            lines.append(f"  go on        {command}")
+        return "\n".join(lines)
 
 
 def _text(error: BaseException) -> str:
     if isinstance(error, UserError | TimeUp | Terminated):
         return str(error)
     if isinstance(error, KeyboardInterrupt | SystemExit):  # Lightning turns Ctrl-C into an exit of its own
-        return f"interrupted by {NAMES[signal.SIGINT]}"
+        return f"interrupted by {next(iter(NAMES.values()))}"
     return f"{type(error).__name__}: {error}"
 
 
 def write_run_json(folder: Path, command: str, data: ImageDataModule) -> None:
-    """Write ``run.json``: all that the config does not say and a repetition needs.
+    """Write ``run.json``.
 
     A run that goes on keeps what was written at its beginning and adds to ``resumed``.
 
     Raises:
         UserError: It goes on with other data.
     """
-    data_checksum = data.checksum()
-    now = {
+    now: dict[str, Any] = {
         "format": FORMAT,
         "command": command,
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -161,20 +155,19 @@ def write_run_json(folder: Path, command: str, data: ImageDataModule) -> None:
         "absent_classes": data.absent(),
         "labels": len(data.train_labelled.labels),
         "pixel_accuracy_ceiling": round(data.pixel_accuracy_ceiling, 6),
-        "data_checksum": data_checksum,
+        "data_checksum": data.checksum(),
     }
-    file = folder / "run.json"
-    begun = read_run(folder, changed=True)
+    begun = read_run(folder)
     if not begun:
-        write_json(file, {**now, "resumed": []})
+        write_record(folder / "run.json", RunInfo(**now))
         return
-    if begun.get("data_checksum") != data_checksum:
-        before = begun.get("data_checksum", "")
+    before, found = begun["data_checksum"], now["data_checksum"]
+    if before != found:
         raise UserError(
-            f"{path_from_here(folder)} was begun on other data: SHA-256 {before:.12}, now "
-            f"{data_checksum:.12}. Bring those images back, or begin a run without resume."
+            f"{path_from_here(folder)} was begun on other data: SHA-256 {before:.12}, now {found:.12}. Bring "
+            "those images back, or begin a run without resume"
         )
-    write_json(file, {**begun, "resumed": [*begun.get("resumed", ()), now]})
+    write_json(folder / "run.json", {**begun, "resumed": [*begun["resumed"], now]})
 
 
 @cache
@@ -189,26 +182,27 @@ def git_state() -> dict[str, str | None] | None:
 
     Looked at once a process, whose code is the one that it has begun with.
     """
-    here = Path(__file__).parent
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(here), *arguments]
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
         said = subprocess.run(command, check=True, capture_output=True).stdout
         return said.decode("utf-8", errors="replace")
 
     try:
         # A checkout of something else may hold the environment that this package is installed in.
-        git("ls-files", "--error-unmatch", str(Path(__file__).name))
-        return {"commit": git("rev-parse", "HEAD").strip(), "diff": git("diff", "HEAD") or None}
+        git("ls-files", "--error-unmatch", Path(__file__).name)
+        commit, diff = git("rev-parse", "HEAD").strip(), git("diff", "HEAD")
     except (OSError, subprocess.CalledProcessError):
         return None
+    noted = diff if len(diff) <= LONGEST_DIFF else f"{len(diff):,} characters, too long to be kept"
+    return {"commit": commit, "diff": noted or None}
 
 
 def device_name() -> str:
     """The name of the accelerator, or of the processor."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    cores = counted(os.cpu_count() or 1, "core")
+    cores = pluralize(os.cpu_count() or 1, "core")
     if sys.platform == "linux":
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

@@ -1,10 +1,13 @@
-"""Going on with a run that has begun: by ``resume=<run folder>``, or as a job of a continued sweep."""
+"""Going on with a run that has begun: by ``resume=<run folder>``, or as a job of a continued sweep.
+
+The run folder's ``config.yaml`` is what counts. It may be somebody else's: its values are plain, and only
+classes of ours, of ``torch.optim``, of Lightning and of the packages that this command allows are built.
+"""
 
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,30 +16,83 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from dae.errors import ConfigError, Problem, raise_problems
-from dae.files import DamagedFileError
-from dae.keys import NO_PART_OF_A_RUN, leaves, select
-from dae.runs.format import refuse_other_format
-from dae.runs.owner import link_problems, owner_of
-from dae.runs.records import read_result
-from dae.runs.saved_config import read_saved_config, resume_words, saved_problems
-from dae.words import counted, path_from_here, train_command
+from dae.files import DamagedFileError, read_yaml, write_text_atomically
+from dae.runs.folder import owner_of
+from dae.runs.records import read_hydra, read_or_empty, read_result, read_run
+from dae.schema import NO_PART_OF_A_RUN, is_admitted, leaves, nodes, select
+from dae.text import path_from_here, pluralize, quoted_override, train_command
 
 log = logging.getLogger(__name__)
 
+FILE = "config.yaml"
+PATH_KEYS = ("data.root", "data.unlabelled", "classifier.encoder_checkpoint", "dae.warm_start")
 # All that may be said anew: anything else would make the rest of the run another run than its beginning.
 EXTENDABLE = (
-    "dae.epochs",
-    "classifier.epochs",
-    "data.root",
-    "trainer.accelerator",
-    "trainer.devices",
-    "trainer.max_time",
-    "allow_targets",
+    *("dae.epochs", "classifier.epochs", "data.root", "classifier.encoder_checkpoint", "threads"),
+    *("trainer.accelerator", "trainer.devices", "trainer.max_time", "allow_targets"),
 )
-# What a command admits, and what makes no run another run.
-NOT_COMPARED = (*NO_PART_OF_A_RUN, "allow_targets")
+# What a command admits, where things are, how many compute: no run becomes another run by it.
+NOT_COMPARED = (*NO_PART_OF_A_RUN, *PATH_KEYS, "allow_targets", "threads")
+# Packages whose classes a saved config may name without being asked.
+ADMITTED = ("dae", "torch.optim", "pytorch_lightning")
 # Nothing is left to do in a run that ended so.
 ENDED = ("completed", "pruned")
+
+
+def write_saved_config(folder: Path, cfg: DictConfig) -> None:
+    """Write the resolved config, whole.
+
+    Raises:
+        OSError: The disk is full or write-protected; what was there before is still there.
+    """
+    write_text_atomically(folder / FILE, OmegaConf.to_yaml(cfg, resolve=True))
+
+
+def read_saved_config(
+    folder: Path, allow_targets: Sequence[str] = (), leave_out: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The config that a run has begun with, as plain values; what it names may be built.
+
+    Args:
+        folder: The run's.
+        allow_targets: Packages besides ours whose classes it may name.
+        leave_out: Its nodes that are not asked for, such as ``callbacks``.
+
+    Raises:
+        DamagedFileError: It is not there, or no YAML.
+        ConfigError: It holds an interpolation, or names a class that is not admitted.
+    """
+    config = read_yaml(folder / FILE)
+    if not isinstance(config, dict) or not {"stage", "data", "dae", "classifier"} <= config.keys():
+        raise DamagedFileError(folder / FILE, "it is not there, or not the whole config of a run")
+    config |= {"allow_targets": list(allow_targets), **{name: {} for name in leave_out}}
+    raise_problems(_foreign(config, folder, allow_targets))
+    return _with_found_paths(config, folder)
+
+
+def _foreign(config: dict[str, Any], folder: Path, allow_targets: Sequence[str]) -> Iterator[Problem]:
+    packages, file = (*ADMITTED, *allow_targets), path_from_here(folder / FILE)
+    if "${" in (text := str(config)):
+        yield Problem(file, f"holds an interpolation, expected plain values: {text[text.index('${') :][:40]}")
+    for path, node in nodes(config):
+        if not is_admitted(str(node["_target_"]), packages):
+            package = str(node["_target_"]).partition(".")[0]
+            allowed = quoted_override("allow_targets", f"[{','.join([*allow_targets, package])}]")
+            what = f"{file} asks to build {node['_target_']}; only classes of {', '.join(packages)} are built"
+            yield Problem(
+                path, what, f"if you trust that folder: {allowed}, for dae --allow-targets {package}"
+            )
+
+
+def _with_found_paths(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Relative paths that are not here begin where the run was launched."""
+    runtime = read_or_empty(read_hydra, folder / ".hydra" / "hydra.yaml").get("runtime") or {}
+    for key in PATH_KEYS:
+        path, (stage, name) = select(config, key), key.split(".")
+        if isinstance(path, str) and not Path(path).exists():
+            launched = Path(runtime.get("cwd", ".")) / path
+            config[stage][name] = str(launched) if launched.exists() else path
+    return config
 
 
 def reopen_run(words: Sequence[str]) -> tuple[DictConfig, list[str]]:
@@ -58,143 +114,112 @@ def reopen_run(words: Sequence[str]) -> tuple[DictConfig, list[str]]:
         at = words.index("--config-dir")
         words = [*words[:at], *words[at + 2 :]]
     parsed = [OverridesParser.create().parse_override(word) for word in words if not word.startswith("-")]
-    place = next(str(override.value()) for override in reversed(parsed) if override.key_or_group == "resume")
-    folder = _newest_unfinished() if place == "auto" else _run_folder(Path(place))
-    refuse_other_format(folder)
-    config = read_saved_config(folder)
-    others = [override for override in parsed if override.key_or_group != "resume"]
-    own = [override for override in others if not override.key_or_group.startswith("hydra")]
-    # Not what the folder says: whoever has written it would admit his own.
-    config["allow_targets"] = _allowed(own)
-    raise_problems(
-        [
-            *(problem for override in own for problem in _refused(override, config, folder)),
-            *link_problems(folder),
-            *saved_problems(config, folder, config["allow_targets"]),
-        ]
-    )
-    saved = OmegaConf.create(config)
+    given = {override.key_or_group: override for override in parsed}
+    place = str(given.pop("resume").value())
+    folder = _newest_unfinished() if place == "auto" else run_folder(Path(place))
+    own = [override for override in given.values() if not override.key_or_group.startswith("hydra")]
+    allowed = given["allow_targets"].value() if "allow_targets" in given else []
+    saved = read_saved_config(folder, list(map(str, allowed)) if isinstance(allowed, list) else [])
+    raise_problems(problem for override in own for problem in _refused(override, saved, folder))
+    read_run(folder)  # of another format it is not gone on with
+    cfg = OmegaConf.create(saved)
     for override in own:
-        OmegaConf.update(saved, override.key_or_group, override.value())
-    theirs = [str(override.input_line) for override in others if override not in own]
+        OmegaConf.update(cfg, override.key_or_group, override.value())
+    theirs = [str(override.input_line) for override in given.values() if override not in own]
     options = [word for word in words if word.startswith("-")]
-    place = str(folder).replace('"', r"\"")
-    return saved, [*options, *theirs, "hydra.output_subdir=null", f'hydra.run.dir="{place}"']
+    quoted = str(folder).replace('"', r"\"")
+    return cfg, [*options, *theirs, "hydra.output_subdir=null", f'hydra.run.dir="{quoted}"']
 
 
-def _run_folder(place: Path) -> Path:
-    """The run folder that is meant by itself, one of its stages or a checkpoint."""
+def run_folder(place: Path) -> Path:
+    """The run folder that is meant by itself, one of its stages or a checkpoint.
+
+    Raises:
+        ConfigError: No run has begun there.
+    """
     for folder in (place, *list(place.parents)[:2]):
-        if os.path.isfile(folder / "config.yaml"):  # noqa: PTH113 - Path.is_file raises errors for some names
+        if (folder / FILE).is_file():
             return folder
-    there = os.path.isdir(place)  # noqa: PTH112
-    state = "holds no config.yaml, so no run has begun in it" if there else "is not a folder"
-    runs = sorted(Path("outputs").glob("*/config.yaml"), key=lambda file: file.stat().st_mtime)[-3:]
-    newest = "".join(f"\n        {resume_words(file.parent)}" for file in reversed(runs))
+    state = "holds no config.yaml, so no run has begun in it" if place.is_dir() else "is not a folder"
+    runs = sorted(Path("outputs").glob(f"*/{FILE}"), key=lambda file: file.stat().st_mtime)[-3:]
+    newest = "".join(f"\n        {quoted_override('resume', file.parent)}" for file in reversed(runs))
     raise ConfigError([Problem("resume", f"{place} {state}", f"the newest runs:{newest}" if runs else "")])
 
 
 def _newest_unfinished() -> Path:
-    runs = [file.parent for file in Path("outputs").glob("*/config.yaml")]
     place = Path("outputs").resolve()
-    if not runs:
-        raise ConfigError(
-            [Problem("resume=auto", f"found no run in {place}", f"start one: {train_command()}")]
-        )
-    unfinished = [folder for folder in runs if _status(folder) not in ENDED]
-    if not unfinished:
-        what = f"found {counted(len(runs), 'run')} in {place}, none of them unfinished"
-        raise ConfigError([Problem("resume=auto", what, "name one: resume=<run folder>")])
-    owners = {folder: owner_of(folder) for folder in unfinished}
-    free = [folder for folder, owner in owners.items() if owner is None]
+    runs = [file.parent for file in Path("outputs").glob(f"*/{FILE}")]
+    unfinished = [run for run in runs if read_or_empty(read_result, run).get("status") not in ENDED]
+    free = [run for run in unfinished if owner_of(run) is None]
     if not free:
-        running = "".join(f"\n      {path_from_here(folder)}: {owner}" for folder, owner in owners.items())
-        what = f"all unfinished runs in {place} are going on already:{running}"
-        raise ConfigError([Problem("resume=auto", what)])
-    return max(free, key=_started)
+        what = f"found {pluralize(len(runs), 'run')} in {place}, {len(unfinished)} of them unfinished"
+        going_on = f", {len(unfinished)} going on now" if unfinished else ""
+        raise ConfigError([Problem("resume=auto", what + going_on, "name one: resume=<run folder>")])
+    return max(free, key=lambda run: (run / FILE).stat().st_mtime)
 
 
-def _started(folder: Path) -> float:
-    """When a run was started for the last time: each start adds to ``run.json``."""
-    files = (folder / "config.yaml", folder / "run.json")
-    return max(file.stat().st_mtime for file in files if file.is_file())
-
-
-def _status(folder: Path) -> str | None:
-    try:
-        return read_result(folder).get("status")
-    except DamagedFileError:
-        return None  # said in words when the run is opened
-
-
-def _allowed(overrides: Sequence[Override]) -> list[str]:
-    """The packages that the command itself admits."""
-    given = [override.value() for override in overrides if override.key_or_group == "allow_targets"]
-    packages = given[-1] if given else []
-    return [str(package) for package in packages] if isinstance(packages, list) else []
-
-
-def _refused(override: Override, saved: dict[str, Any], folder: Path) -> Iterator[Problem]:
+def _refused(override: Override, saved: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
     """Why a run cannot go on with this override."""
     key, text = override.key_or_group, str(override.input_line)
     if key not in EXTENDABLE or override.is_sweep_override() or override.is_delete():
         what = f"a run that goes on keeps its config; only {', '.join(EXTENDABLE)} may be given anew"
-        yield Problem(
-            text, what, f"see {path_from_here(folder / 'config.yaml')}, or begin a run without resume"
-        )
-        return
-    if key.endswith(".epochs"):
+        yield Problem(text, what, f"see {path_from_here(folder / FILE)}, or begin a run without resume")
+    elif key.endswith(".epochs"):
         planned, asked = select(saved, key), override.value()
-        if not isinstance(planned, int):
-            return  # the check of the saved config says what is wrong with it
         if isinstance(asked, int) and asked < planned:
             yield Problem(text, f"found {asked}, but the run was begun for {planned}", f"try {key}={planned}")
         scheduler = select(saved, key.replace("epochs", "scheduler._target_"))
         if asked != planned and not str(scheduler).endswith(".constant"):
-            what = f"the schedule {scheduler} was laid out for {counted(planned, 'epoch')}"
+            what = f"the schedule {scheduler} was laid out for {pluralize(planned, 'epoch')}"
             yield Problem(text, what, f"leave {key} out, or begin a run without resume")
 
 
-def finished_objective(cfg: DictConfig, folder: Path, extended: bool) -> float | None:
-    """The objective of a run that has ended in this folder already; None if there is something to do.
-
-    Args:
-        cfg: What is to be run.
-        folder: Where.
-        extended: Whether ``reopen_run`` has made ``cfg`` of the saved config.
+def refuse_other_run(cfg: DictConfig, folder: Path) -> None:
+    """Make sure that what has begun in a folder, if anything has, is this very run.
 
     Raises:
-        ConfigError: What has begun in this folder is another run.
-        DamagedFileError: Its config or its result is damaged.
+        ConfigError: It is another run.
     """
-    file = folder / "config.yaml"
-    if not file.is_file():
+    if not (folder / FILE).is_file():
+        return
+    old, new = dict(leaves(read_yaml(folder / FILE))), dict(leaves(OmegaConf.to_container(cfg, resolve=True)))
+    keys = [key for key in {**old, **new} if key.split(".")[0] != "hydra" and key not in NOT_COMPARED]
+    differing = [
+        key for key in keys if new.get(key) != "auto" and old.get(key, "(absent)") != new.get(key, "(absent)")
+    ]
+    if differing:
+        pairs = [f"{key}: saved {old.get(key)!r}, now {new.get(key)!r}" for key in differing]
+        what = "a run of another config has begun in this folder:" + "".join(f"\n      {p}" for p in pairs)
+        raise ConfigError([Problem(path_from_here(folder), what, "choose another folder")])
+
+
+def finished_objective(cfg: DictConfig, folder: Path) -> float | None:
+    """The objective of a run that has ended in this folder already; None if there is something to do."""
+    result = read_or_empty(read_result, folder)
+    if not (folder / FILE).is_file():
         return None
-    refuse_other_format(folder)
-    differing = _differences(read_saved_config(folder), OmegaConf.to_container(cfg, resolve=True))
-    if differing and not extended:
-        lines = "".join(f"\n      {key}: saved {old!r}, now {new!r}" for key, (old, new) in differing.items())
-        what = f"a run of another config has begun in this folder:{lines}"
-        hint = "the code or conf/ has changed meanwhile: undo that, or sweep into another hydra.sweep.dir"
-        raise ConfigError([Problem(path_from_here(folder), what, hint)])
-    try:
-        result = read_result(folder)
-    except DamagedFileError as error:
-        log.warning("%s It goes on, and writes that file anew", error)
-        result = {}
-    if differing or result.get("status") not in ENDED or cfg.stage == "data":
+    saved = read_yaml(folder / FILE)
+    longer = any(select(saved, f"{stage}.epochs") != cfg[stage].epochs for stage in ("dae", "classifier"))
+    if longer or result.get("status") not in ENDED or cfg.stage == "data":
         log.info("Going on in %s", path_from_here(folder))
         return None
-    value = result["objective"]["value"]
     log.info("%s is taken as it is: %s", path_from_here(folder), result["status"])
-    return cast(float, value)
+    return cast(float, result["objective"]["value"])
 
 
-_ABSENT = "(absent)"
+def resume_command(folder: Path) -> str:
+    """The command that goes on with a run."""
+    try:
+        config = read_yaml(folder / FILE)
+    except DamagedFileError:
+        config = {}  # the command says what is wrong with it
+    words = [quoted_override("resume", path_from_here(folder)), *admission(config)]
+    return f"{train_command()} {' '.join(words)}"
 
 
-def _differences(saved: Any, now: Any) -> dict[str, tuple[Any, Any]]:
-    """Key path -> its saved and its present value, where they differ."""
-    old, new = dict(leaves(saved)), dict(leaves(now))
-    pairs = {key: (old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in {**old, **new}}
-    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and key not in NOT_COMPARED}
+def admission(config: dict[str, Any]) -> list[str]:
+    """The override that admits the packages of others which a config names; none where there are none."""
+    named = [str(node["_target_"]) for _, node in nodes(config)]
+    foreign = [name.partition(".")[0] for name in named if not is_admitted(name, ADMITTED)]
+    packages = dict.fromkeys([*foreign, *(config.get("allow_targets") or [])])
+    return [quoted_override("allow_targets", f"[{','.join(packages)}]")] if packages else []

@@ -23,18 +23,18 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from dae import metrics
 from dae.config import arms
-from dae.config.binding import Binding
-from dae.config.settings import find_problems
+from dae.config.preflight import find_problems, resolve_auto
 from dae.errors import ConfigError, JobError, Problem, raise_problems
 from dae.files import write_text_atomically
-from dae.runs.console import sweep_log
-from dae.runs.owner import InUseError, claim, owner_of
+from dae.runs.folder import InUseError, lock, owner_of
+from dae.runs.process import sweep_log
 from dae.runs.records import read_or_empty, read_result
+from dae.schema import problems
 from dae.search.findings import findings_text, is_left_out
 from dae.search.space import Space
 from dae.search.study import SearchSettings, open_study
-from dae.training.processes import device_count
-from dae.words import counted, path_from_here
+from dae.text import path_from_here, pluralize
+from dae.training.devices import device_count
 
 # So many repeated proposals in a row mean that the space is exhausted.
 REPEATS = 50
@@ -57,7 +57,7 @@ def search(arguments: Sequence[str], config: DictConfig, launcher: Launcher, loa
     """
     node = cast(dict[str, Any], OmegaConf.to_container(config.hydra.sweeper, resolve=True))
     del node["_target_"]
-    raise_problems(Binding(node, {}).fields("hydra.sweeper", node, SearchSettings))
+    raise_problems(problems(SearchSettings, node, "hydra.sweeper"))
     settings = SearchSettings(**node)
     own = [f"{key}={value}" for key, value in settings.params.items()]
     parsed = OverridesParser.create(config_loader=loader).parse_overrides([*own, *arguments])
@@ -89,7 +89,7 @@ def _claim(folder: Path) -> None:
         ConfigError: There is one already.
     """
     try:
-        claim(folder / OWNED)
+        lock(folder / OWNED)
     except InUseError as error:
         hint = "wait until it has ended; several jobs at once: hydra/launcher=joblib hydra.sweeper.n_jobs=2"
         what = f"a search is going on here: {error.owner}"
@@ -106,7 +106,9 @@ def find_objective(space: Space) -> metrics.Metric:
     with open_dict(config):
         del config["hydra"]
     searched = space.dimensions.keys()
-    raise_problems([problem for problem in find_problems(config) if problem.where not in searched])
+    raise_problems(
+        [problem for problem in find_problems(resolve_auto(config)) if problem.where not in searched]
+    )
     if config.stage == "data":
         what = "a search judges what was trained, and stage=data trains nothing"
         raise ConfigError([Problem("stage", what, "try stage=both")])
@@ -136,7 +138,7 @@ class _Search:
         self._drop_unborn()
         earlier = len(self._counted())
         if earlier:
-            held = counted(earlier, "trial")
+            held = pluralize(earlier, "trial")
             sweep_log.info("The study %s holds %s already", self.study.study_name, held)
         if self.settings.sampler == "grid":
             self._enqueue_grid()

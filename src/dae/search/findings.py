@@ -9,7 +9,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-from dae.words import counted, printable
+from dae.text import pluralize, printable
 
 # With fewer completed trials, no importance of a key can be computed.
 ENOUGH = 10
@@ -43,7 +43,7 @@ def is_left_out(trial: FrozenTrial) -> bool:
 def _importance(study: optuna.Study, completed: int) -> str:
     if completed < ENOUGH:
         are = "is" if completed == 1 else "are"
-        return f"{counted(completed, 'completed trial')} {are} too few to tell ({ENOUGH} at least)"
+        return f"{pluralize(completed, 'completed trial')} {are} too few to tell ({ENOUGH} at least)"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         shares = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())

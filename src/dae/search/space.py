@@ -9,9 +9,7 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -19,9 +17,10 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from dae.config.compose import COMPOSITION_ERRORS, explain
 from dae.errors import Problem, raise_problems
-from dae.keys import leaves
-from dae.words import closest_name
+from dae.schema import leaves
+from dae.text import closest_name
 
 Point = dict[str, Any]
 
@@ -129,8 +128,8 @@ class Space:
                 chosen = (*first[:number], f"{key}={choice}", *first[number + 1 :])
                 try:
                     present |= self._keys(chosen)
-                except (HydraException, OmegaConfBaseException) as error:
-                    yield Problem(f"{key}={choice}", str(error).strip().splitlines()[0])
+                except COMPOSITION_ERRORS as error:
+                    yield from explain(error, [f"{key}={choice}"]).problems
         present |= self._keys(first)
         for key in self.dimensions:
             if key in REFUSED:

@@ -22,9 +22,10 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from dae.errors import ConfigError, Problem, raise_problems
 from dae.metrics import Metric
+from dae.schema import STRICT
 from dae.search.sampling import make_pruner, make_sampler
 from dae.search.space import Space
-from dae.words import path_from_here
+from dae.text import path_from_here
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ STUDY = "study.db"
 @dataclass
 class SearchSettings:
     """``conf/hydra/sweeper/optuna.yaml``, where each key is explained."""
+
+    __pydantic_config__ = STRICT
 
     params: dict[str, Any]
     n_trials: PositiveInt

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from functools import lru_cache
-from pathlib import Path
 
-from dae.files import DamagedFileError
-from dae.metrics import STAGES
-from dae.runs.records import damaged_files, read_hydra
-from dae.runs.signs import sign_words
-from dae.sweeps.jobs import Job, modified_time
+from dae.runs.records import sign_words
+from dae.sweeps.jobs import Job
 from dae.sweeps.ranking import Group, Leaderboard
-from dae.words import counted, format_figure
+from dae.text import format_figure, pluralize
 
 # Keys that decide which images the metrics are measured on (``data`` is the group), and metrics that are
 # measured under the reference noise.
@@ -27,7 +22,6 @@ UNDER_REFERENCE_NOISE = ("noisy_loss", "psnr", "ssim")
 
 def cautions(board: Leaderboard) -> Iterator[str]:
     """For each reason to be careful with the ranking of a sweep, what it is and what would help."""
-    yield from _damaged(board)
     if said := signs_sentence(board.jobs, more=", with figures on their own pages"):
         yield said
     if board.objective is None:
@@ -79,23 +73,6 @@ def _overlap(groups: Sequence[Group]) -> Iterator[str]:
         )
 
 
-def _damaged(board: Leaderboard) -> Iterator[str]:
-    """A sentence for each file that cannot be read; what hangs on it is left out."""
-    try:
-        read_hydra(board.folder / "multirun.yaml")
-    except DamagedFileError as error:
-        yield str(error).removesuffix(".")
-    for job in board.jobs:
-        files = (job.folder / "run.json", *(job.folder / stage / "stage.json" for stage in STAGES))
-        changed = tuple(map(modified_time, files))
-        yield from (words.removesuffix(".") for words in _damage_of(job.folder, changed))
-
-
-@lru_cache(maxsize=4096)
-def _damage_of(folder: Path, changed: tuple[int, ...]) -> tuple[str, ...]:
-    return damaged_files(folder)
-
-
 def signs_sentence(jobs: Collection[Job], more: str = "") -> str | None:
     """How many jobs show signs that little was learned, and which signs how often; None if none does."""
     showing = sum(bool(job.signs) for job in jobs)
@@ -103,7 +80,7 @@ def signs_sentence(jobs: Collection[Job], more: str = "") -> str | None:
     reasons = "; ".join(f"{sign_words(sign)} ({count})" for sign, count in counts.most_common())
     verb = "shows" if showing == 1 else "show"
     what = f"signs that little was learned{more}: {reasons}"
-    return f"{showing} of {counted(len(jobs), 'job')} {verb} {what}" if showing else None
+    return f"{showing} of {pluralize(len(jobs), 'job')} {verb} {what}" if showing else None
 
 
 def _other_objectives(board: Leaderboard) -> Iterator[str]:
@@ -111,7 +88,7 @@ def _other_objectives(board: Leaderboard) -> Iterator[str]:
     names = sorted({job.objective.name for job in board.jobs if job.objective} - {board.objective.name})
     if names:
         others = sum(job.objective is not None and job.objective.name in names for job in board.jobs)
-        jobs = f"{counted(others, 'job')} {'is' if others == 1 else 'are'}"
+        jobs = f"{pluralize(others, 'job')} {'is' if others == 1 else 'are'}"
         yield (
             f"{jobs} judged by {_list(names)} and not ranked, since most are by {board.objective.name}; "
             f"objective={board.objective.name} judges all jobs that measure it by the same"

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dae.config.commands import config_flags
 from dae.runs.records import read_hydra, read_or_empty
 from dae.sweeps.compared import QUESTIONS
 from dae.sweeps.jobs import Job
 from dae.sweeps.ranking import Leaderboard
-from dae.words import path_from_here, quoted_override, train_command
+from dae.text import path_from_here, quoted_override, train_command
 
 # What a sweep varies, as an override of Hydra's (see `hook.py`); nobody types it.
 SWEPT = "hydra.callbacks.sweep_folder.swept"
@@ -96,3 +95,12 @@ def _overrides(hydra: Mapping[str, Any], kind: str) -> list[str]:
 def _typed_as_sweep(hydra: dict[str, Any]) -> bool:
     """Whether ``-m`` made it a sweep, and not its config: Hydra writes down ``-m`` as an override."""
     return not hydra or "hydra.mode=MULTIRUN" in _overrides(hydra, "hydra")
+
+
+def config_flags(hydra: Mapping[str, Any]) -> list[str]:
+    """The flags that name the configs of a run; they stand in front of its overrides."""
+    sources = (hydra.get("runtime") or {}).get("config_sources") or []
+    folders = [Path(source["path"]) for source in sources if source["provider"].endswith("command-line")]
+    words = [word for folder in folders for word in ("--config-dir", path_from_here(folder))]
+    name = (hydra.get("job") or {}).get("config_name", "train")
+    return words if name == "train" else [*words, "--config-name", name]

@@ -14,11 +14,9 @@ from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 
 from dae.errors import Problem
-from dae.files import DamagedFileError, read_text, read_yaml
-from dae.runs.records import HYDRA
-from dae.shapes import misfit
+from dae.files import DamagedFileError, read_yaml
 from dae.sweeps.jobs import modified_time
-from dae.words import closest_name, train_command
+from dae.text import closest_name, train_command
 
 COMPARISON = "comparison.csv"
 # The column behind the compared key's.
@@ -123,8 +121,8 @@ def saved_comparison(sweep_folder: Path) -> str | None:
     if asked is not None:
         return asked
     try:
-        head = next(csv.reader((read_text(sweep_folder / COMPARISON) or "").splitlines()), [])
-    except (DamagedFileError, csv.Error):
+        head = next(csv.reader((sweep_folder / COMPARISON).read_text(encoding="utf-8").splitlines()), [])
+    except (OSError, ValueError, csv.Error):
         return None  # it is written anew
     return head[head.index(BASELINE) - 1] if BASELINE in head[1:] else None
 
@@ -155,7 +153,7 @@ def _sweep(folder: Path) -> tuple[str | None, dict[str, tuple[str, ...]]]:
 def _read_sweep(file: Path, modified: int) -> tuple[str | None, dict[str, tuple[str, ...]]]:
     try:
         config = read_yaml(file)
-        hydra = {} if config is None or misfit(config, HYDRA) else config.get("hydra", {})
+        hydra = config.get("hydra", {})
         if "task" not in hydra.get("overrides", {}):
             return None, {}
         overrides = sweep_overrides(hydra)

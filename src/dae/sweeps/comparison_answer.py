@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dae.sweeps.comparison import Comparison, Row
 from dae.sweeps.paired import FEWEST
-from dae.words import counted
+from dae.text import pluralize
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def answer(comparison: Comparison) -> str:
     return {
         "helps": f"yes, it helps: {amount}",
         "hurts": f"no, it hurts: {amount}",
-        "none": f"no difference that {counted(test.n, 'seed')} can show: {amount}",
+        "none": f"no difference that {pluralize(test.n, 'seed')} can show: {amount}",
         "open": f"{amount}, but no verdict",
     }[row.verdict]
 
@@ -71,8 +71,8 @@ def evidence(comparison: Comparison) -> str:
         if all((others, comparison.arms[-1]) in comparison.same_runs for others in comparison.combinations):
             return f"{arms} came to the same runs, so there is nothing to compare"
         return f"no seed has been measured with {arms} in all combinations of the other keys"
-    images = f" of {counted(comparison.images, 'image')}" if comparison.images else ""
-    basis = f"{counted(test.n, 'seed')}, one {comparison.split} set{images}"
+    images = f" of {pluralize(comparison.images, 'image')}" if comparison.images else ""
+    basis = f"{pluralize(test.n, 'seed')}, one {comparison.split} set{images}"
     if comparison.metric.mode == "min":
         basis = f"lower is better; {basis}"
     if test.half is None:
@@ -110,7 +110,7 @@ def no_verdict(row: Row) -> str:
     """Why a row has a difference and no verdict."""
     if row.test.n < FEWEST:
         verb = "is" if row.test.n == 1 else "are"
-        return f"{counted(row.test.n, 'seed')} {verb} too few, a verdict needs {FEWEST}"
+        return f"{pluralize(row.test.n, 'seed')} {verb} too few, a verdict needs {FEWEST}"
     return f"all {row.test.n} differences are equal, so that there is no spread to judge them by"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dae.sweeps.cautions import different_images, signs_sentence
 from dae.sweeps.comparison import Comparison, Others, Row
 from dae.sweeps.comparison_answer import no_verdict, unit, written
-from dae.words import counted
+from dae.text import pluralize
 
 # More places that lack a figure, or hold the same runs, are only counted.
 MOST_NAMED = 5
@@ -21,7 +21,7 @@ def verdict(comparison: Comparison, row: Row) -> str:
     return {
         "helps": "helps",
         "hurts": "hurts",
-        "none": f"no difference that {counted(row.test.n, 'seed')} can show",
+        "none": f"no difference that {pluralize(row.test.n, 'seed')} can show",
         "alone": f"{'helps' if row.better > 0 else 'hurts'} {alone}",
         "open": f"no verdict: {no_verdict(row)}",
     }[row.verdict]
@@ -71,7 +71,7 @@ def notes(comparison: Comparison) -> Iterator[str]:
             "chosen by, flatters, and may flatter one arm more than another"
         )
     if comparison.without_key:
-        jobs = counted(comparison.without_key, "job")
+        jobs = pluralize(comparison.without_key, "job")
         yield f"{jobs} without a value of {comparison.key} left out"
 
 
@@ -102,7 +102,7 @@ def cautions(comparison: Comparison) -> Iterator[str]:
     ]
     if rows and comparison.others:
         yield (
-            f"in {len(rows)} of {counted(len(comparison.rows), 'row')} test and validation disagree about "
+            f"in {len(rows)} of {pluralize(len(comparison.rows), 'row')} test and validation disagree about "
             f"which is better: {_some(rows)}"
         )
 

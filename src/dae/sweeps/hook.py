@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,20 +14,13 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from dae.config.paths import expand_home
 from dae.errors import UserError, raise_problems
-from dae.metrics import STAGES
-from dae.runs.disk import disk_error
-from dae.runs.format import refuse_sweep_of_other_format
-from dae.runs.owner import claim, link_problems, remove_half_written
+from dae.runs.folder import lock, remove_half_written
+from dae.runs.resume import refuse_other_run
 from dae.sweeps.commands import SWEPT
 from dae.sweeps.compared import comparison_problems, single_run_problems, sweep_overrides
 from dae.sweeps.job_lines import JobLines
 from dae.sweeps.layout import layout_problems
-from dae.words import quoted_override, stand_in
-
-# What a run writes into, in a folder that may hold more, as the user's own.
-WRITTEN = (".hydra", "train.log", *STAGES)
 
 
 class SweepFolder(Callback):
@@ -43,8 +35,6 @@ class SweepFolder(Callback):
 
     # Those of the sweep that this process has launched; None in a process that only runs jobs.
     lines: ClassVar[JobLines | None] = None
-    # Of the run or of the sweep.
-    folder: ClassVar[Path] = Path()
     allow_targets: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, swept: Sequence[str] = ()) -> None:
@@ -59,13 +49,12 @@ class SweepFolder(Callback):
         asked = _readable(config.hydra.run)
         if asked is None:
             return
-        folder = SweepFolder.folder = Path(expand_home(asked)).absolute()
-        with _errors_as_exit(folder):
+        folder = Path(asked).absolute()
+        with _errors_as_exit():
             raise_problems(single_run_problems(config))
-            raise_problems(link_problems(folder, WRITTEN))
-            claim(folder)
-        with read_write(config.hydra):
-            config.hydra.run.dir = expand_home(asked)
+            if config.hydra.output_subdir:  # else it goes on with its own config
+                refuse_other_run(config, folder)
+            lock(folder)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Note the folder and the swept keys.
@@ -77,22 +66,18 @@ class SweepFolder(Callback):
         asked = _readable(config.hydra.sweep)
         if asked is None:
             return
-        folder = SweepFolder.folder = Path(expand_home(asked)).absolute()
-        with _errors_as_exit(folder):
+        folder = Path(asked).absolute()
+        with _errors_as_exit():
             raise_problems(layout_problems(config))
-            raise_problems(link_problems(folder))
-            refuse_sweep_of_other_format(folder)
             raise_problems(comparison_problems(config))
             remove_half_written(folder, age=60)  # another launch of this sweep may be writing there
         SweepFolder.allow_targets = tuple(config.get("allow_targets") or ())
-        _settle_folder(config)
         add_swept_keys(config)
         elsewhere = not config.hydra.launcher._target_.endswith(".BasicLauncher")
         SweepFolder.lines = JobLines(folder, count_jobs(config), elsewhere)
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         """Report on the console that a job of this process begins."""
-        stand_in(Path(config.hydra.runtime.cwd))
         if SweepFolder.lines is not None:
             SweepFolder.lines.report_begin(Path(config.hydra.runtime.output_dir))
 
@@ -112,24 +97,14 @@ def _readable(node: DictConfig) -> str | None:
 
 
 @contextmanager
-def _errors_as_exit(folder: Path) -> Iterator[None]:
+def _errors_as_exit() -> Iterator[None]:
     """Have an error leave the program: Hydra turns the exception of a callback into a warning."""
     try:
         yield
-    except (UserError, OSError) as error:
-        told = disk_error(error, folder) or error
-        raise SystemExit(str(told)) from told
-
-
-def _settle_folder(config: DictConfig) -> None:
-    """Put the home into the sweep's folder, here and in all jobs, which are composed anew."""
-    asked = config.hydra.sweep.dir
-    folder = expand_home(asked)
-    if folder == asked:
-        return
-    with read_write(config.hydra):
-        config.hydra.sweep.dir = folder
-        config.hydra.overrides.hydra.append(shlex.split(quoted_override("hydra.sweep.dir", folder))[0])
+    except UserError as error:
+        raise SystemExit(str(error)) from error
+    except OSError as error:
+        raise SystemExit(str(error)) from UserError(str(error))
 
 
 def add_swept_keys(config: DictConfig) -> None:

@@ -6,11 +6,11 @@ import threading
 import time
 from pathlib import Path
 
-from dae.runs.console import sweep_log
-from dae.runs.owner import owner_of
+from dae.runs.folder import owner_of
+from dae.runs.process import sweep_log
 from dae.runs.resume import ENDED
 from dae.sweeps.jobs import Job, launch_time, modified_time, read_job, start_time
-from dae.words import counted, format_duration, format_figure, path_from_here
+from dae.text import format_duration, format_figure, path_from_here, pluralize
 
 POLL_SECONDS = 1.0
 
@@ -33,7 +33,7 @@ class JobLines:
         self.reported: set[str] = set()
         self.started = time.perf_counter()
         self.closed = threading.Event()
-        jobs = counted(count, "job") if count else "jobs"
+        jobs = pluralize(count, "job") if count else "jobs"
         sweep_log.info("%s in %s, logged in <job>/train.log", jobs, path_from_here(folder))
         self.watcher = threading.Thread(target=self._watch, daemon=True) if elsewhere else None
         if self.watcher:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dae.files import DamagedFileError
-from dae.keys import NO_PART_OF_A_RUN
+from dae.schema import NO_PART_OF_A_RUN
 from dae.sweeps.jobs import is_hydras, read_overrides
 
 DIGITS = 6

@@ -9,9 +9,8 @@ from typing import Any
 
 from dae.files import DamagedFileError, read_yaml
 from dae.metrics import Metric
-from dae.runs.owner import was_left
-from dae.runs.records import read_result, refuse_link
-from dae.shapes import misfit
+from dae.runs.folder import is_stale
+from dae.runs.records import read_result
 
 # What became of a run without a result.
 GONE = "its process has ended without a result"
@@ -58,13 +57,10 @@ class Job:
 
 
 def read_jobs(sweep_folder: Path) -> list[Job]:
-    """All jobs that have begun, ordered by the names of their folders; other folders are skipped.
-
-    A link out of the sweep's folder is not followed: it is a broken job.
-    """
+    """All jobs that have begun, ordered by the names of their folders; other folders are skipped."""
     if not sweep_folder.is_dir():
         return []
-    found = (_read_within(folder, sweep_folder) for folder in sorted(sweep_folder.iterdir()))
+    found = map(read_job, sorted(folder for folder in sweep_folder.iterdir() if folder.is_dir()))
     return [job for job in found if job is not None]
 
 
@@ -77,14 +73,6 @@ def read_job(folder: Path) -> Job | None:
         begun = (folder / "run.json").exists() or (folder / "result.json").exists()
         return _broken(Job(folder, ()), str(error)) if begun else None
     return None if overrides is None else _with_result(Job(folder, overrides))
-
-
-def _read_within(folder: Path, sweep_folder: Path) -> Job | None:
-    try:
-        refuse_link(folder, sweep_folder)
-    except DamagedFileError as error:
-        return _broken(Job(folder, ()), str(error)) if (folder / ".hydra").is_dir() else None
-    return read_job(folder)
 
 
 def _broken(job: Job, why: str) -> Job:
@@ -115,17 +103,14 @@ def read_overrides(folder: Path) -> tuple[str, ...] | None:
     Without those of Hydra itself, and without ``compare``, which is the whole sweep's.
 
     Raises:
-        DamagedFileError: They are damaged, or lie elsewhere.
+        DamagedFileError: They are damaged.
     """
     file = folder / ".hydra" / "overrides.yaml"
-    refuse_link(file, folder)
-    found = read_yaml(file)
-    if found is None:
+    if not file.is_file():
         return None
-    if why := misfit(found, [str]):
-        raise DamagedFileError(file, why)
+    texts = (str(text) for text in read_yaml(file))
     return tuple(
-        text for text in found if not is_hydras(text) and not text.lstrip("+").startswith("compare=")
+        text for text in texts if not is_hydras(text) and not text.lstrip("+").startswith("compare=")
     )
 
 
@@ -136,14 +121,13 @@ def is_hydras(override: str) -> bool:
 
 def _with_result(job: Job) -> Job:
     try:
-        refuse_link(job.folder / "result.json", job.folder)
         result = read_result(job.folder)
     except DamagedFileError as error:
         advice = "delete it and continue the sweep to run this job again"
         return _broken(job, f"result.json cannot be read ({error.why}): {advice}")
     if result:
         return replace(job, **_fields(result))
-    return replace(job, status="interrupted", error=GONE) if was_left(job.folder) else job
+    return replace(job, status="interrupted", error=GONE) if is_stale(job.folder) else job
 
 
 def _fields(result: dict[str, Any]) -> dict[str, Any]:

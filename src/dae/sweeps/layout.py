@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePath
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 
 from dae.errors import Problem
 
@@ -24,22 +22,11 @@ def layout_problems(config: DictConfig) -> Iterator[Problem]:
     if given != OUTPUT_SUBDIR:
         what = f"found {given!r}, but a sweep knows its jobs by what Hydra writes into {OUTPUT_SUBDIR}"
         yield Problem("hydra.output_subdir", what, "leave it out")
-    try:
-        subdir = OmegaConf.select(config, "hydra.sweep.subdir", throw_on_missing=True)
-    except OmegaConfBaseException:
-        return  # it contains something of the job
-    yield from subfolder_problems(str(subdir))
-
-
-def subfolder_problems(subdir: str) -> Iterator[Problem]:
-    """Why a job's folder, relative to its sweep's, cannot be one.
-
-    Args:
-        subdir: ``hydra.sweep.subdir`` of the job.
-    """
-    path = PurePath(subdir)
-    if len(path.parts) != 1 or ".." in path.parts:
-        what = f"found {subdir}, but the jobs of a sweep lie side by side in its folder"
-        above = path.parent.as_posix()
-        hint = f"put what is before the name into hydra.sweep.dir: {above}" if len(path.parts) > 1 else ""
-        yield Problem("hydra.sweep.subdir", what, hint)
+    typed = [text for text in config.hydra.overrides.hydra if text.startswith("hydra.sweep.subdir=")]
+    for text in typed:
+        what = "the jobs of a sweep are named after what they are, so that two of them never share a folder"
+        yield Problem(text, what, "leave it out; the sweep's folder is hydra.sweep.dir")
+    for text in config.hydra.overrides.task:
+        key, _, value = text.partition("=")
+        if key == "name" and "," in value:
+            yield Problem(text, "a name makes no job another job", "give one name")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dae.errors import UserError
-from dae.files import seal_yaml, write_text_atomically
+from dae.files import write_text_atomically
 from dae.sweeps.arms import compare_arms
 from dae.sweeps.compared import BASELINE, COMPARISON, saved_comparison
 from dae.sweeps.comparison import Comparison
@@ -17,7 +17,7 @@ from dae.sweeps.comparison_text import verdict
 from dae.sweeps.jobs import read_jobs
 from dae.sweeps.leaderboard_text import markdown_text
 from dae.sweeps.ranking import Leaderboard, rank_jobs
-from dae.words import printable
+from dae.text import printable
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,6 @@ def rebuild_leaderboard(sweep_folder: Path, compare: str | None = None) -> Leade
 def rebuild_or_warn(sweep_folder: Path) -> Leaderboard | None:
     """Rebuild the leaderboard; if that fails, warn: no job may be lost by it."""
     try:
-        seal_yaml(sweep_folder / "multirun.yaml")  # Hydra has written it
         return rebuild_leaderboard(sweep_folder)
     except (OSError, UserError) as error:
         log.warning("The leaderboard could not be written: %s", error)

@@ -12,7 +12,7 @@ from dae.sweeps.compared import COMPARISON
 from dae.sweeps.comparison import Comparison
 from dae.sweeps.comparison_answer import sentence, written
 from dae.sweeps.ranking import Leaderboard
-from dae.words import aligned, code_block, counted, markdown, path_from_here, printable
+from dae.text import aligned, code_block, markdown, path_from_here, pluralize, printable
 
 ROWS_ON_THE_CONSOLE = 10
 WIDEST_VALUE = 40
@@ -98,7 +98,7 @@ def headline(board: Leaderboard) -> str:
 def count_by_status(board: Leaderboard) -> str:
     """How many jobs there are, and how many of them have each status."""
     counts = Counter(job.status for job in board.jobs)
-    jobs = counted(len(board.jobs), "job")
+    jobs = pluralize(len(board.jobs), "job")
     return f"{jobs}: {', '.join(f'{count} {status}' for status, count in sorted(counts.items()))}"
 
 

@@ -15,13 +15,13 @@ from typing import Any
 
 from dae.config.arms import pretraining_word, training_noise
 from dae.files import atomic_path, write_text_atomically
-from dae.runs.owner import InUseError, claim, release
+from dae.runs.folder import InUseError, lock, release
 from dae.runs.records import read_hydra
 from dae.runs.stage_result import StageResult
 from dae.sweeps.cautions import is_below
 from dae.sweeps.job_names import folder_name, slug
 from dae.sweeps.jobs import read_overrides
-from dae.words import path_from_here
+from dae.text import path_from_here
 
 log = logging.getLogger(__name__)
 
@@ -106,10 +106,10 @@ def shared_stage(place: Path, job: Path, train: Callable[[Path], StageResult]) -
     """
     started = time.perf_counter()
     try:
-        claim(place)
+        lock(place)
     except InUseError:
         log.info("Stage 1 is being trained by another job, in %s: waiting for it", path_from_here(place))
-        claim(place, wait=True)
+        lock(place, wait=True)
     try:
         result = train(place)
     finally:

@@ -3,40 +3,27 @@
 from __future__ import annotations
 
 import csv
-import logging
 import time
-from abc import ABC, abstractmethod
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from omegaconf import OmegaConf
 from pytorch_lightning import loggers
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
-from dae.words import path_from_here
-
-log = logging.getLogger(__name__)
-
 # What watches a run, or says where things are: as columns of HPARAMS they would hide the others.
-NO_HYPERPARAMETERS = ("callbacks", "logger", "allow_targets", "objective")
+NO_HYPERPARAMETERS = ("callbacks", "logger", "allow_targets", "objective", "threads")
 
 
 Status = Literal["completed", "failed", "interrupted"]
 
 
-class EndsWithStage(ABC):
-    """A logger that is told how its stage has ended; by itself Lightning tells only of each loop."""
-
-    @abstractmethod
-    def close(self, status: Status) -> None:
-        """Log nothing more."""
-
-
-class TensorBoardLogger(EndsWithStage, loggers.TensorBoardLogger):
+class TensorBoardLogger(loggers.TensorBoardLogger):
     """Lightning's logger, its event files right in ``save_dir``, HPARAMS as the tab wants it.
 
     Lightning (and torch's ``add_hparams``) write an experiment record a run, and the tab takes its metric
@@ -96,31 +83,41 @@ class TensorBoardLogger(EndsWithStage, loggers.TensorBoardLogger):
         self.experiment._get_file_writer().add_summary(summary)
 
 
-def keep_rows(logger: loggers.CSVLogger, epochs: int) -> None:
-    """Go on in the file of an earlier process; Lightning would delete it.
-
-    Rows behind the checkpoint that the fit goes on from are left out, since they are logged again, and so are
-    those of a test and of the stage before.
+def begin(logger: loggers.Logger, config: dict[str, Any], epochs: int, shared: bool) -> None:
+    """Log the config; go on in what was logged until the checkpoint that the fit goes on from.
 
     Args:
         logger: That has logged nothing yet.
-        epochs: How many that checkpoint has behind it; 0 keeps nothing.
+        config: The run's.
+        epochs: How many that checkpoint has behind it; 0 at the start.
+        shared: Whether the stage is trained for several runs: then it is no row of HPARAMS.
     """
+    if isinstance(logger, TensorBoardLogger):
+        logger.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(config)}```")
+    elif isinstance(logger, loggers.CSVLogger):
+        _keep_rows(logger, epochs)
+    if not (shared and isinstance(logger, TensorBoardLogger)):
+        logger.log_hyperparams(config)
+
+
+def end(logger: loggers.Logger, status: Status) -> None:
+    """Close what belongs to one stage; the next one has loggers of its own."""
+    if isinstance(logger, TensorBoardLogger):
+        logger.close(status)
+    elif isinstance(logger, loggers.WandbLogger):
+        logger.experiment.finish(exit_code=0 if status == "completed" else 1)
+
+
+def _keep_rows(logger: loggers.CSVLogger, epochs: int) -> None:
+    """Keep the rows until an epoch's end, which Lightning would delete; the others are logged again."""
     file = Path(logger.log_dir) / "metrics.csv"
     if not file.is_file():
         return
-    try:
-        with file.open(newline="", encoding="utf-8") as opened:
-            rows = [row for row in csv.DictReader(opened) if not any(map(_logged_again, row.items()))]
-        # Steps count epochs, or the images seen, which are more; an epoch's last row is that of its training.
-        ends = [index for index, row in enumerate(rows, 1) if float(row["step"]) <= epochs]
-    except (csv.Error, ValueError, TypeError, KeyError) as error:
-        aside = file.with_name("metrics.damaged.csv")
-        file.replace(aside)
-        log.warning("%s cannot be read (%r): put aside as %s", path_from_here(file), error, aside.name)
-        return
-    writer = logger.experiment  # deletes the file
-    writer.metrics = rows[: max(ends, default=0)]
+    with file.open(newline="", encoding="utf-8") as opened:
+        rows = [row for row in csv.DictReader(opened) if not any(map(_logged_again, row.items()))]
+    # Steps count epochs, or the images seen, which are more; an epoch's last row is that of its training.
+    ends = [index for index, row in enumerate(rows, 1) if float(row["step"]) <= epochs]
+    logger.experiment.metrics = rows[: max(ends, default=0)]  # the experiment deletes the file
     logger.save()
 
 

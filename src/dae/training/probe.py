@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from pydantic import PositiveInt
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Generator, Tensor
@@ -55,10 +54,16 @@ class Probe(Callback):
         """Fit it to the present latents."""
         if self.fitted_to is None:
             return
-        batches = self.fitted_to.images.split(EVALUATION_BATCH_SIZE)
-        inputs = [latents(pl_module, images.to(pl_module.device).float().div_(255)) for images in batches]
-        classes = len(trainer.datamodule.classes)  # type: ignore[attr-defined]
-        self.weights, self.biases = ridge_regression(torch.cat(inputs), self.fitted_to.labels, classes)
+        from sklearn.linear_model import RidgeClassifier
+
+        pieces = self.fitted_to.images.split(EVALUATION_BATCH_SIZE)
+        inputs = torch.cat([_latents(pl_module, piece.float().div_(255)) for piece in pieces])
+        variance = (inputs - inputs.mean(0)).square().sum(0).mean()
+        # In proportion to the variance, so that it does not matter in which unit the latents are.
+        self.ridge = RidgeClassifier(float(RIDGE * variance) + 1e-30)
+        self.is_fitted = bool(inputs.isfinite().all())
+        if self.is_fitted:
+            self.ridge.fit(inputs.numpy(), self.fitted_to.labels.numpy())
         self.hits: list[Tensor] = []
 
     def on_validation_batch_end(
@@ -67,10 +72,12 @@ class Probe(Callback):
         """Compare what it says of a batch with the labels."""
         if self.fitted_to is not None:
             images, labels = batch
-            scores = latents(pl_module, images) @ self.weights + self.biases
-            hits = (scores.argmax(1) == labels.cpu()).double()
-            # Weights that are no numbers have no accuracy.
-            self.hits.append(hits.where(scores.isfinite().all(1), torch.nan))
+            inputs = _latents(pl_module, images)
+            if self.is_fitted and inputs.isfinite().all():
+                said = torch.from_numpy(self.ridge.predict(inputs.numpy()))
+                self.hits.append((said == labels.cpu()).double())
+            else:  # weights that are no numbers have no accuracy
+                self.hits.append(torch.full(labels.shape, torch.nan, dtype=torch.float64))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the accuracy; the module logs the x-axis."""
@@ -83,28 +90,7 @@ class Probe(Callback):
     on_test_epoch_end = on_validation_epoch_end
 
 
-def latents(module: LightningModule, images: Tensor) -> Tensor:
+def _latents(module: LightningModule, images: Tensor) -> Tensor:
     """Latents (N, D) of images in [0, 1]: in float64 on the CPU, where every machine has it."""
     encoder = cast(DenoisingAutoencoder, module).encoder
-    return encoder(images).flatten(1).cpu().double()
-
-
-def ridge_regression(inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """The weights (D, classes) and biases (classes,) that fit one-hot targets best.
-
-    Hastie, Tibshirani and Friedman 2009, 3.4.1, with inputs and targets centred. The ridge is in proportion
-    to the variance of the inputs, so that it does not matter in which unit they are.
-
-    Args:
-        inputs: (N, D) in float64.
-        labels: (N,), each in [0, classes).
-        classes: How many there are.
-    """
-    mean = inputs.mean(0)
-    centred = inputs - mean
-    targets = F.one_hot(labels, classes).to(inputs.dtype)
-    gram = centred.T @ centred
-    ridge = RIDGE * gram.diagonal().mean() + torch.finfo(gram.dtype).tiny  # inputs may be the same for all
-    gram.diagonal().add_(ridge)
-    weights = torch.linalg.solve_ex(gram, centred.T @ targets).result
-    return weights, targets.mean(0) - mean @ weights
+    return encoder(images.to(module.device)).flatten(1).cpu().double()

@@ -3,44 +3,36 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import torch
-from omegaconf import OmegaConf
-from pytorch_lightning import Callback, LightningModule, Trainer, loggers
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import loggers as lightning_loggers
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from torch import OutOfMemoryError
+from pytorch_lightning.utilities.model_summary import ModelSummary
+from torch import Tensor
 
 from dae.data.images import ImageDataModule
-from dae.errors import TimeUp, UserError
+from dae.errors import TimeUp, UserError, with_place
 from dae.files import write_json
 from dae.metrics import Metric, is_telling, metrics_of
 from dae.models.classifier import EncoderClassifier
-from dae.runs.checkpoint import CheckpointError, read
-from dae.runs.newest_checkpoint import newest_whole_checkpoint
+from dae.models.epoch_metrics import MeasuredModule
+from dae.runs.checkpoint import content_hash, newest_checkpoint, read
 from dae.runs.stage_result import StageResult
+from dae.training import loggers
+from dae.training.callbacks import EpochSeed, StopOnDivergence, progress_callbacks
 from dae.training.checkpointing import StageCheckpoint
-from dae.training.divergence import StopOnDivergence
-from dae.training.frozen import FrozenGuard
-from dae.training.loggers import EndsWithStage, Status, TensorBoardLogger, keep_rows, result_scalars
-from dae.training.progress import progress_callbacks
-from dae.training.seeding import EpochSeed
 from dae.training.signs import LearningSigns
-from dae.training.steps import steps_in_words
-from dae.training.summary import model_table
-from dae.words import path_from_here
 
 log = logging.getLogger(__name__)
 
 
 def run_stage(
-    module: LightningModule,
+    module: MeasuredModule,
     data: ImageDataModule,
     *,
     folder: Path,
@@ -48,7 +40,7 @@ def run_stage(
     epochs: int,
     monitor: Metric | None,
     make_trainer: Callable[..., Trainer],
-    make_loggers: Sequence[Callable[..., loggers.Logger]],
+    make_loggers: Sequence[Callable[..., lightning_loggers.Logger]],
     callbacks: Sequence[Callback],
     config: dict[str, Any],
     shared: bool = False,
@@ -72,136 +64,113 @@ def run_stage(
     """
     quiet_lightning()
     folder.mkdir(exist_ok=True)
-    last = newest_whole_checkpoint(folder)
-    started = time.perf_counter() - (last.seconds if last else 0)
-    log.info("%s\n%s", type(module).__name__, model_table(module, _blank_images(data)))
-
-    seconds = time.perf_counter() - started
-    checkpoint = StageCheckpoint(folder, monitor, seconds)
+    resumed = newest_checkpoint(folder)
+    started = time.perf_counter() - (resumed.seconds if resumed else 0)
+    log.debug("%s\n%s", type(module).__name__, ModelSummary(module, max_depth=-1))
+    checkpoint = StageCheckpoint(folder, monitor, time.perf_counter() - started)
     signs = LearningSigns(data)
-    own = [EpochSeed(seed, str(module.stage)), StopOnDivergence(), signs, checkpoint]
-    own += progress_callbacks(_left_out(str(module.stage), data, monitor))
-    own += [FrozenGuard()] if isinstance(module, EncoderClassifier) else []
-    with _told_if_refused():
-        all_loggers = [make(save_dir=folder) for make in make_loggers]
-    trainer = make_trainer(max_epochs=epochs, callbacks=[*callbacks, *own], logger=all_loggers, folder=folder)
-    best, resumed = folder / "best.ckpt", last is not None
-    status: Status = "failed"
+    own: list[Callback] = [EpochSeed(seed, module.stage), StopOnDivergence(), signs, checkpoint]
+    own += progress_callbacks(_left_out(module.stage, data, monitor))
+    frozen = _frozen_hash(module, module.state_dict())
+    stage_loggers = [_made(make, folder) for make in make_loggers]
+    trainer = make_trainer(
+        max_epochs=epochs, callbacks=[*callbacks, *own], logger=stage_loggers, folder=folder
+    )
+    status: loggers.Status = "failed"
     try:
-        with _told_if_refused():
-            for logger in all_loggers:
-                _begin(logger, config, epochs=last.epochs if last else 0, shared=shared)
-                if pretrained:
-                    step = read(pretrained.checkpoint).epochs
-                    logger.log_metrics(result_scalars(pretrained.metrics), step=step)
-        if last:
-            log.info("%s goes on after epoch %d", module.stage, last.epochs)
-        batches = data.training_batches(world_size=trainer.world_size)
+        for logger in stage_loggers:
+            loggers.begin(logger, config, resumed.epochs if resumed else 0, shared)
+            if pretrained:
+                scalars = loggers.result_scalars(pretrained.metrics)
+                logger.log_metrics(scalars, step=read(pretrained.checkpoint).epochs)
+        if resumed:
+            log.info("%s goes on after epoch %d", module.stage, resumed.epochs)
         limits = trainer.limit_train_batches, trainer.accumulate_grad_batches
-        log.info("%s: %s", module.stage, steps_in_words(epochs, batches, *limits))
-        with _told_if_unusable(last.path if last else best, checkpoint, resumed):
-            trainer.fit(module, datamodule=data, ckpt_path=str(last.path) if last else None)
-        pruned = checkpoint.stopped == "pruned"
+        steps = data.count_batches(trainer.world_size).steps_in_words(epochs, *limits)
+        log.info("%s: %s", module.stage, steps)
+        trainer.fit(module, datamodule=data, ckpt_path=str(checkpoint.last) if resumed else None)
         if epochs == 0:
-            trainer.save_checkpoint(best)
-        counted = read(best)
-        measured: list[Mapping[str, float]] = [counted.metrics]
-        if not counted.metrics:  # its epoch was not validated
-            with _told_if_unusable(best, checkpoint, resumed):
-                measured = [*trainer.validate(module, datamodule=data, ckpt_path=str(best), verbose=False)]
-        if not pruned:
-            with _told_if_unusable(best, checkpoint, resumed):
-                measured += trainer.test(module, datamodule=data, ckpt_path=str(best), verbose=False)
-            if trainer.is_global_zero:
-                write_json(folder / "test.json", cast(dict[str, Any], module.tested))
-        metrics = {name: value for part in measured for name, value in part.items() if name != "step"}
-        validated = {name: value for name, value in metrics.items() if "/val/" in name}
-        for logger in all_loggers:  # Lightning has logged the test
-            logger.log_metrics(result_scalars(validated), step=counted.epochs)
+            trainer.save_checkpoint(checkpoint.best)
+        _check_frozen(module, frozen, checkpoint.best)
+        metrics = _measure(trainer, module, data, checkpoint)
         status = "completed"
-        profile = trainer.profiler.summary()  # type: ignore[attr-defined]
-        if profile:
-            log.info("%s", profile)
     except MisconfigurationException as error:
         raise UserError(f"Lightning refuses what {module.stage} is to be trained with: {error}") from error
     except (KeyboardInterrupt, SystemExit, TimeUp):
         status = "interrupted"
         raise
     finally:
-        for logger in all_loggers:
-            if isinstance(logger, EndsWithStage):
-                logger.close(status)
+        for logger in stage_loggers:
+            loggers.end(logger, status)
+    found = read(checkpoint.best)
     why = f"best {monitor.name}" if monitor else "the last: nothing is chosen"
-    log.info("%s: epoch %d counts (%s)", module.stage, counted.epochs, why)
-    result = StageResult(
-        metrics,
-        best,
-        time.perf_counter() - started,
-        epochs,
-        pruned=pruned,
-        signs=signs.found(trainer, module),
-    )
+    log.info("%s: epoch %d counts (%s)", module.stage, found.epochs, why)
+    pruned, seconds = checkpoint.stopped == "pruned", time.perf_counter() - started
+    learned = signs.found(trainer, module)
+    result = StageResult(metrics, checkpoint.best, seconds, epochs, pruned=pruned, signs=learned)
     if not pruned and trainer.is_global_zero:
         result.save()
     return result
 
 
-@contextmanager
-def _told_if_unusable(path: Path, checkpoint: StageCheckpoint, resumed: bool) -> Iterator[None]:
-    """Blame what fails in a run that goes on, before its first batch, on the checkpoint that is restored.
-
-    Lightning takes over the states of loops, callbacks and optimizers as they are.
-
-    Raises:
-        CheckpointError: They cannot be used.
-    """
-    checkpoint.works = not resumed
-    try:
-        yield
-    except Exception as error:
-        if checkpoint.works or isinstance(error, UserError | OutOfMemoryError | MisconfigurationException):
-            raise
-        name = path_from_here(path)
-        raise CheckpointError(
-            f"{name} cannot be gone on from: {type(error).__name__}: {error}\n"
-            f"      without it the stage is trained again: rm {shlex.quote(name)}"
-        ) from error
+def _frozen_hash(module: MeasuredModule, tensors: Mapping[str, Tensor]) -> str:
+    names = module.frozen_tensors() if isinstance(module, EncoderClassifier) else {}
+    return content_hash({name: tensors[name] for name in names})
 
 
-def _begin(logger: loggers.Logger, config: dict[str, Any], epochs: int, shared: bool) -> None:
-    """Log the config; go on in what was logged until the checkpoint, with so many epochs behind it."""
-    if isinstance(logger, TensorBoardLogger):
-        logger.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(config)}```")
-        if shared:
-            return
-    elif isinstance(logger, loggers.CSVLogger):
-        keep_rows(logger, epochs)
-    logger.log_hyperparams(config)
-
-
-@contextmanager
-def _told_if_refused() -> Iterator[None]:
-    """Tell in words why a logger cannot begin: its package, its account or its server are the user's.
+def _check_frozen(module: MeasuredModule, before: str, best: Path) -> None:
+    """Hold the frozen tensors of the checkpoint that counts to what they were before the stage.
 
     Raises:
-        UserError: It cannot.
+        UserError: The hash differs.
+    """
+    after = _frozen_hash(module, read(best).tensors)
+    log.debug("Frozen tensors: sha256 %.12s before the fit, %.12s after", before, after)
+    if after != before:
+        raise UserError(
+            f"frozen tensors changed during the fit: sha256 {before} before, {after} after. Which of the "
+            "callbacks writes weights, as EMAWeightAveraging does? Leave it out of stage 2, or have nothing "
+            "frozen: classifier.trainable_blocks=all"
+        )
+
+
+def _measure(
+    trainer: Trainer, module: MeasuredModule, data: ImageDataModule, checkpoint: StageCheckpoint
+) -> dict[str, float]:
+    """Validation and test metrics of the checkpoint that counts; a trial that was given up has no test."""
+    best, found = str(checkpoint.best), read(checkpoint.best)
+    measured: list[Mapping[str, float]] = [found.metrics]
+    if not found.metrics:  # its epoch was not validated
+        measured = [*trainer.validate(module, datamodule=data, ckpt_path=best, verbose=False)]
+    if checkpoint.stopped != "pruned":
+        measured += trainer.test(module, datamodule=data, ckpt_path=best, verbose=False)
+        if trainer.is_global_zero:
+            write_json(checkpoint.best.with_name("test.json"), module.tested)
+    metrics = {name: value for part in measured for name, value in part.items() if name != "step"}
+    validated = {name: value for name, value in metrics.items() if "/val/" in name}
+    for logger in trainer.loggers:  # Lightning has logged the test
+        logger.log_metrics(loggers.result_scalars(validated), step=found.epochs)
+    if profile := trainer.profiler.summary():  # type: ignore[attr-defined]
+        log.info("%s", profile)
+    return metrics
+
+
+def _made(make: Callable[..., lightning_loggers.Logger], folder: Path) -> lightning_loggers.Logger:
+    """A logger of the stage.
+
+    Raises:
+        UserError: It cannot begin: its package, its account or its server are the user's.
     """
     try:
-        yield
-    except (UserError, OSError):
-        raise
+        return make(save_dir=folder)
     except Exception as error:
-        raise UserError(f"a logger cannot begin: {type(error).__name__}: {error}") from error
+        raise UserError(f"a logger cannot begin: {with_place(error)}") from error
 
 
 def _left_out(stage: str, data: ImageDataModule, monitor: Metric | None) -> set[str]:
     """The metrics that say nothing on these images; not the one that was asked for."""
     names = {name for name in metrics_of([stage]) if not is_telling(name, data.pixel_accuracy_ceiling)}
-    return names - {monitor.name} if monitor else names
-
-
-def _blank_images(data: ImageDataModule) -> torch.Tensor:
-    return torch.zeros(2, data.channels, data.image_size, data.image_size)
+    return {name.rpartition("/")[2] for name in names - ({monitor.name} if monitor else set())}
 
 
 def quiet_lightning() -> None:

@@ -8,13 +8,13 @@ from importlib import import_module
 from typing import Any
 
 import dae
-from dae.data.preprocessing import Preprocessing
+from dae.data.image_file import Preprocessing
 from dae.runs.checkpoint import Checkpoint
 from dae.runs.records import read_or_empty, read_stage
+from dae.text import format_figure, markdown, path_from_here
 from dae.use.export import BATCHES, TOLERANCE
 from dae.use.formats import FORMATS
 from dae.use.parts import Part
-from dae.words import format_figure, markdown, path_from_here
 
 FIT = {
     "pad": "Scale it, bilinear with antialiasing, until its longer side has {0} pixels, and lay it in the "

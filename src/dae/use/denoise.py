@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dae.data.preprocessing import Preprocessing
+from dae.data.image_file import Preprocessing
 from dae.use.models import Autoencoder
 from dae.use.tiling import strips
 

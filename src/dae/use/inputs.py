@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dae.data.folder import SUFFIXES, is_image
-from dae.data.walk import Walk
 from dae.errors import ConfigError, Problem
 
 LIST = "-"
@@ -37,7 +35,6 @@ def find_images(words: Sequence[str]) -> list[Input]:
 
     Raises:
         ConfigError: A word is none of these, or there is no image.
-        UserError: A folder cannot be read.
     """
     found: dict[Path, Input] = {}
     problems = []
@@ -63,10 +60,12 @@ def _named(words: Sequence[str]) -> Iterator[str]:
 
 
 def _meant(word: str) -> Iterator[Input]:
+    from dae.data.image_file import is_image  # torch
+
     path = Path(word)
     if path.is_dir():
-        below = sorted(file for file, _ in Walk(path, is_image).files)
-        yield from (Input(path / file, Path(file)) for file in below)
+        below = sorted(file.relative_to(path) for file in path.rglob("*") if is_image(file.name))
+        yield from (Input(path / file, file) for file in below if not any(p[0] == "." for p in file.parts))
     elif path.exists():
         yield Input(path, Path(path.name))
     else:
@@ -76,6 +75,8 @@ def _meant(word: str) -> Iterator[Input]:
 
 
 def _why_not(path: Path) -> tuple[str, str]:
+    from dae.data.image_file import SUFFIXES  # torch
+
     if path.is_dir():
         return "a folder without an image", f"expected files *{', *'.join(SUFFIXES)} in it or below it"
     return (

@@ -10,13 +10,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from dae.data.image_file import NotAnImageError
-from dae.data.preprocessing import Preprocessing, image_tensor
+from dae.data.image_file import NotAnImageError, Preprocessing
 from dae.errors import CheckpointError, UserError
 from dae.runs import checkpoint
 from dae.runs.checkpoint import AbsentError, Checkpoint
+from dae.text import path_from_here
 from dae.use.winner import classifier_command, run_of
-from dae.words import path_from_here
 
 Stage = Literal["dae", "classifier"]
 
@@ -63,7 +62,7 @@ class TrainedModel(nn.Module):
         """
         how = self.preprocessing
         try:
-            return image_tensor(how.fitted(how.flat(image)))
+            return how.tensor(image)
         except NotAnImageError as error:
             name = "the image" if isinstance(image, Image.Image) else path_from_here(Path(image))
             raise UserError(f"{name} cannot be read as an image: {error}") from error

@@ -14,16 +14,7 @@ from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 from torch import Tensor
 
-from dae.data.image_file import (
-    ORIENTATION,
-    deep_alpha,
-    deep_levels,
-    has_transparency,
-    is_deep,
-    level_depth,
-    opened,
-    settle_levels,
-)
+from dae.data.image_file import ORIENTATION, deep_levels, is_deep, opened
 
 EXIF_FOLDER, GPS_FOLDER = 0x8769, 0x8825
 # What the tags of a TIFF tell of its picture (who, when, with what, for which size of print, IPTC, XMP,
@@ -91,43 +82,35 @@ def read_picture(path: Path) -> Picture:
         NotAnImageError: There is none, not a whole one, or its levels have no range that is known.
     """
     with opened(path) as image:
-        depth, exif = level_depth(path, image), image.getexif()
+        exif = image.getexif()
         for folder in (EXIF_FOLDER, GPS_FOLDER):
             exif.get_ifd(folder)  # now: Pillow closes a TIFF when it has read its pixels
         ImageOps.exif_transpose(image, in_place=True)
         top, alpha = 255, None
         if is_deep(image):
             levels, top = deep_levels(image)
-            if "transparency" in image.info:
-                alpha, levels = deep_alpha(image), np.rint(levels * (255 / top)).astype(np.uint8)
-                top, depth = 255, 16
-            else:
-                depth = 8  # nothing is lost
         else:
-            settle_levels(image, depth)
             mode, flat = "L" if image.mode in ("1", "L", "LA") else "RGB", image
-            if has_transparency(image):
+            if image.has_transparency_data:
                 flat = image.convert("RGBA")
                 alpha = flat.getchannel("A")
             levels = np.asarray(flat.convert(mode))
         pixels = torch.from_numpy(np.array(levels, levels.dtype.newbyteorder("=")))
         pixels = pixels[None] if pixels.dim() == 2 else pixels.movedim(-1, 0)
         how = {**_compression(path, image), **_metadata(image, exif, len(pixels))}
-        return Picture(pixels, top, alpha, tuple(_losses(image, depth, exif, how)), how)
+        return Picture(pixels, top, alpha, tuple(_losses(image, exif, how)), how)
 
 
-def _losses(image: Image.Image, depth: int, exif: Image.Exif, how: dict[str, Any]) -> Iterator[str]:
+def _losses(image: Image.Image, exif: Image.Exif, how: dict[str, Any]) -> Iterator[str]:
     if getattr(image, "is_animated", False):
         yield "the first of the pictures in it is written, the others are left out"
-    if depth > 8:
-        yield f"its levels of {depth} bits are written in 8"
     if image.mode == "CMYK":
         yield "its colours for print (CMYK) are written as RGB"
     if how["format"] == "GIF":
         yield "its colours are written as a palette of 256"
     if "icc_profile" in image.info and "icc_profile" not in how:
         yield "its ICC profile, for other colours than are written, is left out"
-    if how["format"] == "BMP" and has_transparency(image):
+    if how["format"] == "BMP" and image.has_transparency_data:
         yield "its transparency is left out, which is not written in BMP"
     if len(exif) and "exif" not in how:
         yield "its EXIF, which cannot be read to its end, is left out"

@@ -9,12 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from dae.data.image_file import NotAnImageError
-from dae.data.preprocessing import Preprocessing, image_tensor
+from dae.data.image_file import NotAnImageError, Preprocessing
 from dae.errors import CheckpointError
+from dae.text import path_from_here
 from dae.use.inputs import Input
 from dae.use.models import TrainedModel
-from dae.words import path_from_here
 
 # Images of a batch, and the pixels that it may have: what a network makes of each takes memory, too.
 BATCH, PIXELS = 256, 2**20
@@ -43,7 +42,7 @@ def outputs(model: TrainedModel, inputs: Sequence[Input]) -> Iterator[tuple[Inpu
 
 def _read(each: Input, how: Preprocessing) -> Tensor | str:
     try:
-        return image_tensor(how.fitted(how.flat(each.path)))
+        return how.tensor(each.path)
     except NotAnImageError as error:
         return str(error)
 

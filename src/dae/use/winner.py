@@ -11,7 +11,7 @@ from dae.errors import CheckpointError, UserError
 from dae.runs.checkpoint import find_checkpoint
 from dae.sweeps.jobs import read_jobs, read_overrides
 from dae.sweeps.ranking import rank_jobs
-from dae.words import path_from_here, quoted_override, train_command
+from dae.text import path_from_here, quoted_override, train_command
 
 
 def run_of(place: str | Path) -> Path:

@@ -1,0 +1,161 @@
+"""What can be known of a command before anything is trained: the schema, the rules, a dry build, the data."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from dae.config.arms import stages_to_run
+from dae.config.dry_build import dry_build
+from dae.config.rules import RULES
+from dae.config.settings import schema_problems
+from dae.data.batches import Batches
+from dae.data.images import EVALUATION_BATCH_SIZE, ImageDataModule
+from dae.data.listing import list_images, look_at, split_folders
+from dae.errors import CheckpointError, Problem, UserError, raise_problems
+from dae.runs import checkpoint
+from dae.runs.resume import read_saved_config, run_folder
+from dae.schema import overlap
+from dae.text import first_line, path_from_here, pluralize, quoted_override, train_command
+from dae.training.devices import device_count
+
+log = logging.getLogger(__name__)
+Config = dict[str, Any]
+
+
+def check_config(cfg: DictConfig) -> None:
+    """Refuse a config that cannot be run.
+
+    Raises:
+        ConfigError: With the problems.
+    """
+    raise_problems(find_problems(cfg))
+
+
+def find_problems(cfg: DictConfig) -> list[Problem]:
+    """All that schema and rules say of a config; where they say nothing, all that a dry build meets."""
+    try:
+        config = cast(Config, OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
+    except OmegaConfBaseException as error:
+        where = str(error.full_key or "config")
+        return [Problem(where, first_line(error), f"see {train_command()} --cfg job")]
+    found = list(schema_problems(config))
+    wrong = {problem.where for problem in found}
+    for rule in RULES:
+        try:
+            found += [problem for problem in rule(config) if problem.where not in wrong]
+        except Exception:  # a value is of another type, which is found already
+            if not wrong:
+                raise
+    return found or dry_build(config)
+
+
+def with_saved_data(cfg: DictConfig, words: list[str]) -> DictConfig:
+    """With the data that an encoder was pretrained on, where stage 2 is told of no other.
+
+    Args:
+        cfg: The config.
+        words: The overrides that were typed.
+    """
+    place = cfg.classifier.encoder_checkpoint
+    if cfg.stage != "classifier" or place is None or any(overlap(_key(word), "data") for word in words):
+        return cfg
+    try:
+        folder = run_folder(Path(place))
+    except UserError:
+        return cfg  # a checkpoint elsewhere, or none: its rule says so
+    saved = read_saved_config(folder, list(cfg.allow_targets))
+    data = saved["data"]
+    if data.get("labels_seed") == saved["seed"]:  # it follows the seed of a run
+        data["labels_seed"] = cfg.seed
+    log.info("The data are those of %s", path_from_here(folder))
+    cfg = cfg.copy()
+    OmegaConf.update(cfg, "data", data, merge=False, force_add=True)
+    return cfg
+
+
+def _key(word: str) -> str:
+    return word.lstrip("+~").partition("=")[0].partition("@")[0].replace("/", ".")
+
+
+def resolve_auto(cfg: DictConfig) -> DictConfig:
+    """With numbers in the place of ``data.image_size=auto`` and ``data.channels=auto``.
+
+    They are those of the encoder that the run reads from a checkpoint, else what the images suggest. Where
+    neither can be looked at, ``auto`` stays: whoever reads it later says why.
+    """
+    keys = ("image_size", "channels")
+    wanted = [key for key in keys if OmegaConf.select(cfg, f"data.{key}") == "auto"]
+    if not wanted:
+        return cfg
+    place = cfg.classifier.encoder_checkpoint or cfg.dae.warm_start
+    try:
+        if place is not None:
+            how = checkpoint.read(place).preprocessing
+            found, why = (how.image_size, how.channels), f"the encoder in {place}"
+        else:
+            *found, why = look_at(list_images(split_folders(Path(cfg.data.root))["train"]))  # type: ignore[assignment]
+    except (UserError, OSError) as error:
+        raise_problems([Problem("data.root", str(error))] if not isinstance(error, CheckpointError) else [])
+        return cfg
+    cfg = cfg.copy()
+    for key, number in zip(keys, found, strict=True):
+        if key in wanted:
+            cfg.data[key] = number
+    log.info("auto: data.image_size=%d, data.channels=%d, by %s", *found, why)
+    return cfg
+
+
+def check_data(cfg: DictConfig, data: ImageDataModule) -> None:
+    """Refuse what the images make impossible, before anything is trained.
+
+    Args:
+        cfg: Checked by ``check_config``.
+        data: Set up.
+
+    Raises:
+        ConfigError: With all problems.
+    """
+    config = cast(Config, OmegaConf.to_container(cfg, resolve=True))
+    raise_problems(_too_few_classes(config, data))
+    raise_problems(problem for stage in stages_to_run(config) for problem in _limits(config, data, stage))
+
+
+def _too_few_classes(config: Config, data: ImageDataModule) -> Iterator[Problem]:
+    """One class, perhaps a folder named one level too high, or none: a classifier would be right always."""
+    if "classifier" not in stages_to_run(config) or len(data.classes) > 1:
+        return
+    if not data.classes:
+        what = f"found {config['stage']!r}, but stage 2 needs classes, and these images have none"
+        yield Problem("stage", what, "stage 1 does without: try stage=dae")
+        return
+    folders = [place for place in data.root.glob(f"**/{data.classes[0]}") if place.is_dir()]
+    inner = [place for place in folders if any(each.is_dir() for each in place.iterdir())]
+    hint = f"its subfolders look like classes: try {quoted_override('data.root', inner[0])}" if inner else ""
+    yield Problem("data.root", f"found one class, {data.classes[0]}; expected two or more", hint)
+
+
+def _limits(config: Config, data: ImageDataModule, stage: str) -> Iterator[Problem]:
+    """Lightning finds a share below one batch when that loop begins, the test's after all training."""
+    used = data.labelled() if stage == "classifier" else data
+    counts = {"train": len(used.count_batches(device_count(config["trainer"])))}
+    for name, split in (("val", data.val), ("test", data.test)):
+        counts[name] = len(Batches(split.labels, split.labels, EVALUATION_BATCH_SIZE, shuffle=False))
+    for name, count in counts.items():
+        key = f"limit_{name}_batches"
+        limit = config["trainer"].get(key, 1.0)
+        if (limit if isinstance(limit, int) else int(limit * count)) < 1:
+            what = f"found {limit}, less than one of the {pluralize(count, 'batch', 'batches')} of {stage}"
+            yield Problem(f"trainer.{key}", what, f"try trainer.{key}=1")
+    limit, interval = (
+        config["trainer"].get(key) or 1.0 for key in ("limit_train_batches", "val_check_interval")
+    )
+    trained = min(limit, counts["train"]) if isinstance(limit, int) else int(limit * counts["train"])
+    if isinstance(interval, int) and interval > trained:
+        what = f"found {interval}, but an epoch of {stage} has {pluralize(trained, 'batch', 'batches')}"
+        yield Problem("trainer.val_check_interval", what, "try trainer.val_check_interval=0.5")

@@ -1,0 +1,226 @@
+"""The callbacks that take part in every fit: each keeps one promise."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import time
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+from pydantic import AfterValidator, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import callbacks as lightning
+from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.trainer.states import TrainerFn
+
+from dae.errors import TimeUp, UserError
+from dae.models.epoch_metrics import MeasuredModule
+from dae.runs.process import shows_progress
+from dae.seeds import seed_all
+from dae.text import pluralize
+from dae.training.checkpointing import StageCheckpoint
+
+if TYPE_CHECKING:  # Optuna is an extra
+    from optuna.trial import Trial
+
+log = logging.getLogger(__name__)
+
+USUAL_RATE = 1e-3  # torch's own, of all its optimizers
+
+
+class EpochSeed(Callback):
+    """Seeds everything from (seed, stage, epoch), so that a resumed fit equals an uninterrupted one.
+
+    Args:
+        seed: The run's.
+        stage: ``dae`` or ``classifier``.
+    """
+
+    def __init__(self, seed: int, stage: str) -> None:
+        self.seed, self.stage = seed, stage
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Seed the epoch before its order is drawn."""
+        seed_all(self.seed, self.stage, trainer.current_epoch)
+
+
+class StopOnDivergence(Callback):
+    """Checks the loss of every step; on a GPU, which it would have to wait for, of every logged step."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Check the loss.
+
+        Raises:
+            UserError: The loss is infinite or not a number.
+        """
+        loss, every = outputs["loss"], trainer.log_every_n_steps  # type: ignore[attr-defined]
+        last = batch_idx + 1 == trainer.num_training_batches
+        if loss.device.type == "cpu" or (batch_idx + 1) % every == 0 or last:
+            self._check(trainer, pl_module, float(loss), "loss")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check what the last step has led to, which no loss of a step shows.
+
+        Raises:
+            UserError: The validation loss is infinite or not a number.
+        """
+        value = float(trainer.callback_metrics.get(f"{pl_module.stage}/val/loss", 0.0))
+        if trainer.optimizers:
+            self._check(trainer, pl_module, value, "validation loss")
+
+    def _check(self, trainer: Trainer, module: LightningModule, value: float, what: str) -> None:
+        if math.isfinite(value):
+            return
+        group = trainer.optimizers[0].param_groups[0]
+        # A schedule keeps the rate that was asked for; a tenth of an absurd rate is one, too.
+        asked = group.get("max_lr", group.get("initial_lr", group["lr"]))
+        clip = "" if trainer.gradient_clip_val else ", or trainer.gradient_clip_val=1.0"
+        place = f"step {trainer.global_step} (epoch {trainer.current_epoch + 1})"
+        raise UserError(
+            f"{module.stage} diverged: its {what} is {value} at {place}, with a learning rate of "
+            f"{group['lr']:g}\n      try {module.stage}.optimizer.lr={min(asked / 10, USUAL_RATE):g}{clip}"
+        )
+
+
+class EarlyStopping(lightning.EarlyStopping):
+    """Lightning's, on whatever decides the stage's ``best.ckpt``.
+
+    Args:
+        patience: Validations without improvement before the stop.
+        min_delta: What counts as one, in the unit of the metric.
+    """
+
+    def __init__(self, patience: PositiveInt = 3, min_delta: NonNegativeFloat = 0.0) -> None:
+        super().__init__(monitor="", patience=patience, min_delta=min_delta)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Watch the metric that decides the checkpoint."""
+        checkpoint = stage_checkpoint(trainer)
+        assert checkpoint.monitor is not None  # refused where nothing is chosen
+        self.monitor, self.mode = checkpoint.monitor, checkpoint.mode
+        self.min_delta = abs(self.min_delta) * (1 if self.mode == "max" else -1)
+        if stage == "fit":
+            self.best_score = self.best_score.new_tensor(float("-inf" if self.mode == "max" else "inf"))
+        super().setup(trainer, pl_module, stage)
+
+
+class Pruning(Callback):
+    """Reports the objective to a search after each validation, and stops a trial that it gives up.
+
+    Args:
+        trial: Of the search.
+        objective: A metric; the stage that does not measure it on validation is left alone.
+    """
+
+    def __init__(self, trial: Trial, objective: str) -> None:
+        self.trial, self.objective = trial, objective
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Report; stop at the end of this epoch, when its checkpoint is written."""
+        value = trainer.callback_metrics.get(self.objective)
+        if value is None or trainer.state.fn != TrainerFn.FITTING:
+            return
+        epoch = trainer.current_epoch + 1
+        self.trial.report(float(value), epoch)
+        # After the last epoch there is nothing to be saved by giving up.
+        if epoch != trainer.max_epochs and self.trial.should_prune():
+            log.info("Pruned after epoch %d: %s %.4f", epoch, self.objective, float(value))
+            stage_checkpoint(trainer).stopped = "pruned"
+            trainer.should_stop = True
+
+
+def _known_duration(text: str) -> str:
+    if not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", text):
+        raise ValueError("days:hours:minutes:seconds like 00:01:30:00, or a mapping like {hours: 2}")
+    return text
+
+
+Unit = Literal["weeks", "days", "hours", "minutes", "seconds"]
+Duration = Annotated[str, AfterValidator(_known_duration)] | dict[Unit, NonNegativeInt]
+
+
+class TimeLimit(lightning.Timer):
+    """Ends the run between two steps, as Ctrl-C would, so that resuming equals not having stopped.
+
+    Lightning's Timer ends the epoch early instead: half an epoch would count as one.
+
+    Args:
+        max_time: Since the stage began to train in this process; a run that is resumed has all of it again.
+    """
+
+    def __init__(self, max_time: Duration) -> None:
+        super().__init__(cast(Any, max_time), verbose=False)
+
+    def on_fit_start(self, trainer: Trainer, *_: Any) -> None:
+        """Nothing can be up yet."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Look at the clock. At an epoch's end its checkpoint is written before the next batch starts."""
+        if cast(float, self.time_remaining()) <= 0:
+            done = f"{trainer.current_epoch} of {pluralize(trainer.max_epochs or 0, 'epoch')}"
+            raise TimeUp(f"trainer.max_time is up: {pl_module.stage} has done {done}")
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        """Lightning's would stop the epoch here."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: the time is this process's."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing: the time is this process's."""
+
+
+class EpochLines(Callback):
+    """One line an epoch: training loss, the validation metrics if there are new ones, the time it took.
+
+    Args:
+        left_out: Metrics that it does not name.
+    """
+
+    def __init__(self, left_out: Collection[str] = ()) -> None:
+        self.left_out = left_out
+        self.validated = False
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock of the epoch."""
+        self.validated, self.started = False, time.perf_counter()
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remember that there are new validation metrics."""
+        self.validated = True
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the line. The module logs its training metrics only after this."""
+        stage, seconds = cast(MeasuredModule, pl_module).stage, time.perf_counter() - self.started
+        trained = {name: float(value) for name, value in pl_module.train_metrics.compute().items()}  # type: ignore[operator,union-attr]
+        prefix = f"{stage}/val/"
+        measured = {
+            name.removeprefix(prefix): float(value)
+            for name, value in trainer.callback_metrics.items()
+            if self.validated and name.startswith(prefix) and name.rpartition("/")[2] not in self.left_out
+        }
+        texts = [
+            f"{split}: {' '.join(f'{name} {value:.4f}' for name, value in metrics.items())}"
+            for split, metrics in (("train", trained), ("val", measured))
+            if metrics
+        ]
+        epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
+        log.info("%s epoch %-5s  %s  (%.1f s)", stage, epoch, "  ".join(texts), seconds)
+
+
+def stage_checkpoint(trainer: Trainer) -> StageCheckpoint:
+    """The callback that writes the stage's checkpoints."""
+    (found,) = (each for each in trainer.checkpoint_callbacks if isinstance(each, StageCheckpoint))
+    return found
+
+
+def progress_callbacks(left_out: Collection[str] = ()) -> list[Callback]:
+    """The line an epoch, without some metrics, and on a terminal Lightning's bar too."""
+    lines: list[Callback] = [EpochLines(left_out)]
+    # Every step would cost 2 ms on a terminal.
+    return [*lines, RichProgressBar(refresh_rate=20)] if shows_progress() else lines
