@@ -216,3 +216,51 @@ def test_two_runs_never_share_a_folder(train):
     done = train("data=digits", "classifier.epochs=ten")
     assert len(done.folders) == 2
     assert train("data=digits", "classifier.epochs=ten", "name=mine", place="b").folder.name.endswith("-mine")
+
+
+def test_a_second_command_in_one_folder_is_refused_before_it_writes(train):
+    """What a run is, is read from its folder: another command's overrides are none of it."""
+    place = ("hydra.run.dir=run", *SMOKE, "stage=dae")
+    again = (*place, "dae.noise.p=0.1")
+    assert train(*again).exit_code == 0
+    folder = Path("run")
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    done = train(*place, "dae/noise=gaussian")
+    assert done.exit_code == 2
+    assert "a run of another config has begun in this folder" in done.text
+    after = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    assert after == before
+    assert "taken as it is: completed" in train(*again).text
+
+
+@pytest.mark.parametrize("name", ["my conf, (1) = ü", "plain"])
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_folder_of_configs_of_any_name_and_at_any_place(train, name, behind):
+    folder = train("--help").place / name
+    (folder / "dae" / "noise").mkdir(parents=True)
+    (folder / "dae" / "noise" / "snow.yaml").write_text("_target_: dae.models.noise.SaltPepper\np: 0.5\n")
+    words = [*SMOKE, "stage=dae", "dae/noise=snow"]
+    option = ["--config-dir", str(folder)]
+    done = train(*(words + option if behind else option + words))
+    assert done.exit_code == 0, done.text
+    assert "p: 0.5" in (done.folder / "config.yaml").read_text()
+    assert "try dae/noise=snow" in train(*option, *words[:-1], "dae/noise=snwo", place="b").text
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        "{_target_: torch.optim.lr_scheduler.StepLR, _partial_: true, step_size: 1, gamma: 0.1}",
+        "{_target_: torch.optim.lr_scheduler.ReduceLROnPlateau, _partial_: true, patience: 0}",
+    ],
+)
+def test_torchs_own_schedules_work(train, scheduler):
+    done = train(*SMOKE, "stage=dae", "dae.epochs=3", f"+dae.scheduler={scheduler}")
+    assert done.exit_code == 0, done.text
+
+
+def test_a_metric_of_a_users_callback_may_decide(train):
+    mine = "+callbacks.mine._target_=helpers.LogsMine"
+    done = train(*SMOKE, "stage=dae", "dae.epochs=2", mine, "objective=dae/val/mine")
+    assert done.exit_code == 0, done.text
+    assert done.result["objective"]["name"] == "dae/val/mine"

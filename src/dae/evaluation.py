@@ -158,7 +158,7 @@ def _checkpoints(place: Path, stage: str | None) -> dict[str, Checkpoint]:
     if found and (stage is None or stage in found):
         return {name: checkpoint.read(place, name) for name in found if stage in (None, name)}
     source = checkpoint.read(place, stage or "dae")  # a file, or the folder of a stage
-    own = "classifier" if source.hyper_parameters.get("head") is not None else "dae"
+    own = "classifier" if source.head is not None else "dae"
     if stage not in (None, own):
         what = f"{path_from_here(source.path)} is a checkpoint of {own}"
         raise ConfigError([Problem(f"--stage {stage}", what, f"try --stage {own}")])

@@ -92,7 +92,7 @@ def run(
         context = RunContext(cfg, data, [Pruning(trial, objective.name)] if trial else [])
         pretrained = None
         if "dae" in stages:
-            # A stage 1 that a search may give up is nobody else's.
+            # A search may prune this stage 1, so that no other job can share it.
             own = trial is not None and objective.name.startswith("dae/")
             if sweep and cfg.dae.share and "classifier" in stages and not own:
                 place = shared.stage1_folder(sweep, folder, shared.stage1_digest(plain(cfg), git_state()))
@@ -205,7 +205,7 @@ def choose_encoder(context: RunContext, folder: Path) -> tuple[nn.Module, dict[s
     encoder, source = checkpoint.load_encoder(place, allowed)
     log.debug("Encoder: sha256 %.12s", checkpoint.content_hash(encoder.state_dict()))
     log.info("Encoder loaded from %s", source)
-    return encoder, {"encoder": source.hyper_parameters["encoder"], "pretraining": source.pretraining}
+    return encoder, {"encoder": source.encoder, "pretraining": source.pretraining}
 
 
 def provenance(data: ImageDataModule, folder: Path) -> dict[str, Any]:

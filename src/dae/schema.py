@@ -27,6 +27,10 @@ HYDRA_KEYS = frozenset(("_target_", "_partial_", "_args_", "_recursive_", "_conv
 NO_PART_OF_A_RUN = ("compare", "name")
 
 
+class UnknownKey(Problem):
+    """A key that is not there; ``config.compose.unknown_key`` words it, with the nearest one that is."""
+
+
 def leaves(node: Any, path: str = "") -> list[tuple[str, Any]]:
     """Full key path and value of everything that is no mapping, or an empty one."""
     if not isinstance(node, dict) or not node:
@@ -172,7 +176,7 @@ def _problem(place: str, details: list[Any]) -> Problem:
     if first["type"] == "missing":
         return Problem(place, "is missing", f"try {place}=<value>")
     if first["type"] == "extra_forbidden":
-        return Problem(place, f"there is no key {place.rpartition('.')[2]!r}")
+        return UnknownKey(place, f"there is no key {place.rpartition('.')[2]!r}")
     told = [detail for detail in details if detail["type"] != "needs_python_object"] or details
     expected = " or ".join(dict.fromkeys(map(_expected, told)))
     words = [word for each in told if each["type"] == "literal_error" for word in _words(each)]

@@ -1,4 +1,8 @@
-"""What ``conf/`` offers, and Hydra's errors in the words of a user who has mistyped something."""
+"""What ``conf/`` offers, and Hydra's errors in the words of a user who has mistyped something.
+
+A wrong key that Hydra refuses is worded by ``explain``; one that it adds to the config, as ``+key=value``
+tells it to, is found by ``settings.schema_problems``. Both take the words of ``unknown_key``.
+"""
 
 from __future__ import annotations
 
@@ -130,12 +134,17 @@ def refuse_words(words: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: It has a flag that Hydra does not have.
     """
-    options, unknown = get_args_parser().parse_known_intermixed_args(list(words))
-    if flags := [word for word in unknown if word[:1] == "-"]:
+    overrides = _overrides(words)
+    if flags := [word for word in overrides if word[:1] == "-"]:
         what = "there is no such flag; settings are written key=value"
         raise ConfigError([Problem(flag, what, f"see {train_command()} --help") for flag in flags])
-    overrides = [*options.overrides, *unknown]
     return [*(word for word in words if word not in overrides), *overrides]
+
+
+def _overrides(words: Sequence[str]) -> list[str]:
+    """The words of a command line that are neither Hydra's flags nor their values."""
+    options, unknown = get_args_parser().parse_known_intermixed_args(list(words))
+    return [*options.overrides, *unknown]
 
 
 def refuse_sweep(words: Sequence[str]) -> None:
@@ -146,7 +155,7 @@ def refuse_sweep(words: Sequence[str]) -> None:
     Raises:
         ConfigError: A choice that is not there, or an experiment that is a sweep of its own, among others.
     """
-    texts = [word for word in words if "=" in word and word[:1] != "-"]
+    texts = [word for word in _overrides(words) if "=" in word]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         own = [quoted_search_path(folder)] if (folder := own_folder()) else []
@@ -194,7 +203,7 @@ def explain(error: Exception, words: Sequence[str]) -> ConfigError:
         key = found[1].lstrip("+~")
         typed = next((word for word in words if word.lstrip("+~").startswith(key)), key)
         try:
-            config = composed([word for word in words if "=" in word and word != typed and word[:1] != "-"])
+            config = composed([word for word in _overrides(words) if "=" in word and word != typed])
         except COMPOSITION_ERRORS:  # another word is wrong, too
             config = composed([])
         plain = cast(dict[str, Any], OmegaConf.to_container(config))
@@ -226,18 +235,20 @@ def unknown_key(config: dict[str, Any], path: str, value: Any) -> Problem:
     what = f"there is no key {key!r} in {parent or 'the config'}"
     what += f" (keys: {', '.join(beside)})" if parent and beside else ""
     group = parent.replace(".", "/")
-    for choice in group_choices(group) if beside else ():
+    for choice in group_choices(group) if parent and beside else ():
         if key in _keys_of(group, choice):
             hint = f"{quoted_override(group, choice)} {_written(path, value)}"
             return Problem(path, f"{what}; {group}={choice} has it", f"try {hint}")
+    # noise=gaussian, dae/nois=gaussian: a group that has this choice.
     groups = [name for name in group_names() if name.rpartition("/")[2] == key]
     if near := closest_name(path.replace(".", "/"), group_names(), 0.8):
         groups = [*groups, near]
     choices = [quoted_override(name, value) for name in groups if value in group_choices(name)]
+    # noise.p=0.2, lr=0.1: keys that end so, else those of the same name.
     ending = f".{path.replace('/', '.')}"
     paths = [place for place in _paths(config) if place.rpartition(".")[2] == key and f".{place}" != ending]
     paths = [place for place in paths if f".{place}".endswith(ending)] or paths
-    if meant := closest_name(key, beside, 0.65):
+    if meant := closest_name(key, beside, 0.65):  # dae.nois.p=0.2
         paths.insert(0, f"{parent}.{meant}" if parent else meant)
     told = choices or [_written(place, value) for place in dict.fromkeys(paths)][:3]
     return Problem(path, what, f"try {' or '.join(dict.fromkeys(told))}" if told else "")
@@ -248,18 +259,9 @@ def _written(place: str, value: Any) -> str:
 
 
 def _keys_of(group: str, choice: str) -> set[str]:
-    """The keys that ``group=choice`` sets, also by what it starts from."""
-    found: set[str] = set()
-    for folder in filter(None, (own_folder(), conf_folder())):
-        if (file := folder / group / f"{choice}.yaml").is_file():
-            content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-            entries = [entry for entry in content.pop("defaults", []) if isinstance(entry, str)]
-            bases = [entry.partition("@")[0] for entry in entries if entry != "_self_"]
-            for base in bases:
-                place, _, name = base[1:].rpartition("/") if base[0] == "/" else (group, "", base)
-                found |= _keys_of(place, name)
-            found |= {*content}
-    return found
+    """The keys that ``group=choice`` has."""
+    config = OmegaConf.to_container(composed([f"{group}={choice}"], own_folder()))
+    return set(select(config, group.replace("/", ".")) or ())
 
 
 def _paths(node: Any, path: str = "") -> list[str]:

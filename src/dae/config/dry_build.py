@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from hydra.errors import InstantiationException
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.loggers import Logger
 from torch import nn
 from torch.optim import Optimizer
 
@@ -102,18 +100,11 @@ class _DryBuild:
         )
 
     def others(self) -> None:
-        """The Trainer, the user's callbacks and loggers."""
+        """The Trainer and the user's callbacks."""
         given: Config = {"max_epochs": 1, "callbacks": [], "logger": [], "folder": Path()}
         self.attempt("trainer", Trainer, lambda: build(self.config["trainer"])(**given))
         for key, node in self.config["callbacks"].items():
             self.attempt(f"callbacks.{key}", Callback, partial(build, node))
-        with TemporaryDirectory() as folder:
-            for key, node in self.config["logger"].items():
-                self.attempt(f"logger.{key}", Logger, partial(_logger, node, folder))
-
-
-def _logger(node: Config, folder: str) -> Any:
-    return build(node)(save_dir=folder)
 
 
 def dry_build(config: Config) -> list[Problem]:

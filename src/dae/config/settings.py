@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 
 from dae.config.compose import RESERVED, group_choices, unknown_key
 from dae.errors import Problem, with_place
-from dae.schema import STRICT, argument_problems, locate, nodes, problems, select
+from dae.schema import STRICT, UnknownKey, argument_problems, locate, nodes, problems, select
 from dae.text import closest_name, quoted_override
 
 
@@ -104,7 +104,7 @@ def schema_problems(config: dict[str, Any]) -> Iterator[Problem]:
 def _advised(problem: Problem, config: dict[str, Any]) -> Problem:
     """The problem with what was most likely meant."""
     path, value = problem.where, select(config, problem.where)
-    if problem.what.startswith("there is no key"):
+    if isinstance(problem, UnknownKey):
         return unknown_key(config, path, value)
     group = path.replace(".", "/")
     if not isinstance(value, dict) and (offered := group_choices(group)):

@@ -15,8 +15,8 @@ class Batches:
     """Batches of inputs and their labels; a shuffled order comes from torch's state at each start.
 
     Args:
-        inputs: (N, ...), where batches are wanted: images in uint8, or features.
-        labels: (N,), there too.
+        inputs: (N, ...), images in uint8 or features, on the device that batches are wanted on.
+        labels: (N,), on the same device.
         batch_size: Images a batch, in all processes together; never more than there are.
         shuffle: Whether each pass has an order of its own.
         rank: Of this process among those that share each batch.
@@ -62,7 +62,7 @@ class Batches:
             return
         orders = [torch.randperm(len(labels))[: self.count] for _ in range(self.passes)]
         if self.rank:
-            # All processes drew the same orders; the same noise on each share would be too little of it.
+            # All processes have drawn the same orders. From here on each draws noise of its own.
             torch.manual_seed(derive_seed("rank", self.rank, torch.initial_seed()))
         for order in orders:
             for batch in order.to(labels.device).split(self.batch_size):

@@ -30,27 +30,27 @@ def _draw(images: Tensor, probability: float, generator: Generator | None) -> Te
     return torch.empty_like(images).uniform_(0, 1, generator=generator).lt_(probability)
 
 
-class Dropout(Noise):
-    """Pixels go to 0 with probability ``p``, the others are scaled by 1 / (1 - p), past 1 if need be.
-
-    The notebook's noise, Keras's ``Dropout`` on the input.
-    """
+class _PixelNoise(Noise):
+    """A noise that meets each pixel with probability ``p``."""
 
     def __init__(self, p: Probability) -> None:
         super().__init__()
         self.p = p
+
+
+class Dropout(_PixelNoise):
+    """Pixels go to 0 with probability ``p``, the others are scaled by 1 / (1 - p), past 1 if need be.
+
+    The notebook's noise, Keras's ``Dropout`` on the input.
+    """
 
     def corrupt(self, images: Tensor, generator: Generator | None = None) -> Tensor:
         """Corrupt as the class says."""
         return images * _draw(images, 1 - self.p, generator).div_(1 - self.p)
 
 
-class Mask(Noise):
+class Mask(_PixelNoise):
     """Pixels go to 0 with probability ``p``, the others stay (Vincent et al. 2010, masking noise)."""
-
-    def __init__(self, p: Probability) -> None:
-        super().__init__()
-        self.p = p
 
     def corrupt(self, images: Tensor, generator: Generator | None = None) -> Tensor:
         """Corrupt as the class says."""
@@ -70,12 +70,8 @@ class Gaussian(Noise):
         return (images + self.std * noise).clamp_(0, 1)
 
 
-class SaltPepper(Noise):
+class SaltPepper(_PixelNoise):
     """Pixels become 0 or 1, each with probability ``p / 2`` (Vincent et al. 2010)."""
-
-    def __init__(self, p: Probability) -> None:
-        super().__init__()
-        self.p = p
 
     def corrupt(self, images: Tensor, generator: Generator | None = None) -> Tensor:
         """Corrupt as the class says."""

@@ -7,12 +7,11 @@ import io
 import logging
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from dae.data.image_file import Preprocessing
@@ -25,70 +24,56 @@ from dae.text import first_line, path_from_here, printable
 log = logging.getLogger(__name__)
 
 FORMAT: Literal[3] = 3
+# The hyperparameters by which a checkpoint is rebuilt and used; the others say how it was trained.
+DESCRIBED = ("preprocessing", "encoder", "decoder", "head", "classes", "pretraining", "run")
 
 
 class AbsentError(CheckpointError):
     """A checkpoint, or a part of one, that is not there; what is there may be in order."""
 
 
-class _Described(BaseModel):
-    """What is used of ``hyper_parameters``; the others say how the weights were trained."""
+class Checkpoint(BaseModel):
+    """What a checkpoint of either stage holds, besides the state from which Lightning goes on.
 
-    model_config = ConfigDict(strict=True)
-
-    preprocessing: Annotated[Preprocessing, BeforeValidator(TypeAdapter(Preprocessing).validate_python)]
-    encoder: dict[str, Any] | None = None
-    decoder: dict[str, Any] | None = None
-    head: dict[str, Any] | None = None
-    classes: list[str] = []
-    pretraining: Literal["denoising", "plain", "none"] | None = None
-    run: str = "unknown"
-
-
-class _Content(BaseModel):
-    """What a checkpoint holds, besides the state from which Lightning goes on."""
-
-    model_config = ConfigDict(strict=True, arbitrary_types_allowed=True)
-
-    format: Literal[3]
-    state_dict: dict[str, Tensor]
-    hyper_parameters: _Described
-    metrics: dict[str, float] = {}
-    epochs: int = 0
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """What a checkpoint of either stage holds.
+    ``run.py`` hands the hyperparameters to the module, which Lightning saves with the state dict;
+    ``StageCheckpoint`` adds metrics, epochs, seconds and whether the fit was stopped; ``write_content`` the
+    format. ``read`` checks it, ``strict_load`` each tensor.
 
     Attributes:
         path: The file.
         tensors: Its state dict.
-        hyper_parameters: Plain values; ``encoder`` is the encoder's own description.
+        hyper_parameters: Plain values, ``DESCRIBED`` among them.
         preprocessing: How its images are made of files.
+        encoder: The description of that network, as of the others; None if it has none.
         classes: Their names, in the order of a classifier's outputs; none in stage 1.
         pretraining: How its encoder was pretrained.
+        run: The run that made it.
         metrics: Validation metrics of these very weights.
         epochs: Epochs that were trained.
         seconds: What the stage had taken until then.
     """
 
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
     path: Path
-    tensors: dict[str, Tensor]
-    hyper_parameters: dict[str, Any] = field(repr=False)
+    format: Literal[3]
+    tensors: dict[str, Tensor] = Field(alias="state_dict")
+    hyper_parameters: dict[str, Any]
     preprocessing: Preprocessing
-    classes: tuple[str, ...]
-    pretraining: str | None
-    metrics: dict[str, float]
-    epochs: int
-    seconds: float
+    encoder: dict[str, Any] | None = None
+    decoder: dict[str, Any] | None = None
+    head: dict[str, Any] | None = None
+    classes: tuple[str, ...] = ()
+    pretraining: Literal["denoising", "plain", "none"] | None = None
+    run: str = "unknown"
+    metrics: dict[str, float] = {}
+    epochs: int = 0
+    seconds: float = 0.0
 
     def __str__(self) -> str:
         """Where it lies, which run it comes from, how far that had got."""
         first = next((f", {name} {value:.4f}" for name, value in self.metrics.items()), "")
-        run = self.hyper_parameters.get("run", "unknown")
-        return printable(f"{path_from_here(self.path)} (run {run}, epoch {self.epochs}{first})")
+        return printable(f"{path_from_here(self.path)} (run {self.run}, epoch {self.epochs}{first})")
 
 
 def write_content(path: Path, content: dict[str, Any]) -> None:
@@ -153,24 +138,14 @@ def read(place: str | Path, stage: str = "dae") -> Checkpoint:
     """
     path = find_checkpoint(place, stage)
     content = read_content(path)
+    given = content.get("hyper_parameters")
+    described = {key: given[key] for key in DESCRIBED if key in given} if isinstance(given, dict) else {}
     try:
-        found = _Content.model_validate(content)
+        return Checkpoint.model_validate({**content, **described, "path": path})
     except ValidationError as error:
         first = error.errors()[0]
         what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise CheckpointError(f"{path_from_here(path)} is no checkpoint of this version: {what}") from error
-    described = found.hyper_parameters
-    return Checkpoint(
-        path,
-        found.state_dict,
-        content["hyper_parameters"],
-        described.preprocessing,
-        tuple(described.classes),
-        described.pretraining,
-        found.metrics,
-        found.epochs,
-        found.seconds,
-    )
 
 
 def newest_checkpoint(folder: Path) -> Checkpoint | None:
@@ -205,7 +180,7 @@ def load_encoder(
         CheckpointError: See ``find_checkpoint``, ``read``, ``strict_load``; or the encoder may not be built.
     """
     checkpoint = read(place, stage)
-    if checkpoint.hyper_parameters.get("encoder") is None:
+    if checkpoint.encoder is None:
         raise AbsentError(f"{checkpoint.path} holds no encoder: its classifier works on raw pixels")
     return _rebuilt(checkpoint, "encoder", allow_targets), checkpoint
 
@@ -215,7 +190,7 @@ def load_autoencoder(
 ) -> tuple[nn.Module, nn.Module, Checkpoint]:
     """The encoder and the decoder of a stage 1 checkpoint; see ``load_encoder``."""
     checkpoint = read(place)
-    if checkpoint.hyper_parameters.get("decoder") is None:
+    if checkpoint.decoder is None:
         raise AbsentError(f"{checkpoint.path} holds no decoder; expected a checkpoint of stage 1")
     encoder, decoder = (_rebuilt(checkpoint, name, allow_targets) for name in ("encoder", "decoder"))
     return encoder, decoder, checkpoint
@@ -226,10 +201,9 @@ def load_classifier(
 ) -> tuple[nn.Module, nn.Module, Checkpoint]:
     """The encoder and the head of a stage 2 checkpoint; see ``load_encoder``."""
     checkpoint = read(place, "classifier")
-    if checkpoint.hyper_parameters.get("head") is None:
+    if checkpoint.head is None:
         raise AbsentError(f"{checkpoint.path} holds no classifier; expected a checkpoint of stage 2")
-    on_pixels = checkpoint.hyper_parameters.get("encoder") is None
-    encoder = nn.Identity() if on_pixels else _rebuilt(checkpoint, "encoder", allow_targets)
+    encoder = nn.Identity() if checkpoint.encoder is None else _rebuilt(checkpoint, "encoder", allow_targets)
     return encoder, _rebuilt(checkpoint, "head", allow_targets), checkpoint
 
 

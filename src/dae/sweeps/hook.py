@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 from hydra.core.override_parser.types import Glob
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, read_write
+from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from dae.errors import UserError, raise_problems
 from dae.runs.folder import lock, remove_half_written
-from dae.runs.resume import refuse_other_run
+from dae.runs.resume import FILE, refuse_other_run
 from dae.sweeps.commands import SWEPT
 from dae.sweeps.compared import comparison_problems, single_run_problems, sweep_overrides
 from dae.sweeps.job_lines import JobLines
@@ -52,8 +52,11 @@ class SweepFolder(Callback):
         folder = Path(asked).absolute()
         with _errors_as_exit():
             raise_problems(single_run_problems(config))
-            if config.hydra.output_subdir:  # else it goes on with its own config
-                refuse_other_run(config, folder)
+            if config.hydra.output_subdir and (folder / FILE).is_file():  # else it goes on with its own
+                from dae.config.preflight import with_saved_data  # torch, which the job imports next
+
+                own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+                refuse_other_run(with_saved_data(own, list(config.hydra.overrides.task)), folder)
             lock(folder)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:

@@ -68,7 +68,7 @@ class StageCheckpoint(ModelCheckpoint):
             log.info("%s is not trained further: %s", pl_module.stage, why)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count the epoch that the checkpoint was written behind, where nothing more was to be trained.
+        """Count the epoch after which the checkpoint was written, where nothing more is to be trained.
 
         Lightning does so itself where all epochs are behind it.
         """

@@ -17,7 +17,6 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.profilers import PassThroughProfiler
-from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
 from pytorch_lightning.utilities.enums import GradClipAlgorithmType
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch.optim import Optimizer
@@ -28,7 +27,7 @@ from dae.training.devices import device_count, is_worker
 
 log = logging.getLogger(__name__)
 
-# The images are made on the device, in float32: others would meet weights of another precision.
+# Lightning's others give the weights another precision than the images have, which are float32.
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 
 
@@ -92,15 +91,9 @@ def build_trainer(
         use_distributed_sampler=False,  # each process draws its own share of a batch
         **lightning,
     )
-    trainer._signal_connector = NoHandlers(trainer)
+    # Signals are for who launches the run. Lightning's own handler would wait for the other processes.
+    cast(Any, trainer._signal_connector).register_signal_handlers = lambda: None
     return trainer
-
-
-class NoHandlers(_SignalConnector):
-    """Signals are for who launches the run. Lightning's own handler would wait for the other processes."""
-
-    def register_signal_handlers(self) -> None:
-        """Leave all handlers as they are."""
 
 
 class Unprofiled(PassThroughProfiler):

@@ -65,7 +65,7 @@ def served(models: Models, port: int | None, browser: bool) -> Iterator[str]:
 
 def demo_page(models: Models) -> gr.Blocks:
     """The page: an image and its noise on the left, what becomes of it on the right."""
-    how, run = models.denoiser.preprocessing, models.denoiser.checkpoint.hyper_parameters.get("run", "")
+    how, run = models.denoiser.preprocessing, models.denoiser.checkpoint.run
 
     def told(event: gr.EventData) -> str:
         return event.image

@@ -171,7 +171,7 @@ def load_encoder(place: str | Path, allow_targets: Sequence[str] = (), stage: St
         UserError: See ``load_autoencoder``.
     """
     network, source = checkpoint.load_encoder(run_of(place), allow_targets, stage or "dae")
-    found = "classifier" if source.hyper_parameters.get("head") else "dae"
+    found = "classifier" if source.head else "dae"
     if stage not in (None, found):
         raise CheckpointError(f"{path_from_here(source.path)} is of the stage {found}, expected {stage}")
     return Encoder(network, source)
