@@ -233,6 +233,19 @@ def test_a_second_command_in_one_folder_is_refused_before_it_writes(train):
     assert "taken as it is: completed" in train(*again).text
 
 
+@pytest.mark.usefixtures("untrained")
+def test_a_sweep_that_goes_on_takes_no_job_of_another_config(train):
+    """As where a file of the user's has been edited in between, which shows in no override."""
+    words = ["-m", *SMOKE, "stage=dae", "hydra.sweep.dir=sweep"]
+    assert train(*words).exit_code == train(*words).exit_code == 0
+    (file,) = Path("sweep").glob("*/config.yaml")
+    file.write_text(file.read_text().replace("p: 0.2", "p: 0.5"))
+    done = train(*words)
+    assert done.exit_code == 1
+    assert "dae.noise.p: saved 0.5, now 0.2" in done.text + (file.parent / "train.log").read_text()
+    assert json.loads((file.parent / "result.json").read_text())["status"] == "completed"
+
+
 @pytest.mark.parametrize("name", ["my conf, (1) = ü", "plain"])
 @pytest.mark.parametrize("behind", [False, True])
 def test_a_folder_of_configs_of_any_name_and_at_any_place(train, name, behind):

@@ -74,14 +74,15 @@ def run(
     Raises:
         UserError: Something the user can mend; ``ConfigError`` if it is in ``cfg``.
     """
+    cfg = preflight.with_saved_data(cfg, list(words))
+    if words:  # before anything is written: what lies there may be another run
+        resume.refuse_other_run(cfg, folder)
     value = resume.finished_objective(cfg, folder)
     if value is not None:
         return value
     with RunRecord(folder) as record:
-        cfg = preflight.resolve_auto(preflight.with_saved_data(cfg, list(words)))
+        cfg = preflight.resolve_auto(cfg)
         preflight.check_config(cfg)
-        if words:
-            resume.refuse_other_run(cfg, folder)
         log.info("Run folder: %s", path_from_here(folder))
         data = open_data(cfg, folder, command)
         if cfg.stage == "data":

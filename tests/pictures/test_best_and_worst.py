@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dae.models.cross_entropy import image_losses
+from dae.models.image_measures import image_losses
 from dae.pictures import best_and_worst
 from dae.pictures.best_and_worst import most_extreme
 from dae.pictures.figures import draw_image_rows

@@ -8,12 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from dae.metrics import METRICS
-from dae.models.cross_entropy import binary_cross_entropy, image_losses
 from dae.models.description import Description, built
 from dae.models.epoch_metrics import ImageMean, Mean, MeasuredModule
+from dae.models.image_measures import binary_cross_entropy, image_losses, structural_similarity
 from dae.models.noise import Noise
 from dae.models.optimization import OptimizerFactory, ScheduleFactory
-from dae.models.ssim import structural_similarity
 from dae.seeds import derive_seed
 
 Batch = tuple[Tensor, Tensor]

@@ -10,7 +10,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from dae.models.autoencoder import DenoisingAutoencoder
-from dae.models.cross_entropy import image_losses
+from dae.models.image_measures import image_losses
 from dae.pictures.figures import draw_image_rows
 from dae.pictures.publishing import class_names, images_and_epoch, is_due, publish
 from dae.pictures.watcher import Watcher

@@ -16,8 +16,8 @@ from dae.data.images import EVALUATION_BATCH_SIZE
 from dae.metrics import NOISE_LEVELS
 from dae.models import noise as noises
 from dae.models.autoencoder import DenoisingAutoencoder
+from dae.models.image_measures import structural_similarity
 from dae.models.noise import Noise
-from dae.models.ssim import structural_similarity
 from dae.pictures.figures import figure_pixels
 from dae.pictures.publishing import (
     apply_in_batches,

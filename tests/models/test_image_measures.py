@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.nn.functional as F
+from torchmetrics.functional.image import structural_similarity_index_measure
 
-from dae.models.cross_entropy import binary_cross_entropy, image_losses
+from dae.models.image_measures import binary_cross_entropy, image_losses, structural_similarity
 
 
 def test_value_and_gradient_are_torchs_own():
@@ -24,3 +26,18 @@ def test_the_losses_of_images_average_to_that_of_the_batch():
     assert losses.shape == (6,)
     torch.testing.assert_close(losses.mean(), binary_cross_entropy(logits, images))
     torch.testing.assert_close(losses[2], binary_cross_entropy(logits[2], images[2]))
+
+
+@pytest.mark.parametrize(("channels", "side"), [(1, 8), (1, 28), (3, 32)])
+def test_it_is_torchmetrics_figure_of_each_image(channels, side):
+    torch.manual_seed(0)
+    targets = torch.rand(5, channels, side, side)
+    images = (targets + 0.2 * torch.randn_like(targets)).clamp(0, 1)
+    images[0, :, 4:8] = 0
+    theirs = structural_similarity_index_measure(images, targets, data_range=1.0, reduction="none")
+    assert torch.allclose(structural_similarity(images, targets), theirs, atol=1e-5)  # type: ignore[arg-type]
+
+
+def test_an_image_is_like_itself():
+    image = torch.rand(2, 1, 28, 28)
+    assert structural_similarity(image, image).tolist() == pytest.approx([1, 1], abs=1e-5)
