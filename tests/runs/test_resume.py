@@ -197,6 +197,7 @@ def test_a_completed_run_is_taken_as_it_is(train: Train):
     ("words", "told"),
     [
         (["resume=nowhere"], "nowhere is not a folder"),
+        (["resume=outputs/e=1"], "try 'resume=\"outputs/e=1\"'"),
         (["resume=auto"], "found 1 run in"),
         (["-m", "resume=auto"], "try -m hydra.sweep.dir=<sweep folder>"),
         (

@@ -6,7 +6,7 @@ tells it to, is found by ``settings.schema_problems``. Both take the words of ``
 
 from __future__ import annotations
 
-import copy
+import pickle
 import re
 import shlex
 import string
@@ -101,8 +101,8 @@ def files_read_once() -> Iterator[None]:
     def load(self: ConfigRepository, config_path: str) -> Any:
         key = (tuple(source.full_path() for source in self.get_sources()), config_path)
         if key not in kept:
-            kept[key] = read(self, config_path)
-        return copy.deepcopy(kept[key])
+            kept[key] = pickle.dumps(read(self, config_path))
+        return pickle.loads(kept[key])
 
     with patch.object(ConfigRepository, "load_config", load):
         yield

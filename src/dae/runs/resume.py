@@ -113,7 +113,7 @@ def reopen_run(words: Sequence[str]) -> tuple[DictConfig, list[str]]:
     if "--config-dir" in words:  # the run has its whole config
         at = words.index("--config-dir")
         words = [*words[:at], *words[at + 2 :]]
-    parsed = [OverridesParser.create().parse_override(word) for word in words if not word.startswith("-")]
+    parsed = OverridesParser.create().parse_overrides([word for word in words if not word.startswith("-")])
     given = {override.key_or_group: override for override in parsed}
     place = str(given.pop("resume").value())
     folder = _newest_unfinished() if place == "auto" else run_folder(Path(place))
