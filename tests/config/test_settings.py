@@ -98,7 +98,7 @@ def test_one_thing_wrong(override, words):
         (("callbacks=early_stopping", "data.validation=test"), "here nothing is chosen"),
         (("dae/noise=block", "dae.noise.size=40"), "a square of 40 pixels has no room in 28 x 28"),
         (("trainer.check_val_every_n_epoch=11",), "dae.epochs=10: no epoch would be validated"),
-        (("trainer.limit_val_batches=0",), "trainer.limit_val_batches: found 0"),
+        (("data.image_size=100000",), "70,000 images of that size take"),
         (("trainer.devices=2", "data.batch_size=33"), "data.batch_size: found 33"),
     ],
 )

@@ -123,6 +123,8 @@ def test_a_val_without_a_test_is_the_test(tmp_path, caplog):
         (("train",), "found train/ alone; expected train/ and test/"),
         (("val", "test"), "found test/ and val/ alone"),
         (("train", "Train", "test"), "two of Train/ and test/ and train/ mean the same split"),
+        (("seg_train", "seg_test"), r"seg_test/ and seg_train/ seem to divide the images.*Rename them"),
+        (("1-train", "2-val", "cat"), "1-train/ and 2-val/ seem to divide the images"),
     ],
 )
 def test_folders_that_divide_the_images_in_no_clear_way(tmp_path, names, words):

@@ -97,6 +97,13 @@ def test_an_interval_longer_than_an_epoch_is_refused_once_the_data_is_known(trai
     assert "Traceback" not in done.text
 
 
+def test_a_share_below_one_batch_is_refused_before_training(train):
+    """Lightning notices when that loop begins, after all training."""
+    done = train("data=digits", "debug=smoke", "logger=none", "stage=dae", "trainer.limit_test_batches=0.01")
+    assert done.exit_code == 2
+    assert "trainer.limit_test_batches: found 0.01, less than one of the 3 batches of dae" in done.out
+
+
 def test_the_best_validation_may_lie_within_an_epoch(train, monkeypatch):
     """Judged by something that gets worse."""
     seen = []

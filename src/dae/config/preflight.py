@@ -14,13 +14,14 @@ from dae.config.arms import stages_to_run
 from dae.config.dry_build import dry_build
 from dae.config.rules import RULES
 from dae.config.settings import schema_problems
-from dae.data.images import ImageDataModule
+from dae.data.batches import Batches
+from dae.data.images import EVALUATION_BATCH_SIZE, ImageDataModule
 from dae.data.listing import list_images, look_at, split_folders
 from dae.errors import CheckpointError, Problem, UserError, raise_problems
 from dae.runs import checkpoint
 from dae.runs.resume import read_saved_config, run_folder
 from dae.schema import overlap
-from dae.text import first_line, path_from_here, quoted_override, train_command
+from dae.text import first_line, path_from_here, pluralize, quoted_override, train_command
 from dae.training.devices import device_count
 
 log = logging.getLogger(__name__)
@@ -122,7 +123,7 @@ def check_data(cfg: DictConfig, data: ImageDataModule) -> None:
     """
     config = cast(Config, OmegaConf.to_container(cfg, resolve=True))
     raise_problems(_too_few_classes(config, data))
-    raise_problems(problem for stage in stages_to_run(config) for problem in _interval(config, data, stage))
+    raise_problems(problem for stage in stages_to_run(config) for problem in _limits(config, data, stage))
 
 
 def _too_few_classes(config: Config, data: ImageDataModule) -> Iterator[Problem]:
@@ -139,11 +140,22 @@ def _too_few_classes(config: Config, data: ImageDataModule) -> Iterator[Problem]
     yield Problem("data.root", f"found one class, {data.classes[0]}; expected two or more", hint)
 
 
-def _interval(config: Config, data: ImageDataModule, stage: str) -> Iterator[Problem]:
-    key, trainer = "trainer.val_check_interval", config["trainer"]
-    used, limit = data.labelled() if stage == "classifier" else data, trainer.get("limit_train_batches")
-    count = len(used.count_batches(device_count(trainer)))
-    count = min(count, limit) if isinstance(limit, int) else count
-    if isinstance(trainer.get("val_check_interval"), int) and trainer["val_check_interval"] > count:
-        what = f"found {trainer['val_check_interval']}, but an epoch of {stage} has {count:,} batches"
-        yield Problem(key, what, f"try {key}=0.5")
+def _limits(config: Config, data: ImageDataModule, stage: str) -> Iterator[Problem]:
+    """Lightning finds a share below one batch when that loop begins, the test's after all training."""
+    used = data.labelled() if stage == "classifier" else data
+    counts = {"train": len(used.count_batches(device_count(config["trainer"])))}
+    for name, split in (("val", data.val), ("test", data.test)):
+        counts[name] = len(Batches(split.labels, split.labels, EVALUATION_BATCH_SIZE, shuffle=False))
+    for name, count in counts.items():
+        key = f"limit_{name}_batches"
+        limit = config["trainer"].get(key, 1.0)
+        if (limit if isinstance(limit, int) else int(limit * count)) < 1:
+            what = f"found {limit}, less than one of the {pluralize(count, 'batch', 'batches')} of {stage}"
+            yield Problem(f"trainer.{key}", what, f"try trainer.{key}=1")
+    limit, interval = (
+        config["trainer"].get(key) or 1.0 for key in ("limit_train_batches", "val_check_interval")
+    )
+    trained = min(limit, counts["train"]) if isinstance(limit, int) else int(limit * counts["train"])
+    if isinstance(interval, int) and interval > trained:
+        what = f"found {interval}, but an epoch of {stage} has {pluralize(trained, 'batch', 'batches')}"
+        yield Problem("trainer.val_check_interval", what, "try trainer.val_check_interval=0.5")

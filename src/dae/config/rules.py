@@ -9,8 +9,10 @@ from dae import metrics
 from dae.config.arms import pretraining_word, stages_to_run, uses_pretrained
 from dae.errors import Problem, UserError
 from dae.runs import checkpoint
-from dae.text import closest_name, quoted_override, train_command
+from dae.schema import select
+from dae.text import closest_name, pluralize, quoted_override, train_command
 from dae.training.devices import device_count
+from dae.training.machine import total_memory
 
 Config = dict[str, Any]
 
@@ -99,17 +101,22 @@ def _never_validated(config: Config) -> Iterator[Problem]:
             yield Problem(key, what, f"try {key}={epochs}")
 
 
-def _no_batches(config: Config) -> Iterator[Problem]:
-    for key in ("limit_train_batches", "limit_val_batches", "limit_test_batches"):
-        if config["trainer"].get(key) == 0:
-            yield Problem(f"trainer.{key}", "found 0: nothing would be left", f"try trainer.{key}=1")
-
-
 def _uneven_batches(config: Config) -> Iterator[Problem]:
     size, count = config["data"]["batch_size"], device_count(config["trainer"])
     if size % count:
         what = f"found {size} for the whole run, which {count} devices cannot share evenly"
         yield Problem("data.batch_size", what, f"try data.batch_size={max(1, round(size / count)) * count}")
+
+
+def _too_large(config: Config) -> Iterator[Problem]:
+    """Images that do not fit into memory at that size."""
+    data, there = config["data"], total_memory()
+    name = str(select(data, "source._target_")).rpartition(".")[2]
+    count = {"digits": 1_797, "mnist": 70_000, "fashion_mnist": 70_000, "kmnist": 70_000}.get(name, 1)
+    needed = count * data["channels"] * data["image_size"] ** 2
+    if there is not None and needed > there:
+        sizes = f"{needed / 1e9:,.0f} GB, and this machine has {there / 1e9:,.0f}"
+        yield Problem("data.image_size", f"{pluralize(count, 'image')} of that size take {sizes}")
 
 
 RULES: list[Callable[[Config], Iterator[Problem]]] = [
@@ -119,6 +126,6 @@ RULES: list[Callable[[Config], Iterator[Problem]]] = [
     _objective,
     _chosen_all_the_same,
     _never_validated,
-    _no_batches,
     _uneven_batches,
+    _too_large,
 ]

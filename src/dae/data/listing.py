@@ -7,6 +7,7 @@ import re
 import statistics
 import unicodedata
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 from torchvision.datasets import ImageFolder
@@ -92,8 +93,10 @@ def split_folders(root: Path) -> dict[str, Path]:
             f"data.root={root} is not a folder. data=image_folder reads <root>/train/<class>/*.png and "
             "<root>/test/<class>/*.png, or <root>/<class>/*.png"
         )
-    named = [(split, name) for name in subfolders(root) if (split := split_named(name))]
+    names = subfolders(root)
+    named = [(split, name) for name in names if (split := split_named(name))]
     if not named:
+        _refuse_splits_in_names(root, names)
         return {"train": root}
     folders = {split: root / name for split, name in named}
     words = " and ".join(f"{name}/" for _, name in named)
@@ -108,6 +111,20 @@ def split_folders(root: Path) -> dict[str, Path]:
 def split_named(name: str) -> str | None:
     """The split that a folder of this name holds; None if it is none."""
     return next((split for split, words in SPLITS.items() if words.fullmatch(name)), None)
+
+
+def _refuse_splits_in_names(root: Path, names: list[str]) -> None:
+    """Refuse ``seg_train`` beside ``seg_test``: as classes they would be mixed."""
+    words = {name: re.findall(r"[^\W\d_]+", name) for name in names}
+    for one, other in combinations(names, 2):
+        if len(words[one]) != len(words[other]):
+            continue
+        differing = [pair for pair in zip(words[one], words[other], strict=True) if pair[0] != pair[1]]
+        if len(differing) == 1 and None not in map(split_named, differing[0]):
+            raise UserError(
+                f"{root}: {one}/ and {other}/ seem to divide the images, and would be read as classes. "
+                "Rename them to train and test"
+            )
 
 
 def look_at(listing: Listing) -> tuple[int, int, str]:

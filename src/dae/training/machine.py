@@ -58,6 +58,17 @@ def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     return cores if granted.strip() == "max" else max(1, min(cores, int(granted) // int(period)))
 
 
+def total_memory() -> int | None:
+    """Bytes that this process may use, cut by its control group; None where the system does not say."""
+    names: Mapping[str, Any] = getattr(os, "sysconf_names", {})  # not on Windows
+    if not {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= names.keys():
+        return None
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    granted = limit.read_text(encoding="utf-8").strip() if limit.is_file() else "max"
+    return min(total, int(granted)) if granted.isdecimal() else total
+
+
 @cache
 def freeze_imports() -> None:
     """Spare the garbage collector, once a process, what is there now: torch alone takes it half a second."""
