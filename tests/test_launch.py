@@ -49,6 +49,7 @@ def test_what_does_not_fit_is_told_together(train):
         (["-m", "data=mnist,mnsit", "seed=0,1"], "try data=mnist"),
         (["-m", "data=mnist,digits", "dae.optimizer.lrr=1"], "try dae.optimizer.lr=1"),
         (["data=digits", "--multirun", "seed=0,1", "classifier=liner"], "try classifier=linear"),
+        (["-m", "dae.noise.pp=0.1,0.2"], "try dae.noise.p=0.1,0.2"),
         (["-m", "experiment=does_it_help,notebook"], "does_it_help is a sweep of its own"),
         (["-m", "dae.noise.p=interval(0,1)"], "try -m hydra/sweeper=optuna"),
         (["hydra.sweeper.nonsense=1"], "hydra.sweeper.nonsense"),
@@ -258,6 +259,7 @@ def test_a_folder_of_configs_of_any_name_and_at_any_place(train, name, behind):
     assert done.exit_code == 0, done.text
     assert "p: 0.5" in (done.folder / "config.yaml").read_text()
     assert "try dae/noise=snow" in train(*option, *words[:-1], "dae/noise=snwo", place="b").text
+    assert "(keys: _target_, p)\n      try dae.noise.p=0.1" in train(*option, *words, "dae.noise.pp=0.1").text
 
 
 @pytest.mark.parametrize(

@@ -248,10 +248,10 @@ def test_warm_start_goes_on_from_a_checkpoint(train: Train, finished: Train):
 def test_stage_2_has_the_data_of_the_run_that_it_goes_on_from(train: Train, finished: Train):
     first = finished("data=digits", "data.limit=100", "data.image_size=32", *SMOKE[1:], "stage=dae").folder
     place = f"classifier.encoder_checkpoint={first}"
-    done = train(*SMOKE[1:], "stage=classifier", place, "seed=3", place="second")
+    done = train(*SMOKE[1:], "stage=classifier", place, "seed=3", "data.labels=50", place="second")
     assert done.exit_code == 0, done.text
     saved = OmegaConf.load(done.folder / "config.yaml").data
-    assert (saved.limit, saved.image_size, saved.labels_seed) == (100, 32, 3)
+    assert (saved.limit, saved.image_size, saved.labels_seed, saved.labels) == (100, 32, 3, 50)
     assert "The data are those of" in done.out
 
 

@@ -15,15 +15,15 @@ SOURCE = REPOSITORY / "src" / "dae"
 ROOMS = {
     "": 1030,
     "commands": 667,
-    "config": 630,
-    "data": 864,
-    "models": 601,
+    "config": 665,
+    "data": 876,
+    "models": 598,
     "pictures": 1090,
     "report": 1233,
-    "runs": 755,
+    "runs": 750,
     "search": 536,
     "sweeps": 1295,
-    "training": 860,
+    "training": 870,
     "use": 973,
 }
 NO_CODE = {

@@ -150,7 +150,8 @@ def _overrides(words: Sequence[str]) -> list[str]:
 def refuse_sweep(words: Sequence[str]) -> None:
     """Compose each choice of a sweep once before it begins: Hydra would create its folder first.
 
-    Wrong values are left to the jobs, which are refused one by one; a search is left to its sweeper.
+    Of a key the first value is tried; wrong ones are left to the jobs, which are refused one by one. A search
+    is left to its sweeper.
 
     Raises:
         ConfigError: A choice that is not there, or an experiment that is a sweep of its own, among others.
@@ -173,7 +174,8 @@ def refuse_sweep(words: Sequence[str]) -> None:
                 what = "an interval has no list of values to go through"
                 hint = "try -m hydra/sweeper=optuna, which draws from it"
                 raise ConfigError([Problem(str(override.input_line), what, hint)])
-            for value in override.sweep_string_iterator() if key in group_names() else ():
+            values = list(override.sweep_string_iterator())
+            for value in values if key in group_names() else values[:1]:  # of a key, whether it is there
                 chosen = compose("train", [*own, *fixed, f"{key}={value}"], return_hydra_config=True)
                 if key == "experiment" and chosen.hydra.mode == RunMode.MULTIRUN:
                     what, hint = f"{value} is a sweep of its own", f"try it alone: experiment={value}"
@@ -203,9 +205,10 @@ def explain(error: Exception, words: Sequence[str]) -> ConfigError:
         key = found[1].lstrip("+~")
         typed = next((word for word in words if word.lstrip("+~").startswith(key)), key)
         try:
-            config = composed([word for word in _overrides(words) if "=" in word and word != typed])
+            others = [word for word in _overrides(words) if "=" in word and word != typed]
+            config = composed(others, own_folder())
         except COMPOSITION_ERRORS:  # another word is wrong, too
-            config = composed([])
+            config = composed([], own_folder())
         plain = cast(dict[str, Any], OmegaConf.to_container(config))
         return ConfigError([unknown_key(plain, key, typed.partition("=")[2])])
     if "Ambiguous value" in text:
@@ -236,7 +239,8 @@ def unknown_key(config: dict[str, Any], path: str, value: Any) -> Problem:
     what += f" (keys: {', '.join(beside)})" if parent and beside else ""
     group = parent.replace(".", "/")
     for choice in group_choices(group) if parent and beside else ():
-        if key in _keys_of(group, choice):
+        offered = select(OmegaConf.to_container(composed([f"{group}={choice}"], own_folder())), parent) or {}
+        if key in offered and offered.get("_target_") != cast(Any, node).get("_target_"):
             hint = f"{quoted_override(group, choice)} {_written(path, value)}"
             return Problem(path, f"{what}; {group}={choice} has it", f"try {hint}")
     # noise=gaussian, dae/nois=gaussian: a group that has this choice.
@@ -255,13 +259,9 @@ def unknown_key(config: dict[str, Any], path: str, value: Any) -> Problem:
 
 
 def _written(place: str, value: Any) -> str:
+    if isinstance(value, str):  # as it was typed
+        return shlex.quote(f"{place}={value}")
     return " ".join(quoted_override(*leaf) for leaf in leaves(value, place))
-
-
-def _keys_of(group: str, choice: str) -> set[str]:
-    """The keys that ``group=choice`` has."""
-    config = OmegaConf.to_container(composed([f"{group}={choice}"], own_folder()))
-    return set(select(config, group.replace("/", ".")) or ())
 
 
 def _paths(node: Any, path: str = "") -> list[str]:

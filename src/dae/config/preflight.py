@@ -20,7 +20,6 @@ from dae.data.listing import list_images, look_at, split_folders
 from dae.errors import CheckpointError, Problem, UserError, raise_problems
 from dae.runs import checkpoint
 from dae.runs.resume import read_saved_config, run_folder
-from dae.schema import overlap
 from dae.text import first_line, path_from_here, pluralize, quoted_override, train_command
 from dae.training.devices import device_count
 
@@ -56,14 +55,14 @@ def find_problems(cfg: DictConfig) -> list[Problem]:
 
 
 def with_saved_data(cfg: DictConfig, words: list[str]) -> DictConfig:
-    """With the data that an encoder was pretrained on, where stage 2 is told of no other.
+    """With the data that an encoder was pretrained on, where stage 2 is told of no other, and the typed values.
 
     Args:
         cfg: The config.
         words: The overrides that were typed.
     """
-    place = cfg.classifier.encoder_checkpoint
-    if cfg.stage != "classifier" or place is None or any(overlap(_key(word), "data") for word in words):
+    place, typed = cfg.classifier.encoder_checkpoint, [_key(word) for word in words]
+    if cfg.stage != "classifier" or place is None or "data" in typed:
         return cfg
     try:
         folder = run_folder(Path(place))
@@ -74,8 +73,10 @@ def with_saved_data(cfg: DictConfig, words: list[str]) -> DictConfig:
     if data.get("labels_seed") == saved["seed"]:  # it follows the seed of a run
         data["labels_seed"] = cfg.seed
     log.info("The data are those of %s", path_from_here(folder))
+    own = {key: OmegaConf.select(cfg, key) for key in typed if key.startswith("data.")}
     cfg = cfg.copy()
-    OmegaConf.update(cfg, "data", data, merge=False, force_add=True)
+    for key, value in {"data": data, **own}.items():
+        OmegaConf.update(cfg, key, value, merge=False, force_add=True)
     return cfg
 
 

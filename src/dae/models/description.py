@@ -58,7 +58,8 @@ def build_described(
     Raises:
         CheckpointError: It holds more than plain values, names another class, or does not fit its signature.
     """
-    target = described_class(path, name, description, (*OURS, *allow_targets))
+    allowed = [allow_targets] if isinstance(allow_targets, str) else allow_targets
+    target = described_class(path, name, description, (*OURS, *allowed))
     try:
         if not issubclass(target, nn.Module):
             raise TypeError(f"{target.__name__} is no network")

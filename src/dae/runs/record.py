@@ -18,11 +18,21 @@ from typing import Any
 import torch
 
 from dae.data.images import ImageDataModule
-from dae.errors import TimeUp, UserError
+from dae.errors import ConfigError, TimeUp, UserError
 from dae.files import write_json
 from dae.metrics import Metric, is_telling, left_out_words
 from dae.runs.process import NAMES, Terminated
-from dae.runs.records import FORMAT, Objective, Result, RunInfo, Sign, read_run, write_record
+from dae.runs.records import (
+    FORMAT,
+    Objective,
+    Result,
+    RunInfo,
+    Sign,
+    read_or_empty,
+    read_result,
+    read_run,
+    write_record,
+)
 from dae.runs.stage_result import StageResult
 from dae.text import path_from_here, pluralize, quoted_override, quoted_path, train_command
 
@@ -49,7 +59,8 @@ class RunRecord:
 
     def __enter__(self) -> RunRecord:
         self.started = time.perf_counter()
-        # Of an earlier, unfinished turn: until this one ends, the run is running.
+        # Of an earlier turn: until this one ends, the run is running.
+        self.earlier = read_or_empty(read_result, self.folder)
         (self.folder / "result.json").unlink(missing_ok=True)
         return self
 
@@ -72,6 +83,9 @@ class RunRecord:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Write ``result.json``."""
+        if isinstance(error, ConfigError) and self.earlier.get("status", "failed") != "failed":
+            write_json(self.folder / "result.json", self.earlier)  # what was refused has changed nothing
+            return
         status = "pruned" if self.pruned else "completed"
         if error is not None:
             status = "failed" if isinstance(error, Exception) else "interrupted"

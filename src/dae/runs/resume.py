@@ -117,11 +117,15 @@ def reopen_run(words: Sequence[str]) -> tuple[DictConfig, list[str]]:
     given = {override.key_or_group: override for override in parsed}
     place = str(given.pop("resume").value())
     folder = _newest_unfinished() if place == "auto" else run_folder(Path(place))
-    own = [override for override in given.values() if not override.key_or_group.startswith("hydra")]
+    own = [
+        override
+        for override in given.values()
+        if not override.key_or_group.startswith("hydra") or override.key_or_group == "hydra.run.dir"
+    ]
     allowed = given["allow_targets"].value() if "allow_targets" in given else []
     saved = read_saved_config(folder, list(map(str, allowed)) if isinstance(allowed, list) else [])
     raise_problems(problem for override in own for problem in _refused(override, saved, folder))
-    read_run(folder)  # of another format it is not gone on with
+    read_run(folder)  # refuses a folder of another format
     cfg = OmegaConf.create(saved)
     for override in own:
         OmegaConf.update(cfg, override.key_or_group, override.value())
@@ -154,7 +158,8 @@ def _newest_unfinished() -> Path:
     if not free:
         what = f"found {pluralize(len(runs), 'run')} in {place}, {len(unfinished)} of them unfinished"
         going_on = f", {len(unfinished)} going on now" if unfinished else ""
-        raise ConfigError([Problem("resume=auto", what + going_on, "name one: resume=<run folder>")])
+        hint = "one that has ended goes on with more epochs: resume=<run folder> dae.epochs=<number>"
+        raise ConfigError([Problem("resume=auto", what + going_on, hint)])
     return max(free, key=lambda run: (run / FILE).stat().st_mtime)
 
 
@@ -212,7 +217,7 @@ def resume_command(folder: Path) -> str:
     try:
         config = read_yaml(folder / FILE)
     except DamagedFileError:
-        config = {}  # the command says what is wrong with it
+        config = {}  # resuming says what is wrong with the file
     words = [quoted_override("resume", path_from_here(folder)), *admission(config)]
     return f"{train_command()} {' '.join(words)}"
 
