@@ -13,17 +13,17 @@ from outcome import REPOSITORY
 SOURCE = REPOSITORY / "src" / "dae"
 # A room's budget, or what it had when this was last looked at, where that is more.
 ROOMS = {
-    "": 1030,
+    "": 1032,
     "commands": 667,
-    "config": 665,
-    "data": 876,
+    "config": 650,
+    "data": 878,
     "models": 598,
     "pictures": 1090,
     "report": 1233,
-    "runs": 750,
+    "runs": 760,
     "search": 536,
     "sweeps": 1295,
-    "training": 870,
+    "training": 868,
     "use": 973,
 }
 NO_CODE = {

@@ -55,7 +55,7 @@ def find_problems(cfg: DictConfig) -> list[Problem]:
 
 
 def with_saved_data(cfg: DictConfig, words: list[str]) -> DictConfig:
-    """With the data that an encoder was pretrained on, where stage 2 is told of no other, and the typed values.
+    """With the data that an encoder was pretrained on, where no other are chosen, and the typed values.
 
     Args:
         cfg: The config.
