@@ -16,6 +16,7 @@ from dae.data.images import ImageDataModule
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.noise import NoNoise
 from dae.runs.records import WORDS, Sign
+from dae.text import pluralize
 
 # A reconstruction that varies less than this share of what the images vary hardly depends on them.
 LEAST_VARIANCE = 0.1
@@ -170,7 +171,7 @@ def _still_improving(
     # The mean over the first epoch may be worse than knowing nothing.
     if share > LATE_SHARE < late_share(train_losses, max([untrained, *train_losses[:1]])):
         late = max(1, len(val_losses) // 5)
-        figures = f"{share:.1%} of what its validation loss fell by came with the last {late} validations"
+        figures = f"{share:.1%} of what its validation loss fell by came with the last {pluralize(late, 'validation')}"
         yield _sign(stage, "still_improving", f"{figures}, more than {LATE_SHARE:.0%}", share, LATE_SHARE)
 
 
