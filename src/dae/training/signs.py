@@ -170,8 +170,8 @@ def _still_improving(
     share = late_share(val_losses, untrained)
     # The mean over the first epoch may be worse than knowing nothing.
     if share > LATE_SHARE < late_share(train_losses, max([untrained, *train_losses[:1]])):
-        late = max(1, len(val_losses) // 5)
-        figures = f"{share:.1%} of what its validation loss fell by came with the last {pluralize(late, 'validation')}"
+        last = pluralize(max(1, len(val_losses) // 5), "validation")
+        figures = f"{share:.1%} of what its validation loss fell by came with the last {last}"
         yield _sign(stage, "still_improving", f"{figures}, more than {LATE_SHARE:.0%}", share, LATE_SHARE)
 
 
