@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dae.data.image_set import Split
+from dae.data.image_set import Split, bytes_to_floats
 from dae.data.images import EVALUATION_BATCH_SIZE, ImageDataModule
 
 
@@ -53,7 +53,7 @@ class FeatureDataModule(ImageDataModule):
 
     def _rows(self, images: Tensor) -> Tensor:
         """Channels last, as they lie: batches are drawn in half the time, and no layer reorders them."""
-        features = self._features(images.float().div_(255))
+        features = self._features(bytes_to_floats(images))
         self.shape = features.shape[1:]
         return features.movedim(1, -1).flatten(1)
 

@@ -104,6 +104,11 @@ class ImageSet:
         return digest.hexdigest()
 
 
+def bytes_to_floats(images: Tensor) -> Tensor:
+    """Images in uint8 as floats in [0, 1]."""
+    return images.float().div_(255)  # of the copy that float() has made
+
+
 def mean_image(images: Tensor) -> Tensor:
     """The mean of uint8 images (N, C, H, W), as floats in [0, 1], (C, H, W)."""
     total = torch.zeros(images.shape[1:])

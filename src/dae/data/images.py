@@ -17,7 +17,7 @@ from torch import Tensor
 from dae.data.batches import Batches
 from dae.data.draws import class_balanced, class_shares, from_each_class
 from dae.data.image_file import Preprocessing
-from dae.data.image_set import ImageSet, Split
+from dae.data.image_set import ImageSet, Split, bytes_to_floats
 from dae.errors import ConfigError, Problem, UserError
 from dae.seeds import derive_seed
 
@@ -260,7 +260,7 @@ class ImageDataModule(LightningDataModule):
         images, labels = batch
         if self.augment and self.trainer is not None and self.trainer.training:
             images = shift_at_random(images, self.augment, 255 * (self.background == "white"))
-        return images.float().div_(255), labels
+        return bytes_to_floats(images), labels
 
 
 def shift_at_random(images: Tensor, most: int, ground: int = 0) -> Tensor:

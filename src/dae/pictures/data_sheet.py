@@ -13,11 +13,10 @@ from torch import Tensor
 
 from dae.config.arms import stages_to_run
 from dae.data.draws import from_each_class
-from dae.data.image_set import Split
+from dae.data.image_set import Split, bytes_to_floats
 from dae.data.images import ImageDataModule
 from dae.files import read_json, write_json
 from dae.pictures.figures import draw_image_rows, pad_with_white, write_png
-from dae.pictures.publishing import bytes_to_floats
 from dae.pictures.style import short_names
 from dae.seeds import derive_seed
 from dae.text import aligned, path_from_here, train_command

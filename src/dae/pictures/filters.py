@@ -11,9 +11,10 @@ from pydantic import PositiveInt
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
+from dae.data.image_set import bytes_to_floats
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.pictures.figures import draw_image_rows, draw_text, pad_with_white
-from dae.pictures.publishing import bytes_to_floats, images_and_epoch, is_due, publish
+from dae.pictures.publishing import images_and_epoch, is_due, publish
 from dae.pictures.watcher import Watcher
 from dae.text import pluralize
 

@@ -12,12 +12,12 @@ from pydantic import PositiveInt
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
+from dae.data.image_set import bytes_to_floats
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.pictures.confusion import split_key
 from dae.pictures.figures import draw_image_rows, figure_pixels
 from dae.pictures.publishing import (
     apply_in_batches,
-    bytes_to_floats,
     class_names,
     epochs_done,
     evaluated_split,

@@ -6,9 +6,10 @@ from pydantic import PositiveInt
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
+from dae.data.image_set import bytes_to_floats
 from dae.pictures.figures import draw_image_rows, draw_text, pad_with_white
 from dae.pictures.predictions import Predictions
-from dae.pictures.publishing import bytes_to_floats, class_names, evaluated_split, images_and_epoch, publish
+from dae.pictures.publishing import class_names, evaluated_split, images_and_epoch, publish
 from dae.text import pluralize
 
 

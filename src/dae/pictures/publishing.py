@@ -80,11 +80,6 @@ def images_and_epoch(trainer: Trainer) -> str:
     return f"{split} images ({weights})"
 
 
-def bytes_to_floats(images: Tensor) -> Tensor:
-    """Images in uint8 as floats in [0, 1]."""
-    return images.float().div(255)
-
-
 def apply_in_batches(function: Callable[[Tensor], Tensor], images: Tensor, device: torch.device) -> Tensor:
     """The function's output for images on the CPU, there again, computed on the device in batches."""
     with torch.inference_mode():

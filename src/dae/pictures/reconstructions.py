@@ -6,10 +6,11 @@ from pydantic import PositiveInt
 from pytorch_lightning import LightningModule, Trainer
 from torch import Generator, Tensor
 
+from dae.data.image_set import bytes_to_floats
 from dae.errors import UserError
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.pictures.figures import draw_image_rows
-from dae.pictures.publishing import apply_in_batches, bytes_to_floats, is_due, publish
+from dae.pictures.publishing import apply_in_batches, is_due, publish
 from dae.pictures.watcher import Watcher
 from dae.seeds import derive_seed
 

@@ -12,6 +12,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Generator, Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from dae.data.image_set import bytes_to_floats
 from dae.data.images import EVALUATION_BATCH_SIZE
 from dae.metrics import NOISE_LEVELS
 from dae.models import noise as noises
@@ -21,7 +22,6 @@ from dae.models.noise import Noise
 from dae.pictures.figures import figure_pixels
 from dae.pictures.publishing import (
     apply_in_batches,
-    bytes_to_floats,
     evaluated_split,
     images_and_epoch,
     publish,

@@ -12,10 +12,10 @@ from omegaconf import OmegaConf
 from torch import Generator, Tensor
 
 from dae.config.building import build
+from dae.data.image_set import bytes_to_floats
 from dae.data.images import ImageDataModule
 from dae.errors import UserError
 from dae.pictures.figures import draw_image_rows, write_png
-from dae.pictures.publishing import bytes_to_floats
 from dae.report.embedded_pictures import as_source
 from dae.runs.checkpoint import load_autoencoder
 from dae.runs.resume import read_saved_config

@@ -9,6 +9,7 @@ from pydantic import PositiveInt
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Generator, Tensor
 
+from dae.data.image_set import bytes_to_floats
 from dae.data.images import EVALUATION_BATCH_SIZE
 from dae.errors import ConfigError, Problem
 from dae.models.autoencoder import DenoisingAutoencoder
@@ -57,7 +58,7 @@ class Probe(Callback):
         from sklearn.linear_model import RidgeClassifier
 
         pieces = self.fitted_to.images.split(EVALUATION_BATCH_SIZE)
-        inputs = torch.cat([_latents(pl_module, piece.float().div_(255)) for piece in pieces])
+        inputs = torch.cat([_latents(pl_module, bytes_to_floats(piece)) for piece in pieces])
         variance = (inputs - inputs.mean(0)).square().sum(0).mean()
         # In proportion to the variance, so that it does not matter in which unit the latents are.
         self.ridge = RidgeClassifier(float(RIDGE * variance) + 1e-30)
