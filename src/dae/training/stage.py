@@ -21,7 +21,7 @@ from dae.files import write_json
 from dae.metrics import Metric, is_telling, metrics_of
 from dae.models.classifier import EncoderClassifier
 from dae.models.epoch_metrics import MeasuredModule
-from dae.runs.checkpoint import content_hash, newest_checkpoint, read
+from dae.runs.checkpoint import Checkpoint, content_hash, newest_checkpoint, read
 from dae.runs.stage_result import StageResult
 from dae.training import loggers
 from dae.training.callbacks import EpochSeed, StopOnDivergence, progress_callbacks
@@ -91,8 +91,9 @@ def run_stage(
         trainer.fit(module, datamodule=data, ckpt_path=str(checkpoint.last) if resumed else None)
         if epochs == 0:
             trainer.save_checkpoint(checkpoint.best)
-        _check_frozen(module, frozen, checkpoint.best)
-        metrics = _measure(trainer, module, data, checkpoint)
+        found = read(checkpoint.best)
+        _check_frozen(module, frozen, found)
+        metrics = _measure(trainer, module, data, checkpoint, found)
         status = "completed"
     except MisconfigurationException as error:
         raise UserError(f"Lightning refuses what {module.stage} is to be trained with: {error}") from error
@@ -102,7 +103,6 @@ def run_stage(
     finally:
         for logger in stage_loggers:
             loggers.end(logger, status)
-    found = read(checkpoint.best)
     why = f"best {monitor.name}" if monitor else "the last: nothing is chosen"
     log.info("%s: epoch %d counts (%s)", module.stage, found.epochs, why)
     pruned, seconds = checkpoint.stopped == "pruned", time.perf_counter() - started
@@ -118,13 +118,13 @@ def _frozen_hash(module: MeasuredModule, tensors: Mapping[str, Tensor]) -> str:
     return content_hash({name: tensors[name] for name in names})
 
 
-def _check_frozen(module: MeasuredModule, before: str, best: Path) -> None:
+def _check_frozen(module: MeasuredModule, before: str, found: Checkpoint) -> None:
     """Hold the frozen tensors of the checkpoint that counts to what they were before the stage.
 
     Raises:
         UserError: The hash differs.
     """
-    after = _frozen_hash(module, read(best).tensors)
+    after = _frozen_hash(module, found.tensors)
     log.debug("Frozen tensors: sha256 %.12s before the fit, %.12s after", before, after)
     if after != before:
         raise UserError(
@@ -135,10 +135,14 @@ def _check_frozen(module: MeasuredModule, before: str, best: Path) -> None:
 
 
 def _measure(
-    trainer: Trainer, module: MeasuredModule, data: ImageDataModule, checkpoint: StageCheckpoint
+    trainer: Trainer,
+    module: MeasuredModule,
+    data: ImageDataModule,
+    checkpoint: StageCheckpoint,
+    found: Checkpoint,
 ) -> dict[str, float]:
     """Validation and test metrics of the checkpoint that counts; a trial that was given up has no test."""
-    best, found = str(checkpoint.best), read(checkpoint.best)
+    best = str(checkpoint.best)
     measured: list[Mapping[str, float]] = [found.metrics]
     if not found.metrics:  # its epoch was not validated
         measured = [*trainer.validate(module, datamodule=data, ckpt_path=best, verbose=False)]
