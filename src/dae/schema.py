@@ -149,13 +149,19 @@ def problems(kind: Any, value: Any, path: str = "") -> Iterator[Problem]:
         path: Their key path.
     """
     try:
-        TypeAdapter(kind).validate_json(json.dumps(value))
+        _validator(kind).validate_json(json.dumps(value))
     except ValidationError as error:
         grouped: dict[str, list[Any]] = {}
         for detail in error.errors():
             grouped.setdefault(_place(detail, value, path), []).append(detail)
         for place, details in grouped.items():
             yield _problem(place, details)
+
+
+@lru_cache(maxsize=256)
+def _validator(kind: Any) -> TypeAdapter[Any]:
+    """Made once a process: the jobs of a sweep hold the same classes to the same annotations."""
+    return TypeAdapter(kind)
 
 
 def _place(detail: Any, value: Any, path: str) -> str:
