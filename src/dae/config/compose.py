@@ -159,27 +159,24 @@ def refuse_sweep(words: Sequence[str]) -> None:
     texts = [word for word in _overrides(words) if "=" in word]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        own = [quoted_search_path(folder)] if (folder := own_folder()) else []
         loader = GlobalHydra.instance().config_loader()
-        parsed = OverridesParser.create(config_loader=loader).parse_overrides(texts)
-        if not any(override.is_sweep_override() for override in parsed):
-            return
-        fixed = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
-        config = compose("train", overrides=[*own, *fixed], return_hydra_config=True)
-        for override in parsed:
-            if not override.is_sweep_override() or "sampler" in config.hydra.sweeper:
-                continue
-            key = override.get_key_element()
-            if override.is_interval_sweep():
-                what = "an interval has no list of values to go through"
-                hint = "try -m hydra/sweeper=optuna, which draws from it"
-                raise ConfigError([Problem(str(override.input_line), what, hint)])
-            values = list(override.sweep_string_iterator())
-            for value in values if key in group_names() else values[:1]:  # of a key, whether it is there
-                chosen = compose("train", [*own, *fixed, f"{key}={value}"], return_hydra_config=True)
-                if key == "experiment" and chosen.hydra.mode == RunMode.MULTIRUN:
-                    what, hint = f"{value} is a sweep of its own", f"try it alone: experiment={value}"
-                    raise ConfigError([Problem(str(override.input_line), what, hint)])
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides(texts)
+    swept = [override for override in parsed if override.is_sweep_override()]
+    if not swept:
+        return
+    fixed = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
+    if "sampler" in composed(fixed, own_folder(), return_hydra_config=True).hydra.sweeper:
+        return
+    for override in swept:
+        key, text = override.get_key_element(), str(override.input_line)
+        if override.is_interval_sweep():
+            hint = "try -m hydra/sweeper=optuna, which draws from it"
+            raise _refused(text, "an interval has no list of values to go through", hint)
+        values = list(override.sweep_string_iterator())
+        for value in values if key in group_names() else values[:1]:  # of a key, whether it is there
+            chosen = composed([*fixed, f"{key}={value}"], own_folder(), return_hydra_config=True)
+            if key == "experiment" and chosen.hydra.mode == RunMode.MULTIRUN:
+                raise _refused(text, f"{value} is a sweep of its own", f"try it alone: experiment={value}")
 
 
 def explain(error: Exception, words: Sequence[str]) -> ConfigError:
@@ -193,7 +190,8 @@ def explain(error: Exception, words: Sequence[str]) -> ConfigError:
     if isinstance(error, MissingConfigException) or "Could not load" in text:
         missing = re.search(r"Could not (?:find|load) '([^']+)'", text)
         group, _, name = (missing[1] if missing else "").rpartition("/")
-        offered, meant = group_choices(group), closest_name(name, group_choices(group))
+        offered = group_choices(group)
+        meant = closest_name(name, offered)
         what = f"there is no {group} {name!r}, expected one of {', '.join(offered)}"
         return _refused(f"{group}={name}", what, f"try {quoted_override(group, meant)}" if meant else "")
     if isinstance(error, OverrideParseException):
