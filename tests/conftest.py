@@ -57,6 +57,13 @@ def _in_float32() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _one_job_at_a_time() -> Iterator[None]:
+    """The studies run in this process; other processes take seconds to start."""
+    with patch("dae.training.machine.jobs_at_once", return_value=1):
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _ctrl_c_is_heard() -> None:
     """A shell starts what runs in its background without it, and what is ignored stays so."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

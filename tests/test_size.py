@@ -13,17 +13,17 @@ from outcome import REPOSITORY
 SOURCE = REPOSITORY / "src" / "dae"
 # A room's budget, or what it had when this was last looked at, where that is more.
 ROOMS = {
-    "": 1032,
+    "": 1054,
     "commands": 667,
-    "config": 650,
+    "config": 657,
     "data": 878,
     "models": 598,
     "pictures": 1090,
-    "report": 1233,
+    "report": 573,
     "runs": 760,
     "search": 536,
-    "sweeps": 1295,
-    "training": 868,
+    "sweeps": 1146,
+    "training": 879,
     "use": 973,
 }
 NO_CODE = {
@@ -55,7 +55,7 @@ def test_a_room_is_no_larger_than_its_figure(room):
     files = [*(SOURCE / room).glob("*.py")]
     assert sum(map(code_lines, files)) <= 1.05 * ROOMS[room]
     # A room that has been brought to its size has no module that cannot be read at once.
-    if room in ("", "config", "data", "models", "runs", "training"):
+    if room in ("", "config", "data", "models", "report", "runs", "sweeps", "training"):
         assert max(map(code_lines, files)) <= 250
 
 

@@ -34,7 +34,8 @@ from dae.models.noise import Noise
 from dae.report.intervals import interval_of
 from dae.runs import checkpoint
 from dae.runs.checkpoint import Checkpoint
-from dae.runs.resume import FILE, read_saved_config
+from dae.runs.records import FILE
+from dae.runs.resume import read_saved_config
 from dae.schema import overlap
 from dae.text import closest_name, first_few, path_from_here, pluralize, quoted_override
 from dae.training.stage import quiet_lightning

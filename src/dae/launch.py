@@ -23,17 +23,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from dae.config import compose
 from dae.errors import ConfigError, JobError, TimeUp, UserError
-from dae.report.sweep_end import close_sweep
-from dae.report.write import page_is_outdated, write_or_warn, write_run_report
+from dae.report.write import page_is_outdated, write_or_warn, write_run_report, write_sweep_report
 from dae.runs import folder as folders
+from dae.runs.folder import owner_of
 from dae.runs.process import Terminated, interruptible, told
-from dae.runs.records import read_hydra, read_or_empty, read_run
+from dae.runs.records import ENDED, read_hydra, read_or_empty, read_run
 from dae.runs.resume import reopen_run, resume_command
+from dae.sweeps import leaderboard
 from dae.sweeps.commands import continue_command
 from dae.sweeps.hook import SweepFolder
-from dae.sweeps.job_names import job_folder
-from dae.sweeps.leaderboard import rebuild_or_warn
-from dae.text import import_from_here, train_command
+from dae.sweeps.jobs import launched_jobs
+from dae.sweeps.names import job_folder
+from dae.sweeps.table import read_table
+from dae.text import import_from_here, path_from_here, pluralize, train_command
 from dae.training import machine
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def launch(typed: Sequence[str], program: str = "train.py") -> int:
     # Hydra raises its errors instead of printing them and leaving.
     with patch.dict(os.environ, {"HYDRA_FULL_ERROR": "1"}), patch.object(sys, "argv", [program, *words]):
         job = Job(shlex.join(typed))
-        SweepFolder.lines = None
+        SweepFolder.folder = None
         code = 1
         with interruptible(STOPPING), compose.files_read_once():
             try:
@@ -100,16 +102,31 @@ def _compose_and_run(job: Job, words: list[str]) -> None:
 
 
 def _close(job: Job, ended: bool) -> int:
-    """The exit code by the failed jobs; of a sweep, show the leaderboard and how to go on."""
-    lines = SweepFolder.lines
-    if lines is None:
+    """The exit code by the failed jobs; of a sweep, show the leaderboard, what failed and how to go on."""
+    folder = SweepFolder.folder
+    if folder is None:
         return max(job.failed.values(), default=0)
-    lines.close()
-    failed = close_sweep(lines.folder, job.failed, ended, SweepFolder.allow_targets)
-    swept = read_or_empty(read_hydra, lines.folder / "multirun.yaml")
+    written = leaderboard.write_or_warn(folder)
+    table, comparison = written or (read_table(folder), None)
+    if table.jobs:
+        write_or_warn(write_sweep_report, folder)
+        print(leaderboard.console_text(table, comparison))
+    failed, jobs = dict.fromkeys(job.failed, "see its train.log"), launched_jobs(folder, table.jobs)
+    if ended and not table.jobs:
+        failed[path_from_here(folder)] = "no job has left anything there"
+    for each in jobs:
+        if owner := owner_of(each.folder):
+            print(f"{each.folder.name} is running elsewhere: {owner}")
+        elif each.failed or (ended and each.status not in ENDED):
+            failed[each.folder.name] = each.error or each.status
+    if failed:
+        names = "".join(f"\n  {name}: {error}" for name, error in failed.items())
+        of_all = pluralize(max(len(jobs), len(failed)), "job")
+        print(f"{len(failed)} of {of_all} failed:{names}", file=sys.stderr)
+    swept = read_or_empty(read_hydra, folder / "multirun.yaml")
     if not ended and swept:
-        print(f"go on: {continue_command(lines.folder, swept)}")
-    return failed
+        print(f"go on: {continue_command(folder, swept)}")
+    return int(bool(failed) or not written)
 
 
 class Job:
@@ -178,7 +195,7 @@ class Job:
             if code != ConfigError.exit_code and page_is_outdated(folder):
                 write_or_warn(write_run_report, folder)
             if sweep:
-                rebuild_or_warn(sweep)
+                leaderboard.write_or_warn(sweep)
         self.failed[folder.name] = code
         if sweep:
             raise JobError(folder.name)  # Hydra goes on with the other jobs
@@ -207,9 +224,10 @@ def _trial(sweeper: DictConfig, sweep: Path | None) -> Trial | None:
 
 
 def register_resolvers() -> None:
-    """Register the resolvers by which ``conf/train.yaml`` names folders."""
+    """Register the resolvers of ``conf/``: the names of folders, and how many jobs run side by side."""
     OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)
     OmegaConf.register_new_resolver("suffix", _suffix, replace=True)
+    OmegaConf.register_new_resolver("jobs_at_once", machine.jobs_at_once, replace=True)
 
 
 def _suffix(name: str | None) -> str:

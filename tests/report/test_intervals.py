@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dae.report.intervals import bootstrap_interval, mean_share_interval, wilson_interval
+from dae.report.intervals import bootstrap_interval, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -16,17 +16,6 @@ from dae.report.intervals import bootstrap_interval, mean_share_interval, wilson
 )
 def test_wilson(successes, trials, expected):
     assert wilson_interval(successes, trials) == pytest.approx(expected, abs=5e-5)
-
-
-def test_a_mean_of_shares():
-    # One share: Agresti and Coull's interval, (50 + 2) / (100 + 4) +- 1.96 * sqrt(0.25 / 104).
-    assert mean_share_interval([50], [100]) == pytest.approx((0.4039, 0.5961), abs=5e-5)
-    low, high = mean_share_interval([90, 5, 0], [100, 10, 0])
-    assert low < (0.9 + 0.5) / 2 < high
-    # The rare class decides how certain it is.
-    assert high - low > 2 * (wilson_interval(95, 110)[1] - wilson_interval(95, 110)[0])
-    low, high = mean_share_interval([36] * 10, [36] * 10)
-    assert 0.98 < low < high == 1.0
 
 
 def test_bootstrap_of_ones_and_zeros_is_the_binomial_distribution():

@@ -2,16 +2,11 @@ from __future__ import annotations
 
 import struct
 import time
-from pathlib import Path
 
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
-from dae.report.scalars import Series, read_scalars, scalar_files, series_of
-
-
-def read_series(folder: Path) -> Series:
-    return series_of(map(read_scalars, scalar_files(folder)))
+from dae.report.scalars import read_series
 
 
 def test_scalars_are_read_and_large_records_passed_over(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from dae.sweeps.job_names import job_folder
+from dae.sweeps.names import job_folder
 from helpers import SMOKE, add_job
 from outcome import Outcome
 
@@ -135,14 +135,14 @@ def test_a_search_is_continued_to_its_total(train):
     first = train(*SEARCH, "hydra.sweeper.n_trials=2", sampler, RATE, *DAE)
     before = {folder: (folder / "result.json").stat().st_mtime_ns for folder in first.folders}
     assert len(before) == 2
-    assert "Job 2 of 2: lr-0." in first.out
+    assert "2 of 2: lr-0." in first.out
     (command,) = re.findall(r"python train.py (-m .*)", first.out)
     assert "swept" not in command
     done = train(*shlex.split(command.replace("n_trials=2", "n_trials=4")))
     assert done.exit_code == 0
     assert "holds 2 trials already" in done.out
     assert len(done.folders) == 4
-    assert all(re.fullmatch(r"lr-[\d.e-]+-[0-9a-f]{6}", folder.name) for folder in done.folders)
+    assert all(re.fullmatch(r"lr-[\d.e-]+-[0-9a-f]{10}", folder.name) for folder in done.folders)
     assert states(done) == ["COMPLETE"] * 4, "no point was proposed twice"
     assert all((folder / "result.json").stat().st_mtime_ns == at for folder, at in before.items())
     assert len({trial.params["dae.optimizer.lr"] for trial in study_of(done).trials}) == 4
@@ -205,7 +205,7 @@ def test_a_hopeless_trial_is_pruned(train):
     assert ended["objective"]["value"] == pytest.approx(study_of(done).trials[1].value)
     assert not [name for name in ended["metrics"] if "/test/" in name]
     assert "Pruned after epoch 1: dae/val/loss" in done.logs
-    assert "  pruned: dae/val/loss 0." in done.out
+    assert ": pruned: dae/val/loss 0." in done.out
     assert "1 completed, 1 pruned, 0 failed" in done.out
 
 

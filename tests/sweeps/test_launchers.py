@@ -77,10 +77,9 @@ def test_results_equal_the_serial_ones_and_a_failure_is_named(
     assert len(list((sweep / "stage1").iterdir())) == 1
     assert (sweep / "leaderboard.md").is_file()
     assert done.returncode == 1, done.stdout + done.stderr
-    # A line a job, whichever process has run it.
-    told = done.stdout.split("Leaderboard by ")[0].splitlines()
-    assert [line.partition(": ")[0] for line in told[1:]] == [f"{number} of 3" for number in range(1, 4)]
-    assert f"{first.name} was completed before: classifier/val/accuracy" in done.stdout
+    if name == "joblib":  # a line a job, from the process that has run it
+        assert f"{first.name}: was completed before: classifier/val/accuracy" in done.stdout
+        assert done.stdout.count(" of 3: ") == 3
     assert "epoch 1/1" not in done.stdout + done.stderr
     assert "ConfigStore" not in done.stderr
     assert "3 jobs: 2 completed, 1 failed" in done.stdout
@@ -93,10 +92,10 @@ def test_a_launcher_that_is_not_installed(train: Train, monkeypatch: pytest.Monk
         raise RuntimeError(f"Unknown plugin class : '{name}'")
 
     monkeypatch.setattr("hydra.core.plugins.Plugins._instantiate", without)
-    done: Outcome = train("-m", "seed=0,1", "hydra/launcher=joblib", *SMOKE)
+    done: Outcome = train("-m", "seed=0,1", "hydra/launcher=ray", *SMOKE)
     assert done.exit_code == 2
     assert "hydra/launcher: its package is not installed" in done.text
-    assert "pip install -e '.[parallel]'" in done.text
+    assert "pip install -e '.[cluster]'" in done.text
     assert not list(done.place.glob("multirun"))
 
 

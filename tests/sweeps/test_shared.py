@@ -136,7 +136,7 @@ def test_a_continued_sweep_takes_what_is_there(train: Train):
     assert (finished / "result.json").read_text() == before
     (other,) = set(Path("sweep").glob("*labels-*")) - {finished}
     assert other.name.startswith("labels-50-")
-    assert f"Job 1 of 2: {finished.name}\n  was completed before: classifier/val/accuracy" in done.out
+    assert f"1 of 2: {finished.name}: was completed before: classifier/val/accuracy" in done.out
 
 
 def _train(place: Path) -> StageResult:

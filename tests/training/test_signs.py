@@ -219,9 +219,9 @@ def test_jobs_that_share_a_stage_1_all_have_its_signs(train: Train):
         name for name in by_head["notebook"] if "dae/" in name
     }
     assert not any(name.startswith("dae/") for name in by_head["random"]), "its stage 1 was skipped"
-    lines = [line for line in done.out.splitlines() if line.startswith("  completed: ")]
+    lines = [line for line in done.out.splitlines() if ": completed: " in line]
     assert len(lines) == 3
-    assert all(line.endswith(" s, with signs that little was learned") for line in lines)
+    assert all(" s, with signs that little was learned" in line for line in lines)
 
 
 def test_where_nothing_was_to_be_learned_or_the_test_is_cut_there_are_no_signs(train: Train, finished: Train):

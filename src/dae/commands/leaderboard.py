@@ -7,6 +7,9 @@ from pathlib import Path
 
 from dae.commands.folders import require_sweep
 from dae.errors import raise_problems
+from dae.sweeps.hook import key_problems
+from dae.sweeps.order import ask
+from dae.sweeps.table import read_table
 
 NAME = "leaderboard"
 HELP = "rank the jobs of a sweep: the table, and its files"
@@ -25,21 +28,19 @@ def run(options: Namespace) -> None:
     Raises:
         ConfigError: A folder is no sweep's, or the sweep does not vary the key that is to be compared.
     """
-    from dae.sweeps.leaderboard import read_board, rebuild_leaderboard  # scipy
-    from dae.sweeps.leaderboard_text import console_text
+    from dae.sweeps.leaderboard import console_text, write_leaderboard
 
     for folder in options.folders:
         require_sweep(folder, "a sweep")
         sweep = folder.resolve()
         if options.compare is not None:
-            from dae.sweeps.compared import key_problems
-
-            searched = (sweep / "search.md").is_file()
-            swept = read_board(sweep).swept
-            raise_problems(key_problems(f"--compare {options.compare}", options.compare, swept, searched))
-        board = rebuild_leaderboard(sweep, options.compare)
+            is_search = (sweep / "search.md").is_file()
+            where, keys = f"--compare {options.compare}", read_table(sweep).keys
+            raise_problems(key_problems(where, options.compare, keys, is_search=is_search))
+            ask(sweep, options.compare)
+        table, comparison = write_leaderboard(sweep)
         if options.compare is not None:
             from dae.report.write import write_sweep_report
 
-            write_sweep_report(sweep, options.compare)
-        print(console_text(board))
+            write_sweep_report(sweep)
+        print(console_text(table, comparison))

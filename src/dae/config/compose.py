@@ -215,7 +215,7 @@ def explain(error: Exception, words: Sequence[str]) -> ConfigError:
         hint = f"try {train_command()} -m {shlex.join(words)}; a list is {quoted_override(key, f'[{value}]')}"
         return _refused(typed, "several values are a sweep", hint)
     if "Unknown plugin class" in text:
-        hint = "joblib: pip install -e '.[parallel]'; ray, submitit: pip install -e '.[cluster]'"
+        hint = "ray, submitit: pip install -e '.[cluster]'"
         return _refused("hydra/launcher", "its package is not installed", hint)
     return _refused("command", lines, f"see {train_command()} --help")
 

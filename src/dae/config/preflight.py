@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dae.config.arms import stages_to_run
+from dae.config.building import build
 from dae.config.dry_build import dry_build
 from dae.config.rules import RULES
 from dae.config.settings import schema_problems
@@ -110,6 +111,22 @@ def resolve_auto(cfg: DictConfig) -> DictConfig:
             cfg.data[key] = number
     log.info("auto: data.image_size=%d, data.channels=%d, by %s", *found, why)
     return cfg
+
+
+def look_at_data(cfg: DictConfig) -> ImageDataModule:
+    """Open the data that all jobs of a sweep will read, with all labels.
+
+    Raises:
+        ConfigError: They are refused, or a classifier cannot learn from them.
+        UserError: They cannot be had.
+    """
+    cfg = resolve_auto(cfg)
+    config = cast(Config, OmegaConf.to_container(cfg, resolve=True))
+    raise_problems(problem for problem in schema_problems(config) if problem.where.startswith("data."))
+    data: ImageDataModule = build({**config["data"], "labels": None})
+    data.setup()
+    raise_problems(_too_few_classes(config, data))
+    return data
 
 
 def check_data(cfg: DictConfig, data: ImageDataModule) -> None:

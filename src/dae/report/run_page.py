@@ -1,42 +1,58 @@
-"""The page of a run: its record, curves, pictures, test figures with intervals, and further commands."""
+"""The page of a run: the result, signs, curves, pictures, what was run, how to go on."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
-from dae.config.arms import arm_words, is_denoising
-from dae.metrics import METRICS, Metric, curves_of, is_telling, left_out_words, meaning, monitor
-from dae.report import configuration
-from dae.report.charts import Line, line_chart
-from dae.report.embedded_pictures import embedded_pictures
+from dae.config.arms import arm_words
+from dae.errors import UserError
+from dae.files import read_yaml
+from dae.metrics import METRICS, is_telling, left_out_words, meaning
+from dae.report.charts import Picture, curve_chart, png_picture
 from dae.report.intervals import interval_of
-from dae.report.run_folder import RunFolder
-from dae.report.scalars import Series, scalar_files
-from dae.text import path_from_here, pluralize, quoted_override, quoted_path, train_command
+from dae.report.scalars import read_series
+from dae.runs.folder import is_stale
+from dae.runs.records import (
+    ENDED,
+    FILE,
+    read_hydra,
+    read_result,
+    read_run,
+    read_stage,
+    read_tested,
+    shared_stage_folder,
+)
+from dae.runs.resume import resume_command
+from dae.sweeps.commands import command, run_alone
+from dae.sweeps.jobs import OUTPUT_SUBDIR, read_overrides
+from dae.text import path_from_here, pluralize, quoted_override, quoted_path
 
-STAGES = {
-    "dae": "Stage 1: the denoising autoencoder",
-    "classifier": "Stage 2: the classifier",
+STAGES = {"dae": "Stage 1: the denoising autoencoder", "classifier": "Stage 2: the classifier"}
+# In the order of the page.
+CAPTIONS = {
+    "dae/reconstructions.png": "Validation images, the same under the reference noise, and as stage 1 "
+    "reconstructs them at the epoch that counts.",
+    "classifier/confusion.png": "True classes against predicted ones.",
+    "classifier/mistakes.png": "The mistakes that the classifier was surest of.",
+    "classifier/calibration.png": "Accuracy against confidence; ECE is the mean gap between the two.",
+    "dae/robustness.png": "How denoising holds at other noise: PSNR of the reconstruction, beside that of "
+    "the noisy image itself, which is what doing nothing gives.",
+    "dae/latent.png": "Test images in the latent, projected on two dimensions.",
+    "dae/filters.png": "The filters of the first convolution.",
+    "contact_sheet.png": "Some training images of each class.",
 }
-# Characters of the uncommitted changes; run.json holds all of them.
-MOST_OF_DIFF = 20_000
+# All pictures together, so that a page stays below 3 MB; base64 makes them a third larger.
+MOST_BYTES = 2_400_000
+LAST_LINES = 40  # of train.log: enough for a traceback
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A metric of the checkpoint that counts.
-
-    Attributes:
-        name: ``stage/split/metric``.
-        interval: 95 % confidence interval over the test images; None if there is none.
-        how: The method of the interval, or why there is none.
-    """
+    """A metric of the checkpoint that counts; ``interval`` is over the test images, ``how`` its method."""
 
     name: str
     value: float | None
@@ -46,39 +62,91 @@ class Figure:
     is_objective: bool
 
 
-def run_page(folder: Path) -> dict[str, Any]:
-    """Everything that ``run.html.jinja`` shows.
+class RunFolder:
+    """The files of a run, each read once; any of them may be missing.
 
-    Args:
-        folder: The run folder; any file in it may be missing.
+    Attributes:
+        damaged: What is wrong with those that cannot be read.
     """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.damaged: list[str] = []
+        self.result = self._read(read_result, folder, otherwise={"status": "broken"})
+        self.run = self._read(read_run, folder)
+        config = folder / FILE
+        self.config = self._read(
+            read_yaml, config if config.exists() else folder / OUTPUT_SUBDIR / "config.yaml"
+        )
+        self.hydra = self._read(read_hydra, folder / OUTPUT_SUBDIR / "hydra.yaml")
+        self.overrides = self._read(read_overrides, folder, otherwise=())
+        self.stages = {stage: self._read(read_stage, folder / stage) for stage in METRICS}
+        self.shared_from = self.result.get("shared_from") or self.stages["dae"].get("shared_from")
+        places = {stage: self.stage_folder(stage) for stage in METRICS}
+        self.series = {
+            stage: self._read(read_series, place) for stage, place in places.items() if place.is_dir()
+        }
+        self.tested = {stage: self._read(read_tested, place) for stage, place in places.items()}
+
+    def _read(self, read: Callable[..., Any], *place: Path, otherwise: Any = None) -> Any:
+        try:
+            return read(*place)
+        except UserError as error:
+            self.damaged.append(str(error))
+            return {} if otherwise is None else otherwise
+
+    @property
+    def status(self) -> str:
+        """That of ``result.json``, or ``running``, or ``interrupted`` if nobody runs it any more."""
+        return str(self.result.get("status") or ("interrupted" if is_stale(self.folder) else "running"))
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """Of the checkpoint that counts; during a run, of the stages that have ended."""
+        ended = [stage.get("metrics", {}) for stage in self.stages.values()]
+        return self.result.get("metrics") or {name: each for part in ended for name, each in part.items()}
+
+    @property
+    def ceiling(self) -> float | None:
+        """The highest pixel accuracy that the targets allow; None if that was not noted."""
+        return self.run.get("pixel_accuracy_ceiling")
+
+    def stage_folder(self, stage: str) -> Path:
+        """Where a stage was trained; for stage 1 this may be in the ``stage1/`` of the sweep."""
+        elsewhere = shared_stage_folder(self.folder, self.shared_from, stage)
+        return elsewhere if elsewhere.is_dir() else self.folder / stage
+
+    def variant(self, *words: str, without: tuple[str, ...] = ()) -> str:
+        """The command of a sweep that differs from this run in some overrides, and leaves out others."""
+        replaced = {*without, *(word.partition("=")[0] for word in words)}
+        kept = [text for text in self.overrides if text.lstrip("+").partition("=")[0] not in replaced]
+        compares = self.config.get("compare") and not any(word.startswith("compare=") for word in words)
+        return command(self.hydra, "-m", *kept, *words, *(["compare=null"] if compares else []))
+
+
+def run_page(folder: Path) -> dict[str, Any]:
+    """Everything that ``run.html.jinja`` shows."""
     run = RunFolder(folder)
-    config = configuration.config_rows(run.config)
+    figures = {split: list(metric_figures(run, split)) for split in ("test", "val")}
+    telling = all(is_telling(name, run.ceiling) for name in run.metrics)
     sweep = folder.parent / "multirun.yaml"  # the page of the sweep is written when that ends
-    content: dict[str, Any] = {
+    log = folder / "train.log"
+    lines = log.read_text("utf-8", errors="replace").splitlines() if log.is_file() else []
+    return {
         "run": run,
         "title": f"{folder.name}: {run.status}",
-        "home": "../report.html" if run.in_sweep and sweep.is_file() else None,
-        "shows_data": run.config.get("stage") == "data",
-        "reason": run.result.get("error"),
-        "signs": run.result.get("signs", []),
-        "tests": list(metric_figures(run, "test")),
-        "validations": list(metric_figures(run, "val")),
-        "left_out": _left_out(run),
+        "home": "../report.html" if sweep.is_file() else None,
+        "figures": figures,
+        "left_out": None if telling or run.ceiling is None else left_out_words(run.ceiling),
         "charts": {STAGES[stage]: list(stage_charts(run, stage)) for stage in run.series},
-        "pictures": list(embedded_pictures(run)),
-        "config": config,
-        "chosen": configuration.chosen_rows(config),
-        "differing": sum(row.differs for row in config),
-        "diff": ((run.run.get("git") or {}).get("diff") or "")[:MOST_OF_DIFF],
-        "most_of_diff": MOST_OF_DIFF,
-        "apply_diff": _apply_diff(folder),
+        "pictures": list(pictures(run)),
+        "notes": [*run_notes(run), *run.damaged],
+        "typed": run.run.get("command") or command(run.hydra, *run_alone(run.overrides)),
+        "again": command(run.hydra, *run_alone(run.overrides)),
+        "config": (folder / FILE).read_text("utf-8", errors="replace") if (folder / FILE).is_file() else "",
+        "last_lines": "\n".join(line[:500] for line in lines[-LAST_LINES:]),
         "next": next_commands(run),
-        "typed": run.run.get("command") or run.command,
-        "last_lines": run.last_lines,
     }
-    # Last: what is damaged has been noted where it was read.
-    return {**content, "notes": [*run_notes(run), *run.damaged.values()]}
 
 
 def metric_figures(run: RunFolder, split: str) -> Iterator[Figure]:
@@ -87,154 +155,90 @@ def metric_figures(run: RunFolder, split: str) -> Iterator[Figure]:
     for name, value in run.metrics.items():
         stage, part, metric = name.split("/")
         if part == split and (name == objective or is_telling(name, run.ceiling)):
-            interval, how = interval_of(metric, value, run.tested(stage)) if split == "test" else (None, "")
+            interval, how = interval_of(metric, value, run.tested[stage]) if split == "test" else (None, "")
             yield Figure(name, value, meaning(name), interval, how, name == objective)
 
 
-def _left_out(run: RunFolder) -> str | None:
-    """Why pixel accuracy is left out; None if it is not."""
-    if run.ceiling is None or all(is_telling(name, run.ceiling) for name in run.metrics):
-        return None
-    return left_out_words(run.ceiling)
-
-
-def stage_charts(run: RunFolder, stage: str) -> Iterator[tuple[str, list[str], Markup]]:
-    """A title, the names of the lines and the chart, for each telling metric of a stage that was logged."""
+def stage_charts(run: RunFolder, stage: str) -> Iterator[Picture]:
+    """A chart for each telling metric of a stage that was logged more than once."""
     series = run.series[stage]
-    counts = _counted_epoch(series, stage)
-    own = [name.split("/")[2] for name in run.metrics if name.startswith(f"{stage}/val/")]
-    for metric in dict.fromkeys([*curves_of(stage), *own]):
+    counts = next(
+        (points[-1][0] for name, points in series.items() if name.startswith(f"result/{stage}/val/")), None
+    )
+    names = dict.fromkeys(
+        name.split("/")[2] for name in series if name.startswith(f"{stage}/val/") and name.count("/") == 2
+    )
+    for metric in names:
         found = {split: series.get(f"{stage}/{split}/{metric}") for split in ("train", "val")}
-        lines = [Line(split, points) for split, points in found.items() if points]
-        title = f"{stage}/{metric}"
-        if lines and is_telling(title, run.ceiling):
-            chart = line_chart(title, lines, "epochs done", counts)
-            yield title, [line.name for line in lines], chart
-    for name, title in (("step_loss", "loss of single batches"), ("learning_rate", "learning rate")):
-        points = series.get(f"{stage}/train/{name}", [])
-        if len(points) > 1 and (name == "step_loss" or len({y for _, y in points}) > 1):
-            title = f"{stage}: {title}"
-            yield title, ["train"], line_chart(title, [Line("train", points)], "images seen")
+        curves = {split: points for split, points in found.items() if points}
+        is_curve = any(len(points) > 1 for points in curves.values())
+        if is_curve and is_telling(f"{stage}/{metric}", run.ceiling):
+            yield curve_chart(f"{stage}/{metric}", curves, counts)
 
 
-def _counted_epoch(series: Series, stage: str) -> float | None:
-    """The epoch of the checkpoint that counts: the x at which its metrics are logged."""
-    for name, points in series.items():
-        if name.startswith(f"result/{stage}/val/"):
-            return points[-1][0]
-    return None
+def pictures(run: RunFolder) -> Iterator[Picture]:
+    """The pictures that exist, in the order of ``CAPTIONS``."""
+    left = MOST_BYTES
+    for name, caption in CAPTIONS.items():
+        stage, _, file = name.rpartition("/")
+        place = (run.stage_folder(stage) if stage else run.folder) / file
+        if place.is_file():
+            fits = place.stat().st_size <= left
+            left -= place.stat().st_size * fits
+            too_large = f"{caption} Too large for this page: {name} in the run folder."
+            yield png_picture(place, caption) if fits else Picture(too_large, None, caption)
 
 
 def run_notes(run: RunFolder) -> Iterator[str]:
     """A sentence for each thing that a reader of the figures must know about the run."""
-    config = run.config
+    yield from (f"{sign['stage']}: {sign['text']}" for sign in run.result.get("signs", []))
     if not run.result:
         yield "The run has not ended, or its process was killed: this is its state so far."
-    if run.config.get("stage") == "data":
-        yield "stage=data shows the data: nothing was trained."
-        return
     if run.status == "pruned":
         yield "The search has pruned this run, so there is no test."
-    stages = _stages(run)
-    for stage in stages:
-        folder = run.stage_folder(stage)
-        epochs = config.get(stage, {}).get("epochs")
-        if epochs == 0:
-            yield f"{stage}.epochs=0: nothing was trained in it, so its figures are of an untrained network."
-        elif epochs == 1:
-            yield f"{stage}.epochs=1: a single epoch is a point, not a curve."
-        if stage in run.series and not run.series[stage]:
-            if scalar_files(folder):
-                yield f"{stage}: no curves, since it ended before there was a point to log."
-            else:
-                loggers = f"logger={','.join(config.get('logger') or ['none'])}"
-                yield f"{stage}: no curves, since {loggers} leaves no file that they could be read from."
-        if folder != run.folder / stage:
-            yield f"{stage} was trained once for several jobs of the sweep, in {run.shared_from}."
-        elif run.shared_from and stage == "dae":
-            yield f"{stage} was trained in {run.shared_from}, which is gone, and its curves with it."
-        tests = [name for name, value in run.metrics.items() if value is None]
-        missing = [name.split("/")[2] for name in tests if name.startswith(f"{stage}/test/")]
-        if missing:
-            yield f"{stage}: {', '.join(missing)} on the test set is not a number."
-    if config.get("stage") == "both" and stages == ["classifier"]:
+    if run.config.get("stage") == "both" and [*run.series] == ["classifier"]:
         yield "Stage 1 was skipped: this classifier does not use it."
-    data, trainer = config.get("data", {}), config.get("trainer", {})
-    if data.get("channels") == 3:
-        yield "Colour images: PSNR, SSIM and losses are over all three channels."
-    if data.get("validation") == "test":
+    if run.shared_from:
+        yield f"Stage 1 was trained once for several jobs of the sweep, in {run.shared_from}."
+    if run.config.get("data", {}).get("validation") == "test":
         yield "data.validation=test: nothing was chosen on the test set, so the last epoch counts."
-    for key in ("limit", "labels"):
-        if data.get(key) is not None:
-            yield f"data.{key}={data[key]}: only a part of the training data was used."
-    cut = [key for key in trainer if key.startswith("limit_") and trainer[key] not in (None, 1.0)]
+    data, trainer = run.config.get("data", {}), run.config.get("trainer", {})
+    cut = [f"data.{key}={data[key]}" for key in ("limit", "labels") if data.get(key) is not None]
+    cut += [
+        f"trainer.{k}={trainer[k]}"
+        for k in trainer
+        if k.startswith("limit_") and trainer[k] not in (None, 1.0)
+    ]
     if cut:
-        settings = ", ".join(f"trainer.{key}={trainer[key]}" for key in cut)
-        yield f"Cut short, so the figures mean little: {settings}."
+        yield f"Only a part of the data was used: {', '.join(cut)}."
     for split, absent in run.run.get("absent_classes", {}).items():
         yield f"No {split} image is of class {', '.join(absent)}, so no {split} figure covers it."
     if resumed := run.run.get("resumed"):
         yield f"It was interrupted and resumed {pluralize(len(resumed), 'time')}."
     if (run.run.get("git") or {}).get("diff"):
-        yield "The code had uncommitted changes: the commit alone does not reproduce the run."
+        yield "The code had uncommitted changes, which run.json holds."
 
 
-def _stages(run: RunFolder) -> list[str]:
-    """The stages that have begun, or else those that the config asks for, in their order."""
-    if run.config.get("stage") == "data":
-        return []
-    asked = [run.config["stage"]] if run.config.get("stage") in METRICS else ["dae", "classifier"]
-    begun = [stage for stage in METRICS if stage in run.series]
-    return begun if begun else asked if run.config else []
-
-
-def next_commands(run: RunFolder) -> list[tuple[str, str]]:
-    """Commands to go on with, each after what it is for."""
-    found, folder, config = [], path_from_here(run.folder), run.config
-    ended = run.status in ("completed", "pruned")
-    if not ended and run.advice:
-        found.append(("With what the error proposes", run.variant(run.advice)))
-    if not ended and (run.folder / "config.yaml").is_file():
-        found.append(("Go on where it stopped", run.resume()))
-    if ended and (longer := _longer(run)):
-        found.append(("The last epoch is the best: go on", run.resume(*longer)))
-    runs = quoted_path(run.folder.parent)
-    found.append(("Curves, pictures and HPARAMS", f"tensorboard --logdir {runs}"))
+def next_commands(run: RunFolder) -> dict[str, str]:
+    """Commands to go on with, by what each is for."""
+    found: dict[str, str] = {}
+    config = run.config
+    ended = run.status in ENDED
+    if not ended and (run.folder / FILE).is_file():
+        found["Go on where it stopped"] = resume_command(run.folder)
+    found["Curves, pictures and HPARAMS"] = shlex.join(
+        ["tensorboard", "--logdir", quoted_path(run.folder.parent)]
+    )
     if not ended or not config:
         return found
-    if config.get("stage") == "data":
-        return [("Train on it", run.variant(without=("stage",)))]
-    if "dae" in run.result.get("checkpoints", {}):
-        place = quoted_override("classifier.encoder_checkpoint", folder)
-        probe = [f"{train_command()} stage=classifier classifier=linear", place, *arm_words(config)]
-        found.append(("What the frozen latent holds: a linear probe", " ".join(probe)))
     if config.get("stage") != "dae" and config.get("classifier", {}).get("encoder") == "pretrained":
         arms = ("compare=pretraining", "pretraining=none,plain,denoising", "seed=0,1,2")
-        without = ("dae.warm_start", "objective", "classifier.encoder_checkpoint")
-        found.append(("Does pretraining help? By how much?", run.variant(*arms, sweep=True, without=without)))
-    found.append(("How much is luck? More seeds", run.variant("seed=0,1,2", sweep=True)))
+        without = ("dae.warm_start", "objective", "classifier.encoder_checkpoint", "stage")
+        found["Does pretraining help? By how much?"] = run.variant(*arms, without=without)
+    if "dae" in run.result.get("checkpoints", {}) and "dae" in config:
+        linear = command(run.hydra, "stage=classifier", "classifier=linear")
+        place = quoted_override("classifier.encoder_checkpoint", path_from_here(run.folder))
+        probe = " ".join([linear, place, *arm_words(config)])
+        found["What the frozen latent holds: a linear probe"] = probe
+    found["How much is luck? More seeds"] = run.variant("seed=0,1,2")
     return found
-
-
-def _apply_diff(folder: Path) -> str:
-    code = (
-        f"import json; print(json.load(open({path_from_here(folder / 'run.json')!r}))['git']['diff'], end='')"
-    )
-    return f"{shlex.join(['python', '-c', code])} | git apply"
-
-
-def _longer(run: RunFolder) -> list[str]:
-    """Overrides that double the epochs of stages whose last epoch is the best, if the schedule allows it."""
-    if not run.config or run.config.get("data", {}).get("validation") == "test":
-        return []
-    objective = run.result.get("objective", {})
-    longer = []
-    for stage, series in run.series.items():
-        planned = run.config.get(stage, {}).get("epochs", 0)
-        schedule = str(run.config.get(stage, {}).get("scheduler", {}).get("_target_"))
-        judged_by = Metric(str(objective.get("name")), objective.get("mode") or "min")
-        points = series.get(monitor(stage, judged_by, is_denoising(run.config)).name, [])
-        last = len(points) > 1 and _counted_epoch(series, stage) == planned == points[-1][0]
-        if last and schedule.endswith(".constant") and run.stage_folder(stage) == run.folder / stage:
-            longer.append(f"{stage}.epochs={2 * planned}")
-    return longer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from dae.files import DamagedFileError
@@ -19,39 +19,25 @@ Scalar = tuple[str, float, float]
 LARGEST_SCALAR = 4096
 
 
-def series_of(files: Iterable[Iterable[Scalar]]) -> Series:
-    """The points of each scalar in some files by their x (epochs, or images seen), ascending.
+def read_series(folder: Path) -> Series:
+    """The points of each scalar that a stage has logged, by their x (epochs, or images seen), ascending.
 
-    What is no figure (NaN, infinity) is left out. Of two values at one x the later counts: a
-    resumed run may have logged an epoch twice.
-    """
-    found: dict[str, dict[float, float]] = {}
-    for tag, x, y in (scalar for scalars in files for scalar in scalars):
-        if math.isfinite(x) and math.isfinite(y):
-            found.setdefault(tag, {})[x] = y
-    return {tag: sorted(points.items()) for tag, points in found.items()}
-
-
-def read_scalars(file: Path) -> list[Scalar]:
-    """The scalars in a file, in their order.
+    Read from TensorBoard's files, else from ``metrics.csv``. What is no figure is left out; of two values at
+    one x the later counts: a resumed run may have logged an epoch twice.
 
     Raises:
-        DamagedFileError: It is none of TensorBoard's event files, and no ``metrics.csv``.
+        DamagedFileError: A file is none of these.
     """
-    read = _from_csv if file.suffix == ".csv" else _from_events
-    try:
-        if not file.is_file():  # to open a pipe might wait for ever
-            raise ValueError("it is not a file")
-        return list(read(file))
-    except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise DamagedFileError(file, why) from error
-
-
-def scalar_files(folder: Path) -> list[Path]:
-    """The files with a stage's scalars: TensorBoard's, else ``metrics.csv``; none without a logger."""
+    found: dict[str, dict[float, float]] = {}
     events = sorted(folder.glob("events.out.tfevents.*"))  # named after the time
-    return events or [*folder.glob("metrics.csv")]
+    for file in events or folder.glob("metrics.csv"):
+        try:
+            for tag, x, y in _from_events(file) if events else _from_csv(file):
+                if math.isfinite(x) and math.isfinite(y):
+                    found.setdefault(tag, {})[x] = y
+        except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
+            raise DamagedFileError(file, " ".join(str(error).split()) or type(error).__name__) from error
+    return {tag: sorted(points.items()) for tag, points in found.items()}
 
 
 def _from_events(file: Path) -> Iterator[Scalar]:

@@ -7,13 +7,13 @@ Jinja2 and the modules behind the pages are imported when the first page is writ
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dae.files import write_text_atomically
-from dae.text import path_from_here, pluralize
+from dae.text import path_from_here
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -28,17 +28,11 @@ def write_run_report(folder: Path) -> Path:
     return _write(folder, "run.html.jinja", run_page(folder))
 
 
-def write_sweep_report(folder: Path, compare: str | None = None, allow_targets: Sequence[str] = ()) -> Path:
-    """Write the page of a sweep, whether it has ended or not.
-
-    Args:
-        folder: The sweep's.
-        compare: The key to compare; None takes what the sweep itself compares.
-        allow_targets: Packages besides ours whose classes its jobs may name.
-    """
+def write_sweep_report(folder: Path) -> Path:
+    """Write the page of a sweep, whether it has ended or not."""
     from dae.report.sweep_page import sweep_page
 
-    return _write(folder, "sweep.html.jinja", sweep_page(folder, compare, allow_targets))
+    return _write(folder, "sweep.html.jinja", sweep_page(folder))
 
 
 def page_is_outdated(folder: Path) -> bool:
@@ -78,5 +72,5 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(counted=pluralize, figure=format_figure, seconds=format_duration)
+    environment.filters.update(figure=format_figure, seconds=format_duration)
     return environment

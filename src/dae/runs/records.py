@@ -11,6 +11,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from dae.files import DamagedFileError, read_json, read_yaml, write_json
 
 FORMAT: Literal[4] = 4  # of run folders: only a version of the same format continues a run
+FILE = "config.yaml"  # the resolved config
+# Of the config: what lies elsewhere on another machine.
+PATH_KEYS = ("data.root", "data.unlabelled", "classifier.encoder_checkpoint", "dae.warm_start")
+# Nothing is left to do in a run that ended so.
+ENDED = ("completed", "pruned")
 WORDS = {
     "input_ignored": "the reconstruction hardly depends on the input",
     "mean_image": "the reconstruction is no better than the mean training image",

@@ -18,14 +18,12 @@ from omegaconf import DictConfig, OmegaConf
 from dae.errors import ConfigError, Problem, raise_problems
 from dae.files import DamagedFileError, read_yaml, write_text_atomically
 from dae.runs.folder import owner_of
-from dae.runs.records import read_hydra, read_or_empty, read_result, read_run
+from dae.runs.records import ENDED, FILE, PATH_KEYS, read_hydra, read_or_empty, read_result, read_run
 from dae.schema import NO_PART_OF_A_RUN, is_admitted, leaves, nodes, select
 from dae.text import path_from_here, pluralize, quoted_override, train_command
 
 log = logging.getLogger(__name__)
 
-FILE = "config.yaml"
-PATH_KEYS = ("data.root", "data.unlabelled", "classifier.encoder_checkpoint", "dae.warm_start")
 # All that may be said anew: anything else would make the rest of the run another run than its beginning.
 EXTENDABLE = (
     *("dae.epochs", "classifier.epochs", "data.root", "classifier.encoder_checkpoint", "threads"),
@@ -35,8 +33,6 @@ EXTENDABLE = (
 NOT_COMPARED = (*NO_PART_OF_A_RUN, *PATH_KEYS, "allow_targets", "threads")
 # Packages whose classes a saved config may name without being asked.
 ADMITTED = ("dae", "torch.optim", "pytorch_lightning")
-# Nothing is left to do in a run that ended so.
-ENDED = ("completed", "pruned")
 
 
 def write_saved_config(folder: Path, cfg: DictConfig) -> None:

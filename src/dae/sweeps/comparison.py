@@ -1,25 +1,33 @@
-"""The arms of a sweep, the values of one key, compared with the first of them.
+"""The arms of a sweep, the values of one key, each against the baseline.
 
-The jobs of two arms are paired by all other keys and the seed. The seeds are what is repeated: for each the
-difference is taken first, and the test is over the seeds.
+The jobs of two arms are paired by all other columns and the seed. The seeds are what is repeated: for each
+the difference is taken first, and the test is over the seeds.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 
-from dae.metrics import Metric
-from dae.sweeps.jobs import Job
-from dae.sweeps.paired import LEVEL, PairedT, holm, paired_t
+import numpy as np
 
-# The values of the other keys, in their order.
+from dae.metrics import Metric
+from dae.runs.records import read_or_empty, read_run
+from dae.sweeps.jobs import Job
+from dae.sweeps.order import Order
+from dae.sweeps.table import SweepTable
+
+LABELS, PROTOCOL = "data.labels", "classifier"
+LEVEL = 0.05
+# With two seeds the interval is twelve standard errors to each side: it could show nothing.
+FEWEST = 3
+
+# The values of the other columns, in their order.
 Others = tuple[str, ...]
-# Of a job in a comparison: the other keys' values, its seed, its arm.
-Place = tuple[Others, str, str]
 
 
 @dataclass(frozen=True)
@@ -27,29 +35,39 @@ class Row:
     """An arm against the baseline.
 
     Attributes:
-        others: The values of the other keys; None for all of them together.
-        arm: The value of the compared key.
+        others: The values of the other columns; ``all`` where the mean is over them.
+        n: How many seeds have a pair.
         mean: Of the metric in the arm, over the pairs; None without a pair.
         baseline_mean: Of the metric in the baseline, over the same pairs.
-        test: Over the differences, one a seed.
-        p_adjusted: Holm's, over all rows; None where there is no p, and for all keys together.
+        difference: Mean of the differences, one a seed.
+        low: Of the 95 % interval of the mean difference, by Student's paired t-test; None, as ``high`` and
+            ``p`` are, for fewer than three pairs, and where all differences are equal.
+        p: Of both sides, that the mean difference is 0.
+        p_adjusted: Holm's, over the rows of its kind; None where there is no p, and for the answer.
         better: 1 if the arm is better, -1 if it is worse, 0 if neither.
+        labels_worth: With how many labels a class the baseline is as good: by the means over the seeds, the
+            least and the most of a seed; None where a seed's lies outside of the baseline's curve.
     """
 
-    others: Others | None
+    others: Others
     arm: str
-    mean: float | None
-    baseline_mean: float | None
-    test: PairedT
+    n: int = 0
+    mean: float | None = None
+    baseline_mean: float | None = None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
     p_adjusted: float | None = None
     better: int = 0
+    labels_worth: tuple[float, float, float] | None = None
 
     @property
     def verdict(self) -> str:
         """``helps``, ``hurts``, ``none``; ``alone`` if only Holm's p is too large; ``open`` without p."""
-        if self.test.p is None:
+        if self.p is None:
             return "open"
-        if self.test.p >= LEVEL:
+        if self.p >= LEVEL:
             return "none"
         if self.p_adjusted is not None and self.p_adjusted >= LEVEL:
             return "alone"
@@ -62,153 +80,235 @@ class Comparison:
 
     Attributes:
         key: The compared one.
-        metric: What is compared: the objective on the test set, or itself if no job has measured that.
-        arms: Values of the key, the baseline first.
-        others: The other swept keys, without the seed.
-        combinations: The values of the others, in the order in which they were given.
+        metric: What is compared: the objective on the test set, or itself where that is not measured there.
+        objective: What the table ranks by.
+        arms: Values of the key, the baseline first, the one that the answer is about last.
+        others: The other columns.
+        combinations: Their values.
         seeds: All that there are or will be.
-        jobs: Those that have begun, by their place.
-        without_key: How many jobs have no value of the key.
-        objective: What the leaderboard ranks by.
-        images: That it is measured on; None if no job says so.
+        jobs: Those that count, by the other columns, seed and arm.
     """
 
     key: str
     metric: Metric
+    objective: Metric
     arms: tuple[str, ...]
     others: tuple[str, ...]
     combinations: tuple[Others, ...]
     seeds: tuple[str, ...]
-    jobs: Mapping[Place, Job]
-    without_key: int
-    objective: Metric
-    images: int | None
-
-    @property
-    def split(self) -> str:
-        """The images that it is measured on: ``test`` or ``validation``."""
-        return "test" if "/test/" in self.metric.name else "validation"
+    jobs: Mapping[tuple[Others, str, str], Job]
 
     @property
     def baseline(self) -> str:
         """The first arm."""
         return self.arms[0]
 
-    def value(self, others: Others, seed: str, arm: str, metric: str | None = None) -> float | None:
-        """The metric of a job that counts; None if there is none."""
+    @property
+    def is_tested(self) -> bool:
+        """Whether it is measured on the test set."""
+        return "/test/" in self.metric.name
+
+    def value(self, others: Others, seed: str, arm: str) -> float | None:
+        """The metric of a job; None if there is none."""
         job = self.jobs.get((others, seed, arm))
-        if job is None or job.status != "completed" or job.objective != self.objective:
-            return None
-        return job.metrics.get(metric or self.metric.name)
+        return job.metrics.get(self.metric.name) if job else None
 
     def pairs(self, others: Others, arm: str) -> list[str]:
         """The seeds for which both the arm and the baseline have been measured."""
+        wanted = (arm, self.baseline)
         return [
-            seed
-            for seed in self.seeds
-            if None not in (self.value(others, seed, arm), self.value(others, seed, self.baseline))
+            seed for seed in self.seeds if None not in [self.value(others, seed, each) for each in wanted]
         ]
 
     @cached_property
-    def same_runs(self) -> dict[tuple[Others, str], tuple[Others, str]]:
-        """An arm with the other keys' values -> what came to the very same runs: nothing to compare.
+    def same_runs(self) -> list[tuple[Others, str]]:
+        """Where all metrics of an arm are the baseline's, bit for bit, for each seed: nothing to compare."""
 
-        That is the baseline, since the arm changed nothing, or an earlier combination, since another key did
-        not: all metrics are the same, bit for bit, for each seed.
-        """
-        found: dict[tuple[Others, str], tuple[Others, str]] = {}
-        for arm in self.arms[1:]:
-            seen: dict[str, Others] = {}
-            for others in self.combinations:
-                seeds = self.pairs(others, arm)
-                own, base = (
-                    [self.jobs[others, seed, name].metrics for seed in seeds] for name in (arm, self.baseline)
-                )
-                if not seeds:
-                    continue
-                earlier = seen.setdefault(repr([seeds, own, base]), others)
-                if own == base:
-                    found[others, arm] = (others, self.baseline)
-                elif earlier != others:
-                    found[others, arm] = (earlier, arm)
-        return found
+        def metrics(others: Others, arm: str, name: str) -> list[Mapping[str, float]]:
+            return [self.jobs[others, seed, name].metrics for seed in self.pairs(others, arm)]
 
-    def is_compared(self, others: Others, arm: str) -> bool:
-        """Whether an arm is compared with the baseline where the other keys have these values."""
-        return (others, arm) not in self.same_runs and bool(self.pairs(others, arm))
+        cells = product(self.combinations, self.arms[1:])
+        same = ((c, arm, metrics(c, arm, arm), metrics(c, arm, self.baseline)) for c, arm in cells)
+        return [(others, arm) for others, arm, own, base in same if own and own == base]
 
-    @cached_property
-    def covered(self) -> list[Others]:
-        """The combinations that the one comparison of all, the last arm against the first, goes over."""
-        return [others for others in self.combinations if self.is_compared(others, self.arms[-1])]
+    def compared(self, arm: str, protocol: str | None = None) -> list[Others]:
+        """The combinations in which an arm is compared with the baseline, perhaps of one classifier alone."""
+        return [
+            others
+            for others in self.combinations
+            if (others, arm) not in self.same_runs
+            and self.pairs(others, arm)
+            and protocol in (None, *others[self._protocol])
+        ]
 
-    @cached_property
-    def complete_seeds(self) -> list[str]:
-        """The seeds that count in the one comparison of all: those that have a pair in all it goes over."""
-        having = [{*self.pairs(others, self.arms[-1])} for others in self.covered]
-        return [seed for seed in self.seeds if having and all(seed in seeds for seeds in having)]
+    @property
+    def _protocol(self) -> slice:
+        at = self.others.index(PROTOCOL) if PROTOCOL in self.others else len(self.others)
+        return slice(at, at + 1)
 
     @cached_property
     def primary(self) -> Row:
-        """The last arm against the first, over all combinations of the other keys."""
-        return self._row(None, self.arms[-1], self.covered, self.complete_seeds)
+        """The last arm against the first, over all combinations of the other columns."""
+        everywhere = ("all",) * len(self.others)
+        return self._row(everywhere, self.arms[-1], self.compared(self.arms[-1]))
+
+    @cached_property
+    def protocols(self) -> list[Row]:
+        """The answer for each classifier alone, over its combinations; none where that does not vary."""
+        known = dict.fromkeys(name for others in self.combinations for name in others[self._protocol])
+        rows = []
+        for name in known if len(self.others) > 1 else ():
+            others = tuple(name if key == PROTOCOL else "all" for key in self.others)
+            rows.append(self._row(others, self.arms[-1], self.compared(self.arms[-1], name)))
+        return holm(rows)
 
     @cached_property
     def rows(self) -> list[Row]:
-        """Each arm against the first, for each combination of the other keys; none if that is ``primary``."""
+        """Each arm against the first, for each combination of other columns; none if that is ``primary``."""
         if not self.others and len(self.arms) == 2:
             return []
-        rows = [
-            self._row(others, arm, [others], self.pairs(others, arm))
-            for others, arm in product(self.combinations, self.arms[1:])
-            if self.is_compared(others, arm)
-        ]
-        adjusted = iter(holm([row.test.p for row in rows if row.test.p is not None]))
-        return [row if row.test.p is None else replace(row, p_adjusted=next(adjusted)) for row in rows]
+        pairs = product(self.combinations, self.arms[1:])
+        rows = [self._row(others, arm, [others]) for others, arm in pairs if others in self.compared(arm)]
+        return [replace(row, labels_worth=self._labels_worth(row)) for row in holm(rows)]
 
-    @property
-    def tested(self) -> int:
-        """Among how many comparisons Holm's p is."""
-        return sum(row.test.p is not None for row in self.rows)
+    def complete_seeds(self, combinations: Sequence[Others], arm: str) -> list[str]:
+        """The seeds that have a pair in each of some combinations."""
+        having = [{*self.pairs(others, arm)} for others in combinations]
+        return [seed for seed in self.seeds if having and all(seed in seeds for seeds in having)]
+
+    def _row(self, others: Others, arm: str, combinations: Sequence[Others]) -> Row:
+        seeds = self.complete_seeds(combinations, arm)
+        own, base = (
+            [statistics.fmean(self._measured(each, seed, name) for each in combinations) for seed in seeds]
+            for name in (arm, self.baseline)
+        )
+        if not seeds:
+            return Row(others, arm)
+        difference, low, high, p = paired_t([ours - theirs for ours, theirs in zip(own, base, strict=True)])
+        gain = difference if self.metric.mode == "max" else -difference
+        means = statistics.fmean(own), statistics.fmean(base)
+        better = (gain > 0) - (gain < 0)
+        return Row(others, arm, len(seeds), *means, difference, low, high, p, better=better)
+
+    def _measured(self, others: Others, seed: str, arm: str) -> float:
+        value = self.value(others, seed, arm)
+        assert value is not None  # a pair
+        return value
 
     @cached_property
     def missing(self) -> dict[tuple[Others, str], list[str]]:
-        """An arm with the other keys' values -> the seeds for which there is no figure."""
+        """Other columns and an arm -> the seeds for which there is no figure."""
         found: dict[tuple[Others, str], list[str]] = {}
         for others, arm, seed in product(self.combinations, self.arms, self.seeds):
             if self.value(others, seed, arm) is None:
                 found.setdefault((others, arm), []).append(seed)
         return found
 
-    def on_validation(self, row: Row) -> float | None:
-        """By how much the arm of a row is better by the objective, which is above 0; None if not measured."""
-        combinations = self.covered if row.others is None else [row.others]
-        seeds = self.complete_seeds if row.others is None else self.pairs(row.others, row.arm)
-        name = self.objective.name
-        pairs = [
-            [self.value(others, seed, arm, name) for arm in (row.arm, self.baseline)]
-            for others, seed in product(combinations, seeds)
+    def place(self, others: Others) -> str:
+        """``classifier=linear, data.labels=100``."""
+        return ", ".join(f"{key}={value}" for key, value in zip(self.others, others, strict=True))
+
+    def labels_per_class(self, others: Others) -> float | None:
+        """How many labels stage 2 has had of each class, on average; None if no job says so."""
+        found = (
+            read_or_empty(read_run, job.folder) for (each, *_), job in self.jobs.items() if each == others
+        )
+        return next((run["labels"] / len(run["classes"]) for run in found if run.get("classes")), None)
+
+    def _labels_worth(self, row: Row) -> tuple[float, float, float] | None:
+        """With how many labels the baseline is as good, read off its curve on a logarithmic axis."""
+        if LABELS not in self.others:
+            return None
+        at = self.others.index(LABELS)
+        beside = [
+            each
+            for each in self.combinations
+            if each[:at] + each[at + 1 :] == row.others[:at] + row.others[at + 1 :]
         ]
-        gains = [own - base for own, base in pairs if own is not None and base is not None]
-        return self._sign * statistics.fmean(gains) if gains else None
+        counts = {others: self.labels_per_class(others) for others in beside}
+        known = sorted((count, others) for others, count in counts.items() if count)
+        seeds = [
+            seed
+            for seed in self.pairs(row.others, row.arm)
+            if all(self.value(others, seed, self.baseline) is not None for _, others in known)
+        ]
+        if len(known) < 2 or not seeds:
+            return None
+        logs = [math.log(count) for count, _ in known]
+        curves = [[self._measured(others, seed, self.baseline) for _, others in known] for seed in seeds]
+        reached = [self._measured(row.others, seed, row.arm) for seed in seeds]
+        sign = 1 if self.metric.mode == "max" else -1
 
-    @property
-    def _sign(self) -> int:
-        return 1 if self.metric.mode == "max" else -1
+        def crossing(curve: Sequence[float], value: float) -> float | None:
+            rising = np.maximum.accumulate(sign * np.array(curve))
+            inside = rising[0] <= sign * value <= rising[-1]
+            return math.exp(np.interp(sign * value, rising, logs)) if inside else None
 
-    def _row(
-        self, others: Others | None, arm: str, combinations: Sequence[Others], seeds: Sequence[str]
-    ) -> Row:
-        def means(name: str) -> Iterator[float]:
-            """One a seed, over the combinations."""
-            for seed in seeds:
-                values = [self.value(each, seed, name) for each in combinations]
-                yield statistics.fmean(value for value in values if value is not None)
+        worth = [crossing(curve, value) for curve, value in zip(curves, reached, strict=True)]
+        mean = crossing(np.mean(curves, axis=0).tolist(), statistics.fmean(reached))
+        inside = [each for each in worth if each is not None]
+        return (mean, min(inside), max(inside)) if mean and len(inside) == len(worth) else None
 
-        own, base = list(means(arm)), list(means(self.baseline))
-        test = paired_t([ours - theirs for ours, theirs in zip(own, base, strict=True)])
-        if not own or test.difference is None:
-            return Row(others, arm, None, None, test)
-        gain = self._sign * test.difference
-        better = (gain > 0) - (gain < 0)
-        return Row(others, arm, statistics.fmean(own), statistics.fmean(base), test, better=better)
+
+def compare(table: SweepTable, order: Order | None) -> Comparison | None:
+    """Compare the arms of a sweep; None if nothing is asked for, or there is nothing to be compared yet."""
+    if order is None or table.objective is None or order.key not in table.keys:
+        return None
+    others = tuple(key for key in table.keys if key != order.key)
+    arms, seeds = (
+        order.arms(job.values[order.key] for job in table.jobs),
+        order.sorted("seed", (job.seed for job in table.jobs)),
+    )
+    orders = [order.sorted(key, (job.values[key] for job in table.jobs)) for key in others]
+    there = {tuple(job.values[key] for key in others) for job in table.jobs if job.values[order.key] in arms}
+    objective = table.objective
+    tested = objective.name.replace("/val/", "/test/")
+    name = tested if tested in table.metrics or objective.name not in table.metrics else objective.name
+    return Comparison(
+        key=order.key,
+        metric=Metric(name, objective.mode),
+        objective=objective,
+        arms=tuple(arms),
+        others=others,
+        combinations=tuple(
+            sorted(there, key=lambda each: [o.index(v) for o, v in zip(orders, each, strict=True)])
+        ),
+        seeds=tuple(seeds),
+        jobs={
+            (tuple(group[key] for key in others), job.seed, group[order.key]): job
+            for group in table.groups
+            for job in group.scored
+        },
+    )
+
+
+def paired_t(differences: Sequence[float]) -> tuple[float, float | None, float | None, float | None]:
+    """The mean of differences that are independent of each other, its 95 % interval, the p that it is 0."""
+    mean, spread = statistics.fmean(differences), max(differences) - min(differences)
+    # Equal but for the rounding of a subtraction.
+    if len(differences) < FEWEST or spread <= 1e-12 * max(1.0, *map(abs, differences)):
+        return mean, None, None, None
+    from scipy import stats  # half a second, which --help need not take
+
+    found = stats.ttest_1samp(differences, 0.0)
+    low, high = found.confidence_interval(1 - LEVEL)
+    return mean, float(low), float(high), float(found.pvalue)
+
+
+def holm(rows: Sequence[Row]) -> list[Row]:
+    """The rows with p-values adjusted for their number (Holm 1979): those below 0.05 hold together."""
+    tested = sorted((row.p, place) for place, row in enumerate(rows) if row.p is not None)
+    adjusted, highest = [*rows], 0.0
+    for rank, (p, place) in enumerate(tested):
+        highest = max(highest, min(1.0, (len(tested) - rank) * p))
+        adjusted[place] = replace(rows[place], p_adjusted=highest)
+    return adjusted
+
+
+def estimates(comparison: Comparison, others: Others) -> Iterator[tuple[str, float, float]]:
+    """Each arm with its mean over all seeds that have it, and half of the 95 % interval; 0 for none."""
+    for arm in comparison.arms:
+        values = [comparison.value(others, seed, arm) for seed in comparison.seeds]
+        if there := [value for value in values if value is not None]:
+            mean, low, *_ = paired_t(there)
+            yield arm, mean, 0.0 if low is None else mean - low

@@ -1,19 +1,23 @@
-"""The jobs of a sweep, read from their folders."""
+"""A job of a sweep, as its folder tells: what it is, by its resolved config, and what became of it."""
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from dae.files import DamagedFileError, read_yaml
 from dae.metrics import Metric
 from dae.runs.folder import is_stale
-from dae.runs.records import read_result
+from dae.runs.records import FILE, read_hydra, read_result
+from dae.schema import leaves
 
-# What became of a run without a result.
-GONE = "its process has ended without a result"
+# By what Hydra writes there a folder is known to be a job's.
+OUTPUT_SUBDIR = ".hydra"
 
 
 @dataclass(frozen=True)
@@ -21,97 +25,78 @@ class Job:
     """What the folder of a job says.
 
     Attributes:
-        overrides: As Hydra wrote them down, those of the job alone; they can be typed again.
-        status: That of ``result.json``; before there is one ``running``, or ``interrupted`` if its process is
-            gone; ``broken`` if it cannot be read.
-        objective: The metric that the job is judged by; None if it ended before that was known.
-        value: The objective of the checkpoint that counts; None if there is none, or if it is not a number.
-        checkpoint: The file that the value belongs to, relative to the folder; None if there is none.
+        overrides: As they were typed for this job alone, without Hydra's own; they can be typed again.
+        config: The text of each key of its config; one that follows another key is written ``${key}``. None
+            before it has begun.
+        choices: What was chosen of each group.
+        values: By the columns of the table that it is a row of.
+        status: That of ``result.json``; without one ``running``, or ``interrupted`` if its process is gone;
+            ``broken`` if it cannot be read.
+        objective: The metric that it is judged by; None if it ended before that was known.
+        checkpoint: The file that the objective belongs to, relative to the folder; None if there is none.
         seconds: Wall time of the whole job.
-        signs: That little was learned, as ``dae/few_steps``; ``runs/signs.py`` has words for them.
+        signs: That little was learned, as ``dae/few_steps``.
         error: What went wrong, on one line; empty if nothing did.
     """
 
     folder: Path
-    overrides: tuple[str, ...]
+    overrides: tuple[str, ...] = ()
+    config: Mapping[str, str] = field(default_factory=dict)
+    choices: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
     status: str = "running"
     objective: Metric | None = None
-    value: float | None = None
-    metrics: dict[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
     checkpoint: str | None = None
     seconds: float | None = None
     signs: tuple[str, ...] = ()
     error: str = ""
 
     @property
-    def values(self) -> dict[str, str]:
-        """The overrides by their keys; of two for the same key the later counts."""
-        pairs = (override.lstrip("+").partition("=") for override in self.overrides)
-        return {key: value for key, _, value in pairs}
+    def seed(self) -> str:
+        """The run's seed."""
+        return self.config.get("seed", "")
+
+    @property
+    def value(self) -> float | None:
+        """The objective of the checkpoint that counts; None if there is none, or if it is not a number."""
+        return self.metrics.get(self.objective.name) if self.objective else None
 
     @property
     def failed(self) -> bool:
-        """Whether it has ended without the figure that it was judged by and was not interrupted."""
-        completed_without = self.status == "completed" and self.objective is not None and self.value is None
-        return completed_without or self.status in ("failed", "broken")
+        """Whether it has ended, not interrupted, without the figure that it was to be judged by."""
+        without = self.status == "completed" and self.objective is not None and self.value is None
+        return without or self.status in ("failed", "broken")
 
 
 def read_jobs(sweep_folder: Path) -> list[Job]:
     """All jobs that have begun, ordered by the names of their folders; other folders are skipped."""
-    if not sweep_folder.is_dir():
-        return []
-    found = map(read_job, sorted(folder for folder in sweep_folder.iterdir() if folder.is_dir()))
-    return [job for job in found if job is not None]
+    folders = sorted(place for place in sweep_folder.glob("*") if place.is_dir())
+    return [job for job in map(read_job, folders) if job is not None]
 
 
 def read_job(folder: Path) -> Job | None:
-    """A job, or a run of its own, that has begun in ``folder``; None if none has."""
+    """The job, or the run of its own, that has begun in a folder; None if none has."""
+    if not (folder / OUTPUT_SUBDIR / "overrides.yaml").is_file():
+        return None
+    job = Job(folder)
     try:
-        overrides = read_overrides(folder)
+        # Hydra does not write its files at once: until a job has begun by itself, nothing is known of it.
+        if (folder / FILE).exists() or (folder / "result.json").exists():
+            job = Job(folder, read_overrides(folder), *_identity(folder))
+        return replace(job, **_outcome(folder))
     except DamagedFileError as error:
-        # Hydra writes this file first of all, and not at once: a job that has only just begun is none yet.
-        begun = (folder / "run.json").exists() or (folder / "result.json").exists()
-        return _broken(Job(folder, ()), str(error)) if begun else None
-    return None if overrides is None else _with_result(Job(folder, overrides))
+        return replace(job, status="broken", error=str(error))
 
 
-def _broken(job: Job, why: str) -> Job:
-    return replace(job, status="broken", error=why)
-
-
-def launch_time(sweep_folder: Path) -> int:
-    """When the last command of a sweep was launched, in ns: its sweeper writes this file first of all."""
-    return modified_time(sweep_folder / "multirun.yaml")
-
-
-def start_time(job_folder: Path) -> int:
-    """When a job was started for the last time, in ns; Hydra writes this file each time."""
-    return modified_time(job_folder / ".hydra" / "overrides.yaml")
-
-
-def modified_time(file: Path) -> int:
-    """When a file was changed, in ns; 0 if it is not there."""
-    try:
-        return file.stat().st_mtime_ns
-    except OSError:
-        return 0
-
-
-def read_overrides(folder: Path) -> tuple[str, ...] | None:
-    """The overrides of the job in ``folder`` alone; None if no job has begun.
-
-    Without those of Hydra itself, and without ``compare``, which is the whole sweep's.
+def read_overrides(folder: Path) -> tuple[str, ...]:
+    """The overrides of the job in a folder alone, without Hydra's own and the sweep's ``compare``.
 
     Raises:
         DamagedFileError: They are damaged.
     """
-    file = folder / ".hydra" / "overrides.yaml"
-    if not file.is_file():
-        return None
-    texts = (str(text) for text in read_yaml(file))
-    return tuple(
-        text for text in texts if not is_hydras(text) and not text.lstrip("+").startswith("compare=")
-    )
+    texts = map(str, read_yaml(folder / OUTPUT_SUBDIR / "overrides.yaml") or ())
+    return tuple(text for text in texts if not is_hydras(text) and text.lstrip("+")[:8] != "compare=")
 
 
 def is_hydras(override: str) -> bool:
@@ -119,46 +104,78 @@ def is_hydras(override: str) -> bool:
     return override.lstrip("+~").startswith(("hydra.", "hydra/"))
 
 
-def _with_result(job: Job) -> Job:
-    try:
-        result = read_result(job.folder)
-    except DamagedFileError as error:
-        advice = "delete it and continue the sweep to run this job again"
-        return _broken(job, f"result.json cannot be read ({error.why}): {advice}")
-    if result:
-        return replace(job, **_fields(result))
-    return replace(job, status="interrupted", error=GONE) if is_stale(job.folder) else job
+def text_of(value: Any) -> str:
+    """A value of a config as it is typed: ``null``, ``0.1``, ``[32,16,16]``, ``10/class``."""
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
-def _fields(result: dict[str, Any]) -> dict[str, Any]:
-    """The fields of ``Job`` that a ``result.json`` fills."""
-    name, mode, value = (result["objective"][key] for key in ("name", "mode", "value"))
-    metrics = {key: _number(number) for key, number in result["metrics"].items()}
-    checkpoints = result["checkpoints"]
-    last = next(reversed(checkpoints.values()), None)
-    status, value = str(result["status"]), _number(value)
+def _identity(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
+    composed, own = folder / OUTPUT_SUBDIR / "config.yaml", folder / FILE
+    return _read_identity(folder, changed_at(composed), changed_at(own))
+
+
+@lru_cache(maxsize=4096)  # a table is read anew after each job
+def _read_identity(folder: Path, *_: int) -> tuple[dict[str, str], dict[str, str]]:
+    composed = dict(leaves(read_yaml(folder / OUTPUT_SUBDIR / "config.yaml")))
+    resolved = dict(leaves(read_yaml(folder / FILE))) or composed
+    follows = {key: text for key, text in composed.items() if str(text).startswith("${")}
+    config = {key: text_of(value) for key, value in {**resolved, **follows}.items() if key}
+    runtime = read_hydra(folder / OUTPUT_SUBDIR / "hydra.yaml").get("runtime") or {}
+    choices = {key: text_of(choice) for key, choice in runtime.get("choices", {}).items()}
+    return config, {key: choice for key, choice in choices.items() if not is_hydras(key)}
+
+
+def _outcome(folder: Path) -> dict[str, Any]:
+    """The fields of ``Job`` that ``result.json`` fills."""
+    result = read_result(folder)
+    if not result:
+        gone = {"status": "interrupted", "error": "its process has ended without a result"}
+        return gone if is_stale(folder) else {}
+    name, mode = result["objective"]["name"], result["objective"]["mode"]
+    metrics = {key: number for key, number in result["metrics"].items() if _is_number(number)}
     error = error_line(result["error"] or "")
-    if status == "completed" and name is not None and value is None:
+    if result["status"] == "completed" and name and name not in metrics:
         error = f"completed, but {name} is not a number"
+    checkpoints = result["checkpoints"]
     return {
-        "status": status,
-        "objective": None if name is None else Metric(name, mode),
-        "value": value,
-        "metrics": {key: number for key, number in metrics.items() if number is not None},
-        # The checkpoint of the stage that measured the objective.
-        "checkpoint": checkpoints.get(str(name).partition("/")[0], last),
-        "seconds": _number(result["seconds"].get("total")),
-        "signs": tuple(f"{sign['stage']}/{sign['name']}" for sign in result.get("signs", ())),
+        "status": result["status"],
+        "objective": Metric(name, mode) if name else None,
+        "metrics": metrics,
+        "checkpoint": checkpoints.get(
+            str(name).partition("/")[0], next(reversed(checkpoints.values()), None)
+        ),
+        "seconds": result["seconds"].get("total"),
+        "signs": tuple(f"{sign['stage']}/{sign['name']}" for sign in result["signs"]),
         "error": error,
     }
 
 
-def _number(value: Any) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None
+def _is_number(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
 
 
 def error_line(error: str) -> str:
     """The first line of an error, and the next one if the first only announces it."""
-    lines = [line.strip() for line in error.splitlines() if line.strip()]
-    announced = lines[:1] if not lines or not lines[0].endswith(":") else lines[:2]
-    return " ".join(line.removeprefix("- ") for line in announced)
+    lines = [line.strip().removeprefix("- ") for line in error.splitlines() if line.strip()]
+    return " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+
+
+def changed_at(file: Path) -> int:
+    """When a file was changed, in ns; 0 if it is not there."""
+    return file.stat().st_mtime_ns if file.is_file() else 0
+
+
+def launch_time(sweep_folder: Path) -> int:
+    """When the last command of a sweep was launched: its sweeper writes this file first of all."""
+    return changed_at(sweep_folder / "multirun.yaml")
+
+
+def start_time(job_folder: Path) -> int:
+    """When a job was started for the last time; Hydra writes this file each time."""
+    return changed_at(job_folder / OUTPUT_SUBDIR / "overrides.yaml")
+
+
+def launched_jobs(sweep_folder: Path, jobs: Sequence[Job]) -> list[Job]:
+    """The jobs that the last command of a sweep has started; it may continue an earlier one."""
+    begun = launch_time(sweep_folder)
+    return [job for job in jobs if start_time(job.folder) >= begun]

@@ -1,116 +1,267 @@
-"""The files of a leaderboard, in the folder of the sweep: ``leaderboard.md`` and its tables."""
+"""The views of a sweep's table: CSV files, ``leaderboard.md``, the console; a column is declared once."""
 
 from __future__ import annotations
 
 import csv
 import io
 import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from dae.errors import UserError
 from dae.files import write_text_atomically
-from dae.sweeps.arms import compare_arms
-from dae.sweeps.compared import BASELINE, COMPARISON, saved_comparison
-from dae.sweeps.comparison import Comparison
-from dae.sweeps.comparison_text import verdict
-from dae.sweeps.jobs import read_jobs
-from dae.sweeps.leaderboard_text import markdown_text
-from dae.sweeps.ranking import Leaderboard, rank_jobs
-from dae.text import printable
+from dae.sweeps import answer
+from dae.sweeps.cautions import cautions
+from dae.sweeps.commands import next_commands
+from dae.sweeps.comparison import LABELS, Comparison, compare
+from dae.sweeps.order import read_order
+from dae.sweeps.table import SweepTable, read_table
+from dae.text import aligned, code_block, format_figure, markdown, path_from_here, pluralize, printable
 
 log = logging.getLogger(__name__)
 
-
-def read_board(sweep_folder: Path, compare: str | None = None) -> Leaderboard:
-    """Read and rank all jobs of a sweep.
-
-    Args:
-        sweep_folder: Where they lie.
-        compare: The key to compare; None takes what the sweep itself compares.
-    """
-    return rank_jobs(sweep_folder, read_jobs(sweep_folder), compare or saved_comparison(sweep_folder))
+Rows = list[list[Any]]
+ROWS_ON_THE_CONSOLE = 10
+WIDEST_CELL = 40
+BETTER = {"min": "lower is better", "max": "higher is better"}
 
 
-def rebuild_leaderboard(sweep_folder: Path, compare: str | None = None) -> Leaderboard:
-    """Read all jobs and write ``leaderboard.md`` and its tables beside them.
+def read_sweep(folder: Path) -> tuple[SweepTable, Comparison | None]:
+    """The table of a sweep, and the comparison that it has been asked for."""
+    table = read_table(folder)
+    return table, compare(table, read_order(folder))
 
-    The tables are ``jobs.csv``, ``leaderboard.csv`` and, if a key is compared, ``comparison.csv``. Parallel
-    jobs may do this at the same time: each file is replaced as a whole, the last writer wins, and the process
-    that launched the sweep does it once more at the end.
 
-    Args:
-        sweep_folder: Where they lie.
-        compare: The key to compare; None takes what the sweep itself compares.
+def write_leaderboard(folder: Path) -> tuple[SweepTable, Comparison | None]:
+    """Read all jobs and write the tables beside them; the last of several writers wins.
 
     Raises:
         OSError: The folder cannot be written to.
+        DamagedFileError: What is compared cannot be read.
     """
-    board = read_board(sweep_folder, compare)
-    comparison = compare_arms(board)
+    table, comparison = read_sweep(folder)
     if comparison:
-        write_text_atomically(sweep_folder / COMPARISON, _csv(comparison_table(comparison)))
-    if board.jobs:
-        write_text_atomically(sweep_folder / "jobs.csv", _csv(jobs_table(board)))
-        write_text_atomically(sweep_folder / "leaderboard.csv", _csv(groups_table(board)))
-        write_text_atomically(sweep_folder / "leaderboard.md", markdown_text(board))
-    return board
+        write_text_atomically(folder / "comparison.csv", _csv(comparison_columns(comparison)))
+    if table.jobs:
+        write_text_atomically(folder / "jobs.csv", _csv(job_columns(table)))
+        write_text_atomically(folder / "leaderboard.csv", _csv(group_columns(table)))
+        write_text_atomically(folder / "leaderboard.md", markdown_text(table, comparison))
+    return table, comparison
 
 
-def rebuild_or_warn(sweep_folder: Path) -> Leaderboard | None:
-    """Rebuild the leaderboard; if that fails, warn: no job may be lost by it."""
+def write_or_warn(folder: Path) -> tuple[SweepTable, Comparison | None] | None:
+    """Write the tables; if that fails, warn: no job may be lost by it."""
     try:
-        return rebuild_leaderboard(sweep_folder)
+        return write_leaderboard(folder)
     except (OSError, UserError) as error:
         log.warning("The leaderboard could not be written: %s", error)
         return None
 
 
-def jobs_table(board: Leaderboard) -> list[list[Any]]:
-    """The rows of ``jobs.csv``, the header first: one row a job."""
-    figures = ["objective", "value", *board.metrics]
-    rows: list[list[Any]] = [
-        ["folder", *board.swept, "status", *figures, "seconds", "checkpoint", "signs", "error"]
+def job_columns(table: SweepTable) -> dict[str, list[Any]]:
+    """``jobs.csv``: a row a job."""
+    jobs = table.jobs
+    return {
+        "folder": [job.folder.name for job in jobs],
+        **{key: [job.values[key] for job in jobs] for key in table.keys},
+        "seed": [job.seed for job in jobs],
+        "status": [job.status for job in jobs],
+        "objective": [job.objective.name if job.objective else None for job in jobs],
+        "value": [job.value for job in jobs],
+        **{name: [job.metrics.get(name) for job in jobs] for name in table.metrics},
+        "seconds": [job.seconds for job in jobs],
+        "checkpoint": [f"{job.folder.name}/{job.checkpoint}" if job.checkpoint else None for job in jobs],
+        "signs": [" ".join(job.signs) for job in jobs],
+        "error": [job.error for job in jobs],
+    }
+
+
+def group_columns(table: SweepTable) -> dict[str, list[Any]]:
+    """``leaderboard.csv``: a row a group of seeds."""
+    groups, objective = table.groups, table.objective.name if table.objective else None
+    tests = [name for name in table.metrics if "/test/" in name]
+    best = [group.scored[0] if group.scored else None for group in groups]
+    return {
+        "rank": table.ranks,
+        **{key: [group[key] for group in groups] for key in table.keys},
+        "n": [len(group.scored) for group in groups],
+        "failed": [group.failed for group in groups],
+        "mean": [group.mean for group in groups],
+        "std": [group.figures(objective)[1] for group in groups],
+        **{
+            f"{name}_{figure}": [group.figures(name)[at] for group in groups]
+            for name in tests
+            for at, figure in enumerate(("mean", "std"))
+        },
+        "checkpoint": [f"{job.folder.name}/{job.checkpoint}" if job else None for job in best],
+    }
+
+
+def comparison_columns(comparison: Comparison) -> dict[str, list[Any]]:
+    """``comparison.csv``: the answer over all, then a row each."""
+    rows = [comparison.primary, *comparison.protocols, *comparison.rows]
+    columns: dict[str, list[Any]] = {
+        **{key: [row.others[at] for row in rows] for at, key in enumerate(comparison.others)},
+        comparison.key: [row.arm for row in rows],
+        "baseline": [comparison.baseline for _ in rows],
+        "metric": [comparison.metric.name for _ in rows],
+        "mean": [row.mean for row in rows],
+        "baseline_mean": [row.baseline_mean for row in rows],
+        "difference": [row.difference for row in rows],
+        "low": [row.low for row in rows],
+        "high": [row.high for row in rows],
+        "n": [row.n for row in rows],
+        "p": [row.p for row in rows],
+        "p_adjusted": [row.p_adjusted for row in rows],
+        "verdict": [answer.verdict(row) for row in rows],
+    }
+    if LABELS in comparison.others:
+        columns["labels_worth"] = [row.labels_worth and row.labels_worth[0] for row in rows]
+    return columns
+
+
+def shown_groups(table: SweepTable) -> dict[str, list[str]]:
+    """What people read of ``leaderboard.csv``: without other test metrics than that of the objective."""
+    columns = group_columns(table)
+    tested = table.objective.name.replace("/val/", "/test/") if table.objective else None
+    names = ["rank", *table.keys, "n", "failed", "mean", "std"]
+    if tested and table.objective and tested != table.objective.name and f"{tested}_mean" in columns:
+        names.append(f"{tested}_mean")
+    return {name.removesuffix("_mean"): [_written(cell) for cell in columns[name]] for name in names}
+
+
+def shown_comparison(comparison: Comparison) -> dict[str, list[str]]:
+    """What people read of ``comparison.csv``, in points where it is an accuracy; the arm comes first."""
+    columns, measure = comparison_columns(comparison), answer.unit(comparison)
+    rows = [comparison.primary, *comparison.protocols, *comparison.rows]
+    difference = f"difference ({measure.word})" if measure.word else "difference"
+    shown = {name: columns[name] for name in (comparison.key, *comparison.others)}
+    shown[difference] = [measure.signed(row.difference) for row in rows]
+    shown["95 % interval"] = [measure.interval(row) for row in rows]
+    shown["verdict"], shown["n"] = columns["verdict"], columns["n"]
+    shown["p-value"] = [_p(row.p) for row in rows]
+    shown["p-value (Holm)"] = [_p(row.p_adjusted) for row in rows]
+    shown["mean"], shown[f"mean of {comparison.baseline}"] = columns["mean"], columns["baseline_mean"]
+    if any(row.labels_worth for row in rows):
+        worth = [row.labels_worth for row in rows]
+        name = f"labels a class that {comparison.baseline} needs"
+        shown[name] = ["{:.3g} ({:.3g} to {:.3g})".format(*each) if each else "-" for each in worth]
+    return {name: [_written(cell) for cell in cells] for name, cells in shown.items()}
+
+
+def markdown_text(table: SweepTable, comparison: Comparison | None) -> str:
+    """The text of ``leaderboard.md``."""
+    lines = [f"# {markdown(table.folder.name)}", ""]
+    if comparison:
+        asked, told = answer.sentence(comparison).split("? ", 1)
+        lines += [
+            f"## {markdown(asked)}?",
+            "",
+            f"**{markdown(told)}.**",
+            "",
+            *_markdown_list(details(comparison)),
+            "",
+        ]
+        lines += [*_markdown_table(shown_comparison(comparison)), "", "## Leaderboard", ""]
+    lines += [
+        markdown(f"{headline(table)}. {count_by_status(table)}."),
+        "",
+        *_markdown_table(shown_groups(table)),
     ]
-    for job in board.jobs:
-        values, name = job.values, job.objective.name if job.objective else None
-        measured = [name, job.value, *(job.metrics.get(metric) for metric in board.metrics)]
-        swept = [values.get(key) for key in board.swept]
-        ends = [job.seconds, board.checkpoint(job), " ".join(job.signs), job.error]
-        rows.append([job.folder.name, *swept, job.status, *measured, *ends])
-    return rows
+    if words := [*cautions(table)]:
+        lines += ["", "## Caution", "", *_markdown_list(words)]
+    if failed := [f"{job.folder.name}: {job.error}" for job in table.jobs if job.failed]:
+        lines += ["", "## Failed jobs", "", *_markdown_list(failed)]
+    lines += ["", "## Commands", ""]
+    for label, command in next_commands(table).items():
+        lines += [f"{label.capitalize()}:", "", code_block(command), ""]
+    return "\n".join(lines)
 
 
-def groups_table(board: Leaderboard) -> list[list[Any]]:
-    """The rows of ``leaderboard.csv``, the header first: one row a group."""
-    tests = [name for name in board.metrics if "/test/" in name]
-    spread = [f"{name}_{figure}" for name in tests for figure in ("mean", "std")]
-    rows: list[list[Any]] = [["rank", *board.keys, "n", "failed", "mean", "std", *spread, "checkpoint"]]
-    for place, group in zip(board.ranks, board.groups, strict=True):
-        values = group.jobs[0].values
-        figures = [figure for name in tests for figure in group.figures(name)]
-        best = board.checkpoint(group.scored[0]) if group.scored else None
-        head = [place, *(values.get(key) for key in board.keys), len(group.scored), group.failed]
-        rows.append([*head, group.mean, group.std, *figures, best])
-    return rows
+def console_text(table: SweepTable, comparison: Comparison | None) -> str:
+    """The answer, if a key is compared; a short table, cautions, commands, and where the files are."""
+    lines = []
+    if comparison:
+        lines += [f"{answer.sentence(comparison)}.", *(f"  {words}" for words in details(comparison))]
+        lines += _console_table(shown_comparison(comparison))
+    lines += [f"{headline(table)}. {count_by_status(table)}.", *_console_table(shown_groups(table))]
+    lines += [f"  Caution: {words}" for words in cautions(table)]
+    lines += [f"  {label:<18}  {command}" for label, command in next_commands(table).items()]
+    files = [
+        "report.html",
+        "leaderboard.md",
+        "leaderboard.csv",
+        "jobs.csv",
+        *(["comparison.csv"] if comparison else []),
+    ]
+    lines.append(
+        f"  {'where it stands':<18}  {path_from_here(table.folder.absolute())}  ({', '.join(files)})"
+    )
+    return "\n".join(map(printable, lines))
 
 
-def comparison_table(comparison: Comparison) -> list[list[Any]]:
-    """The rows of ``comparison.csv``, the header first: the comparison of all, then a row each."""
-    figures = ["mean", "baseline_mean", "difference", "low", "high", "n", "p", "p_adjusted", "verdict"]
-    rows: list[list[Any]] = [[*comparison.others, comparison.key, BASELINE, "metric", *figures]]
-    for row in (comparison.primary, *comparison.rows):
-        others = row.others if row.others is not None else ["all"] * len(comparison.others)
-        test = row.test
-        measured = [row.mean, row.baseline_mean, test.difference, *(test.interval or (None, None))]
-        told = [test.n, test.p, row.p_adjusted, verdict(comparison, row)]
-        names = [row.arm, comparison.baseline, comparison.metric.name]
-        rows.append([*others, *names, *measured, *told])
-    return rows
+def details(comparison: Comparison) -> Iterator[str]:
+    """Under the answer: that of each classifier, what labels are worth, what is to be known."""
+    yield from answer.by_protocol(comparison)
+    yield from answer.worth(comparison)
+    yield from (f"Note: {words}" for words in answer.notes(comparison))
 
 
-def _csv(rows: list[list[Any]]) -> str:
+def headline(table: SweepTable) -> str:
+    """Which metric the ranking is by."""
+    if table.objective is None:
+        return "Leaderboard: no job has been measured yet"
+    name, better = table.objective.name, BETTER[table.objective.mode]
+    return f"Leaderboard by {name} of the best checkpoint ({better}), mean over seeds"
+
+
+def count_by_status(table: SweepTable) -> str:
+    """How many jobs there are, and how many of them have each status."""
+    counts = Counter(job.status for job in table.jobs)
+    told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    return f"{pluralize(len(table.jobs), 'job')}: {told}"
+
+
+def rows_of(columns: dict[str, list[Any]]) -> Rows:
+    """The rows of a table, the header first."""
+    return [[*columns], *map(list, zip(*columns.values(), strict=True))]
+
+
+def _csv(columns: dict[str, list[Any]]) -> str:
     text = io.StringIO()
-    shown = ([printable(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    shown = ([printable(cell) if isinstance(cell, str) else cell for cell in row] for row in rows_of(columns))
     csv.writer(text, lineterminator="\n").writerows(shown)
     return text.getvalue()
+
+
+def _markdown_table(columns: dict[str, list[str]]) -> list[str]:
+    head, *rows = rows_of(columns)
+    return [f"| {' | '.join(map(markdown, row))} |" for row in (head, ["---"] * len(head), *rows)]
+
+
+def _markdown_list(lines: Sequence[str] | Iterator[str]) -> list[str]:
+    return [f"* {markdown(line)}." for line in lines]
+
+
+def _console_table(columns: dict[str, list[str]]) -> list[str]:
+    rows = [[_clipped(cell) for cell in row] for row in rows_of(columns)]
+    lines = [f"  {line}" for line in aligned(rows[: ROWS_ON_THE_CONSOLE + 1])]
+    left = len(rows) - 1 - ROWS_ON_THE_CONSOLE
+    return [*lines, f"  ... {left} more in leaderboard.md"] if left > 0 else lines
+
+
+def _clipped(text: str) -> str:
+    text = printable(text)
+    return text if len(text) <= WIDEST_CELL else f"{text[: WIDEST_CELL - 3]}..."
+
+
+def _written(cell: Any) -> str:
+    if cell is None:
+        return "-"
+    return format_figure(cell) if isinstance(cell, float) else str(cell)
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"

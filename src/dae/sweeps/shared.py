@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from dae.config.arms import pretraining_word, training_noise
-from dae.files import atomic_path, write_text_atomically
+from dae.files import atomic_path
 from dae.runs.folder import InUseError, lock, release
 from dae.runs.records import read_hydra
 from dae.runs.stage_result import StageResult
-from dae.sweeps.cautions import is_below
-from dae.sweeps.job_names import folder_name, slug
 from dae.sweeps.jobs import read_overrides
+from dae.sweeps.names import folder_name, slug
+from dae.sweeps.table import is_below
 from dae.text import path_from_here
 
 log = logging.getLogger(__name__)
@@ -29,8 +29,6 @@ log = logging.getLogger(__name__)
 STAGE1_NODES = ("data", "dae", "pretraining", "seed", "trainer", "callbacks", "objective")
 # Of its data: which labels stage 2 may use; stage 1 has no use for them without the callback probe.
 STAGE2_DATA = ("labels", "labels_seed")
-# In the folder of a shared stage 1, whose name has only some digits of it.
-DIGEST = "digest"
 
 
 def stage1_digest(config: dict[str, Any], version: object) -> str:
@@ -49,7 +47,7 @@ def stage1_digest(config: dict[str, Any], version: object) -> str:
     if not parts["objective"].startswith("dae/"):
         del parts["objective"]  # it decides nothing in stage 1
     text = json.dumps([parts, version], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def stage1_folder(sweep: Path, job: Path, digest: str) -> Path:
@@ -66,20 +64,11 @@ def stage1_folder(sweep: Path, job: Path, digest: str) -> Path:
     swept = read_hydra(job / ".hydra" / "hydra.yaml").get("callbacks", {}).get("sweep_folder", {})
     varied = [
         override
-        for override in read_overrides(job) or ()
+        for override in read_overrides(job)
         if override.partition("=")[0] in swept.get("swept", ()) and _decides_stage1(override)
     ]
-
-    def has_digest(place: Path) -> bool:
-        # Without a digest it has just been made, by a job that writes the digest next.
-        return not (place / DIGEST).is_file() or (place / DIGEST).read_bytes() == digest.encode()
-
     place = sweep / "stage1"
-    folder = place / folder_name(place, slug(varied) or "shared", digest, has_digest)
-    if not (folder / DIGEST).is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text_atomically(folder / DIGEST, digest)
-    return folder
+    return place / folder_name(place, slug(varied) or "shared", digest)
 
 
 def _decides_stage1(override: str) -> bool:

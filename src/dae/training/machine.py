@@ -24,6 +24,10 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
 SPIN = {"GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "0"}
 
 
+# What a job on MNIST takes at most.
+JOB_BYTES = 800_000_000
+
+
 def configure_waiting() -> None:
     """Choose how threads wait, unless the user has; torch reads it once, when it is imported."""
     if not {"OMP_WAIT_POLICY", *SPIN} & os.environ.keys():
@@ -67,6 +71,13 @@ def total_memory() -> int | None:
     limit = Path("/sys/fs/cgroup/memory.max")
     granted = limit.read_text(encoding="utf-8").strip() if limit.is_file() else "max"
     return min(total, int(granted)) if granted.isdecimal() else total
+
+
+def jobs_at_once() -> int:
+    """How many jobs this machine carries side by side: one a core, if each has its 0.8 GB."""
+    memory = total_memory()
+    carried = available_cores() if memory is None else memory // JOB_BYTES
+    return max(1, min(available_cores(), carried))
 
 
 @cache

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from dae.errors import CheckpointError, UserError
 from dae.runs.checkpoint import find_checkpoint
-from dae.sweeps.jobs import read_jobs, read_overrides
-from dae.sweeps.ranking import rank_jobs
+from dae.sweeps.jobs import read_overrides
+from dae.sweeps.table import read_table
 from dae.text import path_from_here, quoted_override, train_command
 
 
@@ -23,11 +23,10 @@ def run_of(place: str | Path) -> Path:
     place = Path(place)
     if not os.path.isfile(place / "multirun.yaml"):  # noqa: PTH113 - no error for odd names
         return place  # runs that merely lie side by side are not compared
-    jobs = read_jobs(place)
-    winner = rank_jobs(place, jobs).winner
-    if winner is None:
-        raise CheckpointError(f"{place}: a sweep of {len(jobs)} jobs, none of which has completed")
-    return winner.scored[0].folder
+    table = read_table(place)
+    if table.winner is None:
+        raise CheckpointError(f"{place}: a sweep of {len(table.jobs)} jobs, none of which has completed")
+    return table.winner.folder
 
 
 def classifier_command(run: Path, allow_targets: Sequence[str] = ()) -> str:
@@ -42,10 +41,10 @@ def classifier_command(run: Path, allow_targets: Sequence[str] = ()) -> str:
         overrides = read_overrides(folder)
     except UserError:
         return ""
-    data = [word for word in overrides or () if word.startswith(("data=", "data."))]
+    data = [word for word in overrides if word.startswith(("data=", "data."))]
     words = [f"{train_command()} stage=classifier"]
     words.append(quoted_override("classifier.encoder_checkpoint", path_from_here(run)))
-    words += map(shlex.quote, data) if overrides is not None else ["data=..."]
+    words += map(shlex.quote, data)
     if allow_targets:
         words.append(quoted_override("allow_targets", f"[{', '.join(allow_targets)}]"))
     return " ".join(words)

@@ -1,0 +1,99 @@
+"""Which key a sweep compares, and in which order its values are shown; written when it is first asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override, QuotedString
+
+from dae.files import DamagedFileError, read_json, read_yaml, write_json
+from dae.sweeps.jobs import text_of
+
+FILE = "comparison.json"
+
+
+@dataclass(frozen=True)
+class Order:
+    """The key that a sweep compares, and the order of the values of all swept keys.
+
+    Attributes:
+        key: Its first value is the baseline, its last one the arm that the answer is about; this never
+            changes, whatever the sweep is extended by.
+        values: Of each swept key, as the command gave them.
+    """
+
+    key: str
+    values: dict[str, list[str]] = field(default_factory=dict)
+
+    def arms(self, found: Iterable[str]) -> list[str]:
+        """The values of the compared key, further ones between the first and the last."""
+        first, *rest = self.values.get(self.key) or sorted({*found}, key=_natural)
+        more = sorted({*found} - {first, *rest}, key=_natural)
+        return [first, *rest[:-1], *more, *rest[-1:]]
+
+    def sorted(self, key: str, found: Iterable[str]) -> list[str]:
+        """The values of a key, further ones at the end."""
+        given = self.values.get(key, [])
+        return [*given, *sorted({*found} - {*given}, key=_natural)]
+
+
+def read_order(sweep_folder: Path) -> Order | None:
+    """What a sweep compares; None if it has not been asked.
+
+    Raises:
+        DamagedFileError: The file holds something else.
+    """
+    content = read_json(sweep_folder / FILE)
+    try:
+        return Order(**content) if content else None
+    except TypeError as error:
+        raise DamagedFileError(sweep_folder / FILE, str(error)) from error
+
+
+def ask(sweep_folder: Path, key: str, values: Mapping[str, list[str]] | None = None) -> Order:
+    """Note that a key is compared; what has been noted of the same key stays.
+
+    Args:
+        sweep_folder: Where it is noted.
+        key: The key.
+        values: The values of the swept keys; None takes those of the sweep's last command.
+    """
+    order = read_order(sweep_folder)
+    if order is None or order.key != key:
+        if values is None:
+            values = swept_values((read_yaml(sweep_folder / "multirun.yaml") or {}).get("hydra") or {})
+        order = Order(key, dict(values))
+        sweep_folder.mkdir(parents=True, exist_ok=True)
+        write_json(sweep_folder / FILE, asdict(order))
+    return order
+
+
+def sweep_overrides(hydra: Mapping[str, Any]) -> dict[str, Override]:
+    """The overrides of a sweep by their keys; what is typed takes the place of what the config says."""
+    params = [f"{key}={value}" for key, value in ((hydra.get("sweeper") or {}).get("params") or {}).items()]
+    typed = (hydra.get("overrides") or {}).get("task") or []
+    parsed = OverridesParser.create().parse_overrides([*params, *typed])
+    return {override.get_key_element(): override for override in parsed}
+
+
+def swept_values(hydra: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The values of each key that a sweep varies, in their order; none where only Hydra knows them."""
+    return {
+        key.lstrip("+"): [
+            text_of(v.text if isinstance(v, QuotedString) else v) for v in override.sweep_iterator()
+        ]
+        for key, override in sweep_overrides(hydra).items()
+        if override.is_discrete_sweep() and not isinstance(override.value(), Glob)
+    }
+
+
+def _natural(text: str) -> tuple[bool, float, str]:
+    """Numbers before words, by their size."""
+    try:
+        return False, float(text.removesuffix("/class")), text
+    except ValueError:
+        return True, 0.0, text
