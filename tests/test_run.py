@@ -55,7 +55,7 @@ def test_a_run_leaves_what_it_promises(finished: Train):
         "dae/best.ckpt",
         "dae/last.ckpt",
         "dae/stage.json",
-        *(f"dae/{name}.png" for name in ("reconstructions", "best_and_worst", "robustness")),
+        *(f"dae/{name}.png" for name in ("reconstructions", "robustness")),
         *(f"classifier/{name}.png" for name in ("confusion", "calibration", "mistakes")),
         "dae/test.json",
         "classifier/best.ckpt",

@@ -18,7 +18,7 @@ ROOMS = {
     "config": 657,
     "data": 878,
     "models": 598,
-    "pictures": 1090,
+    "pictures": 500,
     "report": 573,
     "runs": 760,
     "search": 536,
@@ -55,7 +55,7 @@ def test_a_room_is_no_larger_than_its_figure(room):
     files = [*(SOURCE / room).glob("*.py")]
     assert sum(map(code_lines, files)) <= 1.05 * ROOMS[room]
     # A room that has been brought to its size has no module that cannot be read at once.
-    if room in ("", "config", "data", "models", "report", "runs", "sweeps", "training"):
+    if room in ("", "config", "data", "models", "pictures", "report", "runs", "sweeps", "training"):
         assert max(map(code_lines, files)) <= 250
 
 

@@ -102,23 +102,14 @@ def test_scalars(board: Client, watched_run: Path):
         ((_, step, shown),) = board.ask("plugin/scalars/scalars", run=f"run/{stage}", tag=tag)
         assert shown == pytest.approx(value)
         assert step in (1, 2)
-    assert "dae/train/gradient_norm/decoder.convs.3" in found["dae"]
-    tag = "result/dae/robustness_psnr/mask/noisy_input"
-    points = board.ask("plugin/scalars/scalars", run="run/dae", tag=tag)
-    assert [step for _, step, _ in points] == [10, 20, 40, 60, 80]
+    assert "dae/train/gradient_norm" in found["dae"]
 
 
 def test_images(board: Client):
     found = tags(board, "images")
     assert found["dae"] == {
-        *(
-            f"pictures/dae/{name}"
-            for name in ("reconstructions", "best_and_worst", "latent", "filters", "activations")
-        ),
-        *(
-            f"pictures/result/dae/{name}"
-            for name in ("best_and_worst", "robustness", "latent", "interpolation")
-        ),
+        *(f"pictures/dae/{name}" for name in ("reconstructions", "filters")),
+        *(f"pictures/result/dae/{name}" for name in ("reconstructions", "robustness", "latent")),
     }
     assert found["classifier"] == {
         f"pictures/{prefix}classifier/{name}"
@@ -147,8 +138,7 @@ def test_time_series_open_on_curves(board: Client):
 def test_histograms(board: Client):
     found = tags(board, "histograms")
     assert "weights/dae/encoder.blocks.0.conv.weight" in found["dae"]
-    assert "gradients/dae/decoder.convs.3.bias" in found["dae"]
-    assert "gradients/classifier/head.3.weight" in found["classifier"]
+    assert "weights/classifier/head.3.weight" in found["classifier"]
     tag = "weights/dae/encoder.blocks.0.conv.weight"
     points = board.ask("plugin/histograms/histograms", run="run/dae", tag=tag)
     assert [point[1] for point in points] == [1, 2]
@@ -158,9 +148,6 @@ def test_histograms(board: Client):
 def test_text(board: Client):
     found = tags(board, "text")
     assert "config/text_summary" in found["dae"] & found["classifier"]
-    assert "result/dae/latent_units/text_summary" in found["dae"]
-    (said,) = board.ask("plugin/text/text", run="run/dae", tag="result/dae/latent_units/text_summary")
-    assert "units" in said["text"]
 
 
 def test_pr_curves(board: Client):
@@ -220,28 +207,3 @@ def test_projector(board: Client, watched_run: Path):
     assert set(labels) == set("0123456789")
     assert board.bytes("plugin/projector/sprite_image", run=run, name=name).startswith(b"\x89PNG")
     assert embedding["sprite"]["singleImageDim"] == [28, 28]
-
-
-def test_custom_scalars(board: Client):
-    layout = eventually(lambda: board.ask("plugin/custom_scalars/layout"))
-    charts = {
-        category["title"]: {chart["title"]: chart["multiline"]["tag"] for chart in category["chart"]}
-        for category in layout["category"]
-    }
-    assert set(charts) == {"dae", "classifier", "robustness"}
-
-    def lines(category: str, title: str) -> set[str]:
-        (pattern,) = charts[category][title]
-        answer = board.ask("plugin/custom_scalars/scalars", run="run/dae", tag=pattern)
-        assert answer["regex_valid"]
-        return set(answer["tag_to_events"])
-
-    assert lines("dae", "loss") == {"dae/train/loss", "dae/val/loss", "dae/val/noisy_loss"}
-    for title in charts["robustness"]:
-        assert {line.split("/")[-1] for line in lines("robustness", title)} == {
-            "reconstruction",
-            "noisy_input",
-        }
-    assert {
-        line.split("/")[-2] for line in lines("robustness", "PSNR against 100 x std of gaussian noise")
-    } == {"gaussian"}

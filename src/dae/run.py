@@ -21,7 +21,7 @@ from dae.data.images import ImageDataModule
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.classifier import EncoderClassifier
 from dae.pictures.data_sheet import show_data
-from dae.pictures.watcher import Watcher
+from dae.pictures.drawing import Watcher
 from dae.runs import checkpoint, resume
 from dae.runs.record import RunRecord, git_state, write_run_json
 from dae.runs.stage_result import StageResult, discard_stage, finished_stage

@@ -7,6 +7,7 @@ import pytest
 
 from dae.launch import Terminated
 from dae.models.autoencoder import DenoisingAutoencoder
+from dae.runs.checkpoint import read
 from helpers import ONE_PASS, events
 from outcome import Train
 
@@ -62,3 +63,29 @@ def test_accumulated_gradients(train: Train):
     assert list(losses) == [48, 96, 100]
     (mean,) = points(folder, "loss").values()
     assert all(loss == pytest.approx(mean, rel=0.2) for loss in losses.values())
+
+
+def test_the_gradient_norm_is_that_of_the_step_taken(train: Train):
+    """Of plain gradient descent: a step is lr times the gradient."""
+    plain = (
+        "dae/optimizer=sgd",
+        "dae.optimizer.momentum=0",
+        "dae.optimizer.nesterov=false",
+        "dae.optimizer.lr=0.01",
+    )
+    found = []
+    for epochs in (0, 1):
+        one = ("data.batch_size=100", "trainer.log_every_n_steps=1", f"dae.epochs={epochs}")
+        folder = train(*QUICK, *plain, *one, place=str(epochs)).folder
+        found.append(read(folder / "dae" / "best.ckpt").tensors)
+    moved = sum(float((found[0][name] - found[1][name]).square().sum()) for name in found[0]) ** 0.5
+    (norm,) = points(folder, "gradient_norm").values()
+    assert 0.01 * norm == pytest.approx(moved, rel=1e-3)
+
+
+def test_speed_and_histograms_of_each_epoch(train: Train):
+    found = events(train(*QUICK, "dae.epochs=2").folder / "dae")
+    assert [event.step for event in found.Scalars("dae/train/images_per_second")] == [1, 2]
+    assert all(event.value > 0 for event in found.Scalars("dae/train/images_per_second"))
+    weights = found.Histograms("weights/dae/encoder.blocks.0.conv.weight")
+    assert [event.step for event in weights] == [1, 2]

@@ -22,18 +22,7 @@ QUICK = (
     "callbacks.latent.images=20",
 )
 UNUSUAL = ("data.augment=2", "trainer.accumulate_grad_batches=2", "data.validation=test")
-STAGE_1 = tuple(
-    f"dae/{name}.png"
-    for name in (
-        "reconstructions",
-        "best_and_worst",
-        "robustness",
-        "latent",
-        "interpolation",
-        "filters",
-        "activations",
-    )
-)
+STAGE_1 = tuple(f"dae/{name}.png" for name in ("reconstructions", "robustness", "latent", "filters"))
 STAGE_2 = tuple(f"classifier/{name}.png" for name in ("confusion", "calibration", "mistakes"))
 
 
@@ -105,5 +94,5 @@ def test_weights_that_are_no_numbers(train: Train):
         assert "diverged: its validation loss is nan" in done.text
         assert "Traceback" not in done.text
         drawn = pictures(done.folder)
-        assert drawn
+        assert drawn or stage[0] == "stage=classifier"
         assert drawn <= {name for name in STAGE_1 + STAGE_2 if name.startswith(stage[0][6:])}

@@ -16,7 +16,7 @@ from dae.data.draws import from_each_class
 from dae.data.image_set import Split, bytes_to_floats
 from dae.data.images import ImageDataModule
 from dae.files import read_json, write_json
-from dae.pictures.figures import draw_image_rows, pad_with_white, write_png
+from dae.pictures.drawing import draw_image_rows, write_png
 from dae.pictures.style import short_names
 from dae.seeds import derive_seed
 from dae.text import aligned, path_from_here, train_command
@@ -96,15 +96,15 @@ def contact_sheet(data: ImageDataModule) -> Tensor:
     seed = derive_seed("contact sheet", data.split_seed)
     chosen = known[from_each_class(train.labels[known], wanted, seed)]
     rows = {
-        name: pad_with_white(bytes_to_floats(train.images[chosen[train.labels[chosen] == label]]), COLUMNS)
+        name: bytes_to_floats(train.images[chosen[train.labels[chosen] == label]])
         for label, name in enumerate(names[:MOST_ROWS])
     }
     title = f"Training images of {data.source_name}"
     if len(names) > MOST_ROWS:
         title += f", the first {MOST_ROWS} of {len(names)} classes"
     if not rows:
-        rows = {"no class": pad_with_white(bytes_to_floats(train.images[:COLUMNS]), COLUMNS)}
-    return draw_image_rows(rows, title=title)
+        rows = {"no class": bytes_to_floats(train.images[:COLUMNS])}
+    return draw_image_rows(rows, title)
 
 
 def _of_class(split: Split, label: int) -> int:

@@ -1,8 +1,7 @@
 """The style of every picture and chart; knows nothing of torch, so that the report can use it, too.
 
 They are drawn with matplotlib's objects, never with pyplot, which keeps each figure in memory until it is
-closed. The colours are distinguishable for the colour-blind (Okabe & Ito 2008; classes: Paul Tol's muted
-scheme).
+closed. The colours are distinguishable for the colour-blind (Okabe & Ito 2008).
 """
 
 from __future__ import annotations
@@ -13,34 +12,20 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREEN, GREY, PALE = "#0072B2", "#D55E00", "#009E73", "#767676", "#D9E6EF"
-BLACK, GRID = "#000000", "#E6E6E6"
-CLASSES = (
-    "#332288",
-    "#88CCEE",
-    "#44AA99",
-    "#117733",
-    "#999933",
-    "#DDCC77",
-    "#CC6677",
-    "#882255",
-    "#AA4499",
-    "#BBBBBB",
-)
+BLUE, ORANGE, GREEN, GREY, GRID = "#0072B2", "#D55E00", "#009E73", "#767676", "#E6E6E6"
 DPI = 80
 NAME = 12  # characters
 
 
 def short_names(classes: Sequence[str]) -> list[str]:
-    """Names that fit above an image: ``0`` for ``0 - zero``, as torchvision calls it; long ones cut."""
+    """Names that fit above an image: ``0`` for ``0 - zero``, as torchvision calls it; long ones cut.
+
+    No two become the same: what would collide keeps its number in front.
+    """
     heads = [name.split(" - ")[0] for name in classes]
-    names = heads if len(set(heads)) == len(classes) else classes
-    return [name if len(name) <= NAME else f"{name[: NAME - 3]}..." for name in names]
-
-
-def class_colours(count: int) -> list[str]:
-    """A colour for each class, repeating after ten."""
-    return [CLASSES[index % len(CLASSES)] for index in range(count)]
+    names = heads if len({*heads}) == len(classes) else [*classes]
+    cut = [name if len(name) <= NAME else f"{name[: NAME - 3]}..." for name in names]
+    return [name if cut.count(name) == 1 else f"{place} {name}" for place, name in enumerate(cut)]
 
 
 def new_figure(width: float, height: float) -> Figure:

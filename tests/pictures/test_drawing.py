@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import gc
+import warnings
+
+import torch
+from matplotlib._pylab_helpers import Gcf
+from matplotlib.figure import Figure
+
+from dae.pictures.drawing import draw_image_rows
+from dae.pictures.style import short_names
+
+
+def has(picture: torch.Tensor, *colour: int) -> bool:
+    """Whether a tenth of the picture has a colour."""
+    return bool((picture == torch.tensor(colour)[:, None, None]).all(0).float().mean() > 0.1)
+
+
+def test_each_row_is_drawn_in_its_colours():
+    red = torch.zeros(3, 3, 8, 8)
+    red[:, 0] = 1
+    picture = draw_image_rows({"black": torch.zeros(3, 3, 8, 8), "red": red}, "a $title$")
+    assert has(picture, 0, 0, 0)
+    assert has(picture, 255, 0, 0)
+
+
+def test_what_is_not_finite_is_drawn_grey_and_named():
+    lost = torch.full((2, 1, 8, 8), float("nan"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        picture = draw_image_rows({"lost": lost})
+    assert has(picture, 127, 127, 127) or has(picture, 128, 128, 128)
+    assert not torch.equal(picture, draw_image_rows({"lost": torch.full_like(lost, 0.5)})), "the name says so"
+
+
+def test_names_fit_and_no_two_become_the_same():
+    assert short_names(("0 - zero", "1 - one")) == ["0", "1"]
+    assert short_names(("a - b", "a - c")) == ["a - b", "a - c"]
+    assert short_names(("T-shirt/top", "a very long name")) == ["T-shirt/top", "a very lo..."]
+    assert len({*short_names(("american_bulldog", "american_pit_bull", "cat"))}) == 3
+
+
+def test_no_figure_stays_in_memory():
+    def figures() -> int:
+        gc.collect()
+        return sum(type(thing) is Figure for thing in gc.get_objects())
+
+    draw_image_rows({"a": torch.zeros(2, 1, 8, 8)})
+    before = figures()
+    for _ in range(3):
+        draw_image_rows({"a": torch.zeros(2, 1, 8, 8)})
+    assert figures() <= before
+    assert not Gcf.figs, "pyplot keeps what it makes"
