@@ -40,11 +40,10 @@ def test_leaderboard(tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["report", "nowhere"], "nowhere: is not a folder, expected that of a run or a sweep"),
+        (["report", "nowhere"], "nowhere: is not a folder, expected a sweep's folder"),
         (["report", "empty"], "empty: holds no run and no jobs"),
-        (["report", "nowhere"], "the newest here: outputs/run"),
-        (["report", "outputs/run/dae"], "try dae report outputs/run"),
-        (["leaderboard", "outputs/run"], "is the folder of a run, expected that of a sweep"),
+        (["report", "outputs/run/dae"], "a run: dae report outputs/run"),
+        (["leaderboard", "outputs/run"], "holds no run and no jobs, expected a sweep's folder"),
     ],
 )
 def test_what_is_refused(tmp_path, capsys, monkeypatch, arguments, words):

@@ -46,7 +46,7 @@ def test_a_trained_model_at_work(finished: Train, tmp_path: Path, monkeypatch: p
     made = [len([*(tmp_path / folder).iterdir()]) for folder in ("noisy", "clean")]
     assert made == [40, 40]
     assert (tmp_path / "latents.npy").is_file()
-    assert (tmp_path / "classifier.pt2.md").is_file()
+    assert (tmp_path / "classifier.pt2.json").is_file()
     (lines,) = (block for language, block in BLOCKS if language == "python" and "import dae" in block)
     (tmp_path / "noisy" / "0.jpg").rename(tmp_path / "noisy.png")
     exec(lines.replace("RUN_FOLDER", str(run)), {})

@@ -13,8 +13,7 @@ from outcome import REPOSITORY
 SOURCE = REPOSITORY / "src" / "dae"
 # A room's budget, or what it had when this was last looked at, where that is more.
 ROOMS = {
-    "": 1054,
-    "commands": 667,
+    "": 1205,
     "config": 657,
     "data": 878,
     "models": 598,
@@ -24,7 +23,7 @@ ROOMS = {
     "search": 536,
     "sweeps": 1146,
     "training": 879,
-    "use": 973,
+    "use": 755,
 }
 NO_CODE = {
     tokenize.COMMENT,
@@ -55,7 +54,7 @@ def test_a_room_is_no_larger_than_its_figure(room):
     files = [*(SOURCE / room).glob("*.py")]
     assert sum(map(code_lines, files)) <= 1.05 * ROOMS[room]
     # A room that has been brought to its size has no module that cannot be read at once.
-    if room in ("", "config", "data", "models", "pictures", "report", "runs", "sweeps", "training"):
+    if room in ("", "config", "data", "models", "pictures", "report", "runs", "sweeps", "training", "use"):
         assert max(map(code_lines, files)) <= 250
 
 

@@ -39,7 +39,7 @@ from dae.runs.resume import read_saved_config
 from dae.schema import overlap
 from dae.text import closest_name, first_few, path_from_here, pluralize, quoted_override
 from dae.training.stage import quiet_lightning
-from dae.use.winner import run_of
+from dae.use.models import run_of
 
 Part = Literal["test", "val", "train"]
 # The parts of a config that say something about an evaluation, and the group that each is chosen from.

@@ -1,138 +1,185 @@
-"""What the demo shows of an image: with noise, without it again, its classes, its latent."""
+"""``dae demo``: a page on this machine where one draws, adds noise, and sees what the networks make of it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import base64
+import io
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from dae.errors import UserError
 from dae.metrics import NOISE_LEVELS
 from dae.models.noise import KINDS
-from dae.use.models import Autoencoder, Classifier, load_autoencoder, load_classifier
-from dae.use.winner import run_of
+from dae.use.models import TrainedModel, load_autoencoder, load_classifier, run_of
+from dae.use.writing import require_packages
 
 SHOWN = 280  # pixels; a picture is enlarged by whole numbers up to here
+HOST = "127.0.0.1"
+PIXELS = ".picture img { image-rendering: pixelated; }"
+# Gradio's own editor draws by WebGL, which takes a minute a stroke where no GPU helps.
+CANVAS = (
+    '<canvas width="280" height="280" aria-label="Draw here"></canvas><button type="button">Clear</button>'
+)
+STYLE = (
+    "canvas { width: 100%; max-width: 400px; touch-action: none; cursor: crosshair; border: 1px solid gray; }"
+)
+SCRIPT = """
+const canvas = element.querySelector('canvas'), pen = canvas.getContext('2d'), side = canvas.width;
+const wipe = () => { pen.fillStyle = props.ground; pen.fillRect(0, 0, side, side); };
+const tell = () => trigger('input', {image: canvas.toDataURL()});
+wipe();
+Object.assign(pen, {strokeStyle: props.pen, lineWidth: 22, lineCap: 'round'});
+let last = null;
+const draw = event => {
+  const box = canvas.getBoundingClientRect();
+  const to = [(event.clientX - box.left) * side / box.width, (event.clientY - box.top) * side / box.height];
+  pen.beginPath(); pen.moveTo(...(last || to)); pen.lineTo(...to); pen.stroke(); last = to;
+};
+canvas.onpointerdown = event => { canvas.setPointerCapture(event.pointerId); draw(event); };
+canvas.onpointermove = event => last && draw(event);
+canvas.onpointerup = canvas.onpointercancel = () => { if (last) tell(); last = null; };
+element.querySelector('button').onclick = () => { wipe(); tell(); };
+"""
 
 
 @dataclass(frozen=True)
-class Models:
-    """The trained networks of a run.
-
-    Attributes:
-        denoiser: Of its stage 1.
-        classifier: Of its stage 2; None if it has none.
-    """
-
-    denoiser: Autoencoder
-    classifier: Classifier | None
-
-
-@dataclass(frozen=True)
-class Seen:
-    """An image on its way through the networks.
-
-    Attributes:
-        clean: The image as the networks take it.
-        noisy: With noise.
-        denoised: What the denoiser makes of ``noisy``.
-        latent: Of ``noisy``: its channels side by side, each number as grey, the smallest black.
-        noisy_classes: The probability of each class for ``noisy``; empty without a classifier.
-        denoised_classes: The same of ``denoised``.
-    """
+class DemoOutput:
+    """An image on its way through the networks, enlarged; and the probability of each class, if there are."""
 
     clean: Image.Image
     noisy: Image.Image
     denoised: Image.Image
-    latent: Image.Image
     noisy_classes: dict[str, float]
     denoised_classes: dict[str, float]
 
 
-def load_models(place: str | Path, allow_targets: Sequence[str] = ()) -> Models:
-    """The denoiser of a run, and its classifier if it has one.
-
-    Args:
-        place: A run folder, a checkpoint of stage 1, or the folder of a sweep, of which the winner counts.
-        allow_targets: Packages besides ours whose classes the checkpoints may name.
-
-    Raises:
-        UserError: See ``load_autoencoder``; or the checkpoint does not say what its images are.
-    """
-    run = run_of(place)
-    denoiser = load_autoencoder(run, allow_targets)
-    _ = denoiser.preprocessing  # asked for now, and not when the first image comes
-    classified = (run / "classifier" / "best.ckpt").is_file()
-    return Models(denoiser, load_classifier(run, allow_targets) if classified else None)
-
-
-def most_noise(kind: str, side: int) -> float:
-    """The highest level of a kind of noise that says something on images of this side."""
-    return {"size": float(side), "std": 1.0, "p": 0.95}[NOISE_LEVELS[kind][0]]
-
-
 @torch.inference_mode()
-def look(models: Models, image: str | Path | Image.Image, kind: str, level: float, seed: int = 0) -> Seen:
-    """Corrupt an image, denoise and classify it.
-
-    Args:
-        models: Of the run.
-        image: A file, or an image that Pillow has read; of any size, depth and colour.
-        kind: One of ``KINDS``.
-        level: Of the noise: a probability, a standard deviation, a side in pixels; 0 is none.
-        seed: The same one draws the same noise again, whatever its level.
-
-    Raises:
-        UserError: The file cannot be read as an image.
-    """
-    denoiser, classifier = models.denoiser, models.classifier
+def run_demo(
+    denoiser: TrainedModel, classifier: TrainedModel | None, image: Image.Image, kind: str, level: float
+) -> DemoOutput:
+    """Corrupt an image, denoise and classify it; the same noise is drawn at each level, and none at 0."""
     clean = noisy = denoiser.preprocess(image)
     if level:
         argument = NOISE_LEVELS[kind][0]
-        value = int(level) if argument == "size" else level
-        noisy = KINDS[kind](**{argument: value}).corrupt(clean, torch.Generator().manual_seed(seed))
+        noise = KINDS[kind](**{argument: int(level) if argument == "size" else level})
+        noisy = noise.corrupt(clean, torch.Generator().manual_seed(0))
     denoised = denoiser(noisy)
-
-    def classes(images: Tensor) -> dict[str, float]:
-        found = classifier(images)[0].tolist() if classifier else []
-        return dict(zip(denoiser.classes if classifier is None else classifier.classes, found, strict=True))
-
-    return Seen(
-        clean=picture(clean[0]),
-        noisy=picture(noisy[0]),
-        denoised=picture(denoised[0]),
-        latent=latent_picture(denoiser.encoder(noisy)[0].float()),
-        noisy_classes=classes(noisy),
-        denoised_classes=classes(denoised),
-    )
+    found = [
+        dict(zip(classifier.classes, classifier(images)[0].tolist(), strict=True)) if classifier else {}
+        for images in (noisy, denoised)
+    ]
+    pictures = [_enlarged(images[0]) for images in (clean, noisy, denoised)]
+    return DemoOutput(pictures[0], pictures[1], pictures[2], found[0], found[1])
 
 
-def picture(image: Tensor) -> Image.Image:
-    """An image (C, H, W) in [0, 1], enlarged so that its pixels can be seen; what lies outside is cut off."""
+def _enlarged(image: Tensor) -> Image.Image:
     levels = (image.clamp(0, 1) * 255).round().byte().movedim(0, -1).squeeze(-1).numpy()
     flat = Image.fromarray(levels)
     times = max(1, SHOWN // max(flat.size))
     return flat.resize((flat.width * times, flat.height * times), Image.Resampling.NEAREST)
 
 
-def latent_picture(latent: Tensor) -> Image.Image:
-    """The channels of a latent (C, H, W) in rows, as near to a square as they go.
+def demo(run: str, *, port: int | None, browser: bool, allow_targets: Sequence[str] = ()) -> None:
+    """Serve the page until Ctrl-C.
 
-    Of a latent of another shape, each number stands for itself.
+    Raises:
+        UserError: Gradio is not installed, the run has no denoiser, or the port cannot be had.
     """
-    if latent.dim() != 3:
-        latent = latent.reshape(-1, 1, 1)
-    low, high = latent.aminmax()
-    scaled = (latent - low) / (high - low).clamp_min(1e-12)
-    across = math.ceil(math.sqrt(len(latent)))
-    rows = math.ceil(len(latent) / across)
-    gap = int(latent.shape[-1] > 1)  # of one pixel, to tell channels apart
-    tiles = torch.nn.functional.pad(scaled, (0, gap, 0, gap))
-    tiles = torch.cat([tiles, torch.zeros(rows * across - len(tiles), *tiles.shape[1:])])
-    height, width = tiles.shape[1:]
-    sheet = tiles.reshape(rows, across, height, width).transpose(1, 2).reshape(rows * height, across * width)
-    return picture(sheet[None, : rows * height - gap, : across * width - gap])
+    require_packages("dae demo", ["gradio"], "demo")
+    place = run_of(run)
+    denoiser = load_autoencoder(place, allow_targets)
+    classified = (Path(place) / "classifier" / "best.ckpt").is_file()
+    with served(
+        denoiser, load_classifier(place, allow_targets) if classified else None, port, browser
+    ) as address:
+        print(f"{address}  (Ctrl-C ends it)", flush=True)
+        threading.Event().wait()
+
+
+@contextmanager
+def served(
+    denoiser: TrainedModel, classifier: TrainedModel | None, port: int | None, browser: bool
+) -> Iterator[str]:
+    """The address of the page, which is there while the block lasts, on this machine alone.
+
+    Raises:
+        UserError: The port cannot be had.
+    """
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    for key in ("NO_PROXY", "no_proxy"):  # Gradio asks its own server whether it is there
+        os.environ[key] = ",".join(filter(None, [os.environ.get(key), HOST]))
+    page = demo_page(denoiser, classifier)
+    how: dict[str, Any] = {"share": False, "quiet": True, "ssr_mode": False, "prevent_thread_lock": True}
+    try:
+        _, address, _ = page.launch(server_name=HOST, server_port=port, inbrowser=browser, css=PIXELS, **how)
+    except OSError as error:
+        taken = f"port {port} of {HOST} cannot be had" if port else f"no port of {HOST} is free"
+        raise UserError(taken) from error
+    try:
+        yield address
+    finally:
+        page.close(verbose=False)
+
+
+def demo_page(denoiser: TrainedModel, classifier: TrainedModel | None) -> Any:
+    """The page: an image and its noise on the left, what becomes of it on the right."""
+    import gradio as gr
+
+    ground = denoiser.preprocessing.background
+    blank = Image.new("RGB", (SHOWN, SHOWN), ground)
+
+    def slider(kind: str) -> Any:
+        argument, level = NOISE_LEVELS[kind]
+        most = {"size": float(denoiser.preprocessing.image_size), "std": 1.0, "p": 0.95}[argument]
+        return gr.Slider(0, most, min(level, most), step=1 if argument == "size" else 0.01, label=argument)
+
+    def told(event: Any) -> Image.Image:
+        return Image.open(io.BytesIO(base64.b64decode(event.image.partition(",")[2])))
+
+    told.__annotations__["event"] = gr.EventData  # by which Gradio knows what to pass
+
+    def shown(image: Image.Image | None, kind: str, level: float) -> list[Any]:
+        # The two controls arrive one after the other when the kind is changed.
+        made = run_demo(denoiser, classifier, image or blank, kind, min(level, slider(kind).maximum))
+        pictures = [made.clean, made.noisy, made.denoised]
+        return pictures + ([made.noisy_classes, made.denoised_classes] if classifier else [])
+
+    with gr.Blocks(title="Denoising", analytics_enabled=False, fill_width=True) as page:
+        gr.Markdown(f"## Denoising by {denoiser.checkpoint.run}\nDraw an image, or choose a file.")
+        image = gr.State(None)
+        with gr.Row():
+            with gr.Column(min_width=320):
+                pen = {"ground": ground, "pen": "white" if ground == "black" else "black"}
+                canvas = gr.HTML(
+                    html_template=CANVAS, css_template=STYLE, js_on_load=SCRIPT, elem_id="image", **pen
+                )
+                file = gr.Image(label="A file", type="pil", image_mode=None, sources=["upload"], height=120)
+                kind = gr.Dropdown(list(KINDS), value=next(iter(KINDS)), label="Kind of noise")
+                level = slider(next(iter(KINDS)))
+            with gr.Column(min_width=320, scale=2):
+                names = ("As the network takes it", "Noisy", "Denoised")
+                with gr.Row():
+                    outputs: list[Any] = [
+                        gr.Image(label=name, format="png", buttons=[], min_width=150, elem_classes="picture")
+                        for name in names
+                    ]
+                if classifier:
+                    with gr.Row():
+                        outputs += [gr.Label(label=f"{name}: class", num_top_classes=5) for name in names[1:]]
+        canvas.input(told, None, image)
+        file.change(lambda picture: picture, file, image)
+        kind.change(slider, kind, level, show_progress="hidden")
+        events = [page.load, image.change, kind.change, level.change]
+        gr.on(
+            events, shown, [image, kind, level], outputs, show_progress="hidden", trigger_mode="always_last"
+        )
+    return page

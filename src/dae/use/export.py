@@ -1,59 +1,152 @@
-"""A part of a trained model as a file for other programs, which is compared with it before it counts."""
+"""``dae export``: a part of a trained model for other programs, compared with it before it counts."""
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import logging
+import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.export import Dim
 
-from dae.errors import UserError
-from dae.use.parts import Part
+import dae
+from dae.data.image_file import Preprocessing
+from dae.errors import ConfigError, Problem, UserError
+from dae.files import atomic_path, write_json
+from dae.text import path_from_here
+from dae.use.models import PARTS, Stage, TrainedModel, load_autoencoder, load_classifier, load_encoder
+from dae.use.writing import check_output, require_packages
 
 # Compared in batches of so many; outputs may differ by so much of the largest of them, or of 1.
-BATCHES = (1, 2, 7)
-TOLERANCE = 1e-5
-CARD = "card"  # under this name the description is in the file itself
+BATCHES, TOLERANCE = (1, 2, 7), 1e-5
+# Ending of the file, and the packages of the extra ``export`` that it needs.
+FORMATS = {
+    "onnx": (".onnx", ("onnx", "onnxscript", "onnxruntime")),
+    "torch_export": (".pt2", ()),
+    "safetensors": (".safetensors", ("safetensors",)),
+}
+FIT = {
+    "pad": "Scale it, bilinear with antialiasing, until its longer side has {0} pixels, and lay it in the "
+    "middle of a square of {0} x {0}, {1}.",
+    "crop": "Cut the largest square out of its middle and scale that, bilinear, antialiased, to {0} x {0}.",
+    "stretch": "Scale it, bilinear with antialiasing, to {0} x {0}, whatever its proportions.",
+}
 
 
-def write_export(part: Part, kind: str, path: Path, card: str) -> float:
-    """Write a file, open it again, and compare what it computes with the part itself.
+def export(
+    run: str,
+    *,
+    part: str,
+    kind: str,
+    out: Path,
+    overwrite: bool,
+    stage: Stage | None,
+    allow_targets: Sequence[str] = (),
+) -> None:
+    """Write the file, and beside it a JSON card that says how it is used, if it computes what the part does.
 
     Args:
-        part: What to write.
-        kind: One of ``FORMATS``, its packages installed.
-        path: The file; whoever calls this deletes it after an error.
-        card: The description that is stored in it.
-
-    Returns:
-        The largest difference found.
+        run: See ``load_autoencoder``.
+        part: One of ``PARTS``.
+        kind: One of ``FORMATS``.
+        out: The file; the card is ``<out>.json``.
+        overwrite: Whether a file that is there is replaced.
+        stage: Whose encoder is meant.
+        allow_targets: Packages besides ours whose classes the checkpoint may name.
 
     Raises:
-        UserError: The network cannot be written in this format, or computes something else from the file.
-        OSError: The file cannot be written.
+        ConfigError: Something is wrong with ``out``; or ``stage`` is given without the encoder.
+        UserError: A package is missing, the run has no such part, or it cannot be exported, or written.
     """
-    to_content, to_function = CONVERSIONS[kind]
-    with _quiet():
+    if stage and part != "encoder":
+        raise ConfigError([Problem(f"--stage {stage}", "is of a meaning for --part encoder alone")])
+    suffix, packages = FORMATS[kind]
+    check_output(out, [suffix], overwrite)
+    require_packages(f"--format {kind}", packages, "export")
+    model, sample = load_part(part, run, allow_targets, stage)
+    write, read = CONVERSIONS[kind]
+    with _quiet(), atomic_path(out) as temporary:
         try:
-            path.write_bytes(to_content(part, card))
-            opened = to_function(path, part)
-            return max(_difference(part, opened, kind, count) for count in BATCHES)
+            write(model, sample(2), temporary)
+            opened = read(temporary, model)
+            difference = max(_difference(model, opened, sample(count), kind) for count in BATCHES)
         except (UserError, OSError):
             raise
         except Exception as error:  # whatever exporters and runtimes say to a network that is not ours
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
-            network = type(getattr(part.model, "encoder", part.model)).__name__
-            hint = "" if kind == "safetensors" else "\n      its weights alone: --format safetensors"
-            what = f"the {part.name} ({network}) cannot be written as {kind}"
-            raise UserError(f"{what}: {reason:.300}{hint}") from error
+            raise UserError(f"the {part} cannot be written as {kind}: {reason:.300}") from error
+    write_json(out.with_name(f"{out.name}.json"), describe(model, sample(2), kind, out.name))
+    print(f"Compared with {model.checkpoint}: equal to {difference:.1g}", file=sys.stderr)
+    print(f"{path_from_here(out)}\n{path_from_here(out)}.json")
+
+
+def load_part(
+    part: str, place: str | Path, allow_targets: Sequence[str] = (), stage: Stage | None = None
+) -> tuple[TrainedModel, Callable[[int], Tensor]]:
+    """A part of a run, and a function that draws so many inputs of it, the same ones each time."""
+    if part == "encoder":
+        whole = load_encoder(place, allow_targets, stage)
+    else:
+        whole = (load_classifier if part == "classifier" else load_autoencoder)(place, allow_targets)
+    how = whole.preprocessing
+
+    def images(count: int) -> Tensor:
+        chance = torch.Generator().manual_seed(count)
+        return torch.rand(count, how.channels, how.image_size, how.image_size, generator=chance)
+
+    if part != "decoder":
+        return whole, images
+    decoder = TrainedModel("decoder", whole.checkpoint, decoder=whole.decoder)
+    return decoder, lambda count: whole.encoder(images(count))
+
+
+def describe(model: TrainedModel, inputs: Tensor, kind: str, name: str) -> dict[str, Any]:
+    """The card: what goes in, what comes out, where it is from."""
+    takes, gives = PARTS[model.part]
+    source, outputs = model.checkpoint, model(inputs)
+
+    def tensor(word: str, shape: Any) -> dict[str, Any]:
+        values = None if word == "latents" else [0, 1]
+        return {"name": word, "shape": ["batch", *shape[1:]], "dtype": "float32", "range": values}
+
+    return {
+        "file": name,
+        "part": model.part,
+        "format": kind,
+        "input": tensor(takes, inputs.shape),
+        "output": tensor(gives, outputs.shape),
+        "classes": list(model.classes) if gives == "probabilities" else None,
+        "preprocessing": steps(model.preprocessing) if takes == "images" else None,
+        "network": {
+            n: source.hyper_parameters[n] for n, _ in model.named_children() if source.hyper_parameters.get(n)
+        },
+        "run": source.run,
+        "checkpoint_sha256": hashlib.sha256(source.path.read_bytes()).hexdigest(),
+        "noise": source.hyper_parameters.get("noise"),
+        "metrics": source.metrics,
+        "lightning-dae": dae.__version__,
+    }
+
+
+def steps(how: Preprocessing) -> list[str]:
+    """What becomes of a file, in words, so that it can be done by another program."""
+    colour = "grey (0.299 R + 0.587 G + 0.114 B)" if how.channels == 1 else "RGB"
+    return [
+        "Of several frames or pages take the first; turn it upright as its EXIF orientation says.",
+        f"Lay it on {how.background} if it is transparent.",
+        f"Convert it to {colour} of 8 bits: grey of 16 bits is divided by 257, floats are multiplied by 255.",
+        FIT[how.fit].format(how.image_size, how.background),
+        "Divide by 255: float32 in [0, 1]; the axes are batch, channel, row, column.",
+    ]
 
 
 @contextmanager
@@ -69,77 +162,62 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _difference(part: Part, opened: Callable[[Tensor], Tensor], kind: str, count: int) -> float:
-    inputs = part.sample(count)
-    expected, found = part.model(inputs), opened(inputs)
+def _difference(model: TrainedModel, opened: Callable[[Tensor], Tensor], inputs: Tensor, kind: str) -> float:
+    expected, found = model(inputs), opened(inputs)
     largest = float((found - expected).abs().max()) if found.shape == expected.shape else float("inf")
     if not largest <= TOLERANCE * max(1.0, float(expected.abs().max())):  # NaN neither
         raise UserError(
-            f"the {part.name} as {kind} does not compute what the original does: for a batch of {count} the "
-            f"{part.gives} differ by {largest:.2g}, at most {TOLERANCE:g} expected; nothing is written"
+            f"the {model.part} as {kind} does not compute what the original does: for a batch of "
+            f"{len(inputs)} it differs by {largest:.2g}, at most {TOLERANCE:g} expected; nothing is written"
         )
     return largest
 
 
-def _batches(part: Part) -> tuple[tuple[Tensor], tuple[dict[int, Dim]]]:
-    # A batch of one would be taken for a constant.
-    return (part.sample(2),), ({0: Dim("batch", min=1)},)
+def _shapes() -> tuple[dict[int, Dim]]:
+    return ({0: Dim("batch", min=1)},)
 
 
-def _onnx(part: Part, card: str) -> bytes:
-    inputs, shapes = _batches(part)
-    program = torch.onnx.export(
-        part.model,
-        inputs,
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-        input_names=[part.takes],
-        output_names=[part.gives],
-        dynamic_shapes=shapes,
-    )
+def _write_onnx(model: TrainedModel, inputs: Tensor, path: Path) -> None:
+    takes, gives = PARTS[model.part]
+    names: dict[str, Any] = {"input_names": [takes], "output_names": [gives], "dynamic_shapes": _shapes()}
+    program = torch.onnx.export(model, (inputs,), dynamo=True, external_data=False, verbose=False, **names)
     assert program is not None
-    proto = program.model_proto
-    proto.metadata_props.add(key=CARD, value=card)
-    return proto.SerializeToString()
+    path.write_bytes(program.model_proto.SerializeToString())
 
 
-def _opened_onnx(path: Path, part: Part) -> Callable[[Tensor], Tensor]:
+def _read_onnx(path: Path, model: TrainedModel) -> Callable[[Tensor], Tensor]:
     session = import_module("onnxruntime").InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda inputs: torch.from_numpy(session.run(None, {part.takes: inputs.numpy()})[0])
+    return lambda inputs: torch.from_numpy(session.run(None, {PARTS[model.part][0]: inputs.numpy()})[0])
 
 
-def _torch_export(part: Part, card: str) -> bytes:
-    inputs, shapes = _batches(part)
+def _write_torch(model: TrainedModel, inputs: Tensor, path: Path) -> None:
     file = BytesIO()
-    program = torch.export.export(part.model, inputs, dynamic_shapes=shapes)
-    torch.export.save(program, file, extra_files={f"{CARD}.json": card})
-    return file.getvalue()
+    torch.export.save(torch.export.export(model, (inputs,), dynamic_shapes=_shapes()), file)
+    path.write_bytes(file.getvalue())
 
 
-def _opened_torch_export(path: Path, part: Part) -> Callable[[Tensor], Tensor]:
+def _read_torch(path: Path, model: TrainedModel) -> Callable[[Tensor], Tensor]:
     return torch.export.load(BytesIO(path.read_bytes())).module()
 
 
-def _safetensors(part: Part, card: str) -> bytes:
+def _write_safetensors(model: TrainedModel, inputs: Tensor, path: Path) -> None:
     # It takes neither the layout of images for that of weights, nor one tensor for two.
-    tensors = {name: tensor.contiguous().clone() for name, tensor in part.model.state_dict().items()}
-    return import_module("safetensors.torch").save(tensors, {"format": "pt", CARD: card})
+    tensors = {name: tensor.contiguous().clone() for name, tensor in model.state_dict().items()}
+    path.write_bytes(import_module("safetensors.torch").save(tensors, {"format": "pt"}))
 
 
-def _opened_safetensors(path: Path, part: Part) -> Callable[[Tensor], Tensor]:
-    fresh = copy.deepcopy(part.model)
+def _read_safetensors(path: Path, model: TrainedModel) -> Callable[[Tensor], Tensor]:
+    fresh = copy.deepcopy(model)
     for tensor in fresh.state_dict().values():
         tensor.zero_()
     fresh.load_state_dict(import_module("safetensors.torch").load(path.read_bytes()))
     return fresh
 
 
-# A part and its card to the bytes of a file; a file, and the part that it holds, to what it computes.
-CONVERSIONS: dict[
-    str, tuple[Callable[[Part, str], bytes], Callable[[Path, Part], Callable[[Tensor], Tensor]]]
-] = {
-    "onnx": (_onnx, _opened_onnx),
-    "torch_export": (_torch_export, _opened_torch_export),
-    "safetensors": (_safetensors, _opened_safetensors),
+Write = Callable[[TrainedModel, Tensor, Path], None]
+Read = Callable[[Path, TrainedModel], Callable[[Tensor], Tensor]]
+CONVERSIONS: dict[str, tuple[Write, Read]] = {
+    "onnx": (_write_onnx, _read_onnx),
+    "torch_export": (_write_torch, _read_torch),
+    "safetensors": (_write_safetensors, _read_safetensors),
 }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import torch
 from PIL import Image
 from torch import Tensor, nn
 
@@ -14,55 +14,69 @@ from dae.data.image_file import NotAnImageError, Preprocessing
 from dae.errors import CheckpointError, UserError
 from dae.runs import checkpoint
 from dae.runs.checkpoint import AbsentError, Checkpoint
-from dae.text import path_from_here
-from dae.use.winner import classifier_command, run_of
+from dae.sweeps.jobs import read_overrides
+from dae.sweeps.table import read_table
+from dae.text import path_from_here, quoted_override, train_command
 
 Stage = Literal["dae", "classifier"]
+# What goes into each part of a model, and what comes out of it.
+PARTS = {
+    "encoder": ("images", "latents"),
+    "decoder": ("latents", "images"),
+    "autoencoder": ("images", "reconstructions"),
+    "classifier": ("images", "probabilities"),
+}
 
 
 class TrainedModel(nn.Module):
-    """A network of a checkpoint, in evaluation mode, without gradients.
+    """A part of a checkpoint, in evaluation mode, without gradients.
+
+    An encoder gives latents (N, ...), whose shape it decides; an autoencoder and a decoder give images
+    (N, C, S, S) in [0, 1], a classifier the probabilities of ``classes``, (N, classes).
+
+    Args:
+        part: One of ``PARTS``.
+        source: The checkpoint.
+        **networks: By their names, ``encoder``, ``decoder`` or ``head``, in the order of their use.
 
     Attributes:
         checkpoint: Where it comes from.
         classes: Their names, in the order of a classifier's outputs; none in stage 1.
     """
 
-    def __init__(self, source: Checkpoint) -> None:
+    encoder: nn.Module
+    decoder: nn.Module
+    head: nn.Module
+
+    def __init__(self, part: str, source: Checkpoint, **networks: nn.Module) -> None:
         super().__init__()
-        self.checkpoint = source
-        self.classes = source.classes
+        self.part, self.checkpoint, self.classes = part, source, source.classes
+        for name, network in networks.items():
+            self.add_module(name, network)
+        self.eval().requires_grad_(False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Images (N, C, S, S) in [0, 1], of a decoder latents, to what the part gives."""
+        for network in self.children():
+            inputs = network(inputs)
+        outputs = inputs.float()
+        if self.part == "classifier":
+            return outputs.softmax(1)
+        return outputs if self.part == "encoder" else outputs.sigmoid()
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How its images are made of files.
-
-        Raises:
-            UserError: The checkpoint is older than that, and does not say.
-        """
-        found = self.checkpoint.preprocessing
-        if found is None:
-            raise UserError(
-                f"{path_from_here(self.checkpoint.path)} is of format 1 and does not say how its images "
-                "were made of files. Give it images (N, C, H, W) in [0, 1], or train it again"
-            )
-        return found
+        """How its images are made of files."""
+        return self.checkpoint.preprocessing
 
     def preprocess(self, image: str | Path | Image.Image) -> Tensor:
-        """An image as the network takes it.
-
-        Args:
-            image: A file, or an image that Pillow has read; of any size, depth and colour.
-
-        Returns:
-            (1, C, S, S) in [0, 1].
+        """An image, of any size, depth and colour, as the network takes it: (1, C, S, S) in [0, 1].
 
         Raises:
             UserError: The file cannot be read as an image.
         """
-        how = self.preprocessing
         try:
-            return how.tensor(image)
+            return self.preprocessing.tensor(image)
         except NotAnImageError as error:
             name = "the image" if isinstance(image, Image.Image) else path_from_here(Path(image))
             raise UserError(f"{name} cannot be read as an image: {error}") from error
@@ -71,81 +85,8 @@ class TrainedModel(nn.Module):
         """Nothing: it stays in evaluation mode, also as a part of what is trained; its networks can be."""
         return super().train(False)
 
-    def _ready(self) -> None:
-        self.eval().requires_grad_(False)
 
-
-class Autoencoder(TrainedModel):
-    """Images (N, C, S, S) in [0, 1] to their reconstructions, of the same shape and range: a denoiser.
-
-    Attributes:
-        encoder: Images to latents.
-        decoder: Latents to logits, of which the sigmoid is the image.
-    """
-
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, source: Checkpoint) -> None:
-        super().__init__(source)
-        self.encoder, self.decoder = encoder, decoder
-        self._ready()
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Reconstruct."""
-        return torch.sigmoid(self.decoder(self.encoder(images)).float())
-
-
-class Decoder(TrainedModel):
-    """Latents, as its encoder makes them, to images (N, C, S, S) in [0, 1].
-
-    Attributes:
-        decoder: Latents to logits.
-    """
-
-    def __init__(self, decoder: nn.Module, source: Checkpoint) -> None:
-        super().__init__(source)
-        self.decoder = decoder
-        self._ready()
-
-    def forward(self, latents: Tensor) -> Tensor:
-        """Decode."""
-        return torch.sigmoid(self.decoder(latents).float())
-
-
-class Encoder(TrainedModel):
-    """Images (N, C, S, S) in [0, 1] to latents (N, ...), whose shape the encoder decides.
-
-    Attributes:
-        encoder: The network.
-    """
-
-    def __init__(self, encoder: nn.Module, source: Checkpoint) -> None:
-        super().__init__(source)
-        self.encoder = encoder
-        self._ready()
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Encode."""
-        return self.encoder(images).float()
-
-
-class Classifier(TrainedModel):
-    """Images (N, C, S, S) in [0, 1] to the probabilities of ``classes``, (N, classes).
-
-    Attributes:
-        encoder: Images to latents; the identity where the classifier works on raw pixels.
-        head: Latents to logits.
-    """
-
-    def __init__(self, encoder: nn.Module, head: nn.Module, source: Checkpoint) -> None:
-        super().__init__(source)
-        self.encoder, self.head = encoder, head
-        self._ready()
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Classify."""
-        return torch.softmax(self.head(self.encoder(images)).float(), 1)
-
-
-def load_autoencoder(place: str | Path, allow_targets: Sequence[str] = ()) -> Autoencoder:
+def load_autoencoder(place: str | Path, allow_targets: Sequence[str] = ()) -> TrainedModel:
     """The denoiser of a stage 1.
 
     Args:
@@ -155,10 +96,13 @@ def load_autoencoder(place: str | Path, allow_targets: Sequence[str] = ()) -> Au
     Raises:
         UserError: It is not there, damaged, of another stage, or names a class that is not allowed.
     """
-    return Autoencoder(*checkpoint.load_autoencoder(run_of(place), allow_targets))
+    encoder, decoder, source = checkpoint.load_autoencoder(run_of(place), allow_targets)
+    return TrainedModel("autoencoder", source, encoder=encoder, decoder=decoder)
 
 
-def load_encoder(place: str | Path, allow_targets: Sequence[str] = (), stage: Stage | None = None) -> Encoder:
+def load_encoder(
+    place: str | Path, allow_targets: Sequence[str] = (), stage: Stage | None = None
+) -> TrainedModel:
     """The encoder of a stage 1, or of a classifier.
 
     Args:
@@ -174,10 +118,10 @@ def load_encoder(place: str | Path, allow_targets: Sequence[str] = (), stage: St
     found = "classifier" if source.head else "dae"
     if stage not in (None, found):
         raise CheckpointError(f"{path_from_here(source.path)} is of the stage {found}, expected {stage}")
-    return Encoder(network, source)
+    return TrainedModel("encoder", source, encoder=network)
 
 
-def load_classifier(place: str | Path, allow_targets: Sequence[str] = ()) -> Classifier:
+def load_classifier(place: str | Path, allow_targets: Sequence[str] = ()) -> TrainedModel:
     """The classifier of a stage 2.
 
     Args:
@@ -189,9 +133,33 @@ def load_classifier(place: str | Path, allow_targets: Sequence[str] = ()) -> Cla
     """
     run = run_of(place)
     try:
-        return Classifier(*checkpoint.load_classifier(run, allow_targets))
+        encoder, head, source = checkpoint.load_classifier(run, allow_targets)
     except AbsentError as error:
-        command = classifier_command(run, allow_targets)
-        raise AbsentError(
-            f"{error}\n      to train one on its encoder: {command}" if command else str(error)
-        ) from error
+        raise AbsentError(f"{error}{_training_hint(run)}") from error
+    return TrainedModel("classifier", source, encoder=encoder, head=head)
+
+
+def run_of(place: str | Path) -> Path:
+    """The place itself; of a sweep, the folder of its winner: the best job of the group that leads.
+
+    Raises:
+        CheckpointError: It is the folder of a sweep of which no job has completed.
+    """
+    place = Path(place)
+    if not (place / "multirun.yaml").is_file():
+        return place  # runs that merely lie side by side are not compared
+    table = read_table(place)
+    if table.winner is None:
+        raise CheckpointError(f"{place}: a sweep of {len(table.jobs)} jobs, none of which has completed")
+    return table.winner.folder
+
+
+def _training_hint(run: Path) -> str:
+    """The command that trains a classifier on the encoder of a run, with its data; empty if it has none."""
+    try:
+        overrides = read_overrides(checkpoint.find_checkpoint(run).parent.parent)
+    except UserError:
+        return ""
+    words = [quoted_override("classifier.encoder_checkpoint", path_from_here(run))]
+    words += [shlex.quote(word) for word in overrides if word.startswith(("data=", "data."))]
+    return f"\n      to train one on its encoder: {train_command()} stage=classifier {' '.join(words)}"
