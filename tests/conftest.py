@@ -26,7 +26,7 @@ from outcome import BRIEF, HAS_MNIST, MNIST, WATCHED, Outcome, Train
 
 if TYPE_CHECKING:
     from dae.run import RunContext
-    from dae.runs.stage_result import StageResult
+    from dae.runs.record import StageResult
 
 
 def pytest_report_header() -> str:
@@ -121,8 +121,8 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
     What it measures is another number for each config, and the same for the same.
     """
 
-    from dae.config.arms import objective_of
-    from dae.runs.stage_result import StageResult  # with torch, which pytest itself does without
+    from dae.config.settings import objective_of
+    from dae.runs.record import StageResult  # with torch, which pytest itself does without
 
     def measure(context: RunContext, folder: Path) -> StageResult:
         value = crc32(OmegaConf.to_yaml(context.cfg, resolve=True).encode()) / 2**32

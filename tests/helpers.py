@@ -22,7 +22,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dae.config.compose import conf_folder
-from dae.data.features import FeatureDataModule
+from dae.data.images import FeatureDataModule
 from dae.launch import register_resolvers
 from dae.runs.records import FORMAT
 from dae.sweeps.names import job_folder

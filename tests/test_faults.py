@@ -38,7 +38,12 @@ PLACES = {
     "run": ("hydra.run.dir=run", "dae.epochs=6", "classifier.epochs=6"),
     "sweep": ("-m", "hydra.sweep.dir=sweep", "dae.epochs=3", "classifier.epochs=2", "classifier.hidden=8,16"),
     "search": (
-        *("-m", "hydra/sweeper=optuna", "hydra.sweep.dir=search", "hydra.sweeper.sampler=grid"),
+        *(
+            "-m",
+            "hydra/sweeper=optuna",
+            "hydra.sweep.dir=search",
+            "hydra.sweeper.sampler._target_=optuna.samplers.BruteForceSampler",
+        ),
         *("hydra.sweeper.n_trials=3", "dae.noise.p=choice(0.1,0.2,0.3)", "dae.epochs=2"),
         "classifier.epochs=2",
     ),

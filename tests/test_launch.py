@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from dae.data.features import FeatureDataModule
 from dae.data.image_set import Split
+from dae.data.images import FeatureDataModule
 from dae.models.autoencoder import DenoisingAutoencoder
 from helpers import SMOKE
 from outcome import REPOSITORY

@@ -21,10 +21,9 @@ from pytorch_lightning import Trainer
 from dae.config.building import build
 from dae.config.compose import COMPOSITION_ERRORS, composed, explain
 from dae.config.settings import schema_problems
-from dae.data.features import FeatureDataModule
 from dae.data.image_folder import ImageFolderDataModule, all_images
 from dae.data.image_set import Split
-from dae.data.images import ImageDataModule
+from dae.data.images import FeatureDataModule, ImageDataModule
 from dae.errors import ConfigError, Problem, UserError, raise_problems
 from dae.metrics import METRICS
 from dae.models.autoencoder import DenoisingAutoencoder

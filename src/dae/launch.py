@@ -218,7 +218,7 @@ def _trial(sweeper: DictConfig, sweep: Path | None) -> Trial | None:
     """The trial of the search that this job belongs to; None outside of a search."""
     if sweep is None or sweeper.get("trial") is None:
         return None
-    from dae.search.study import attach_trial
+    from dae.search.search import attach_trial
 
     return attach_trial(sweeper, sweep)
 

@@ -14,17 +14,15 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback
 from torch import nn
 
-from dae.config import arms, preflight
+from dae.config import preflight, settings
 from dae.config.building import build, latent_shape, with_sizes
-from dae.data.features import FeatureDataModule
-from dae.data.images import ImageDataModule
+from dae.data.images import FeatureDataModule, ImageDataModule
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.classifier import EncoderClassifier
 from dae.pictures.data_sheet import show_data
 from dae.pictures.drawing import Watcher
 from dae.runs import checkpoint, resume
-from dae.runs.record import RunRecord, git_state, write_run_json
-from dae.runs.stage_result import StageResult, discard_stage, finished_stage
+from dae.runs.record import RunRecord, StageResult, discard_stage, finished_stage, git_state, write_run_json
 from dae.seeds import seed_all
 from dae.sweeps import shared
 from dae.text import path_from_here
@@ -88,8 +86,8 @@ def run(
         if cfg.stage == "data":
             show_data(data, plain(cfg), folder, [word for word in words if word != "stage=data"])
             return None
-        stages = arms.stages_to_run(cfg)
-        objective = record.objective = arms.objective_of(cfg)
+        stages = settings.stages_to_run(cfg)
+        objective = record.objective = settings.objective_of(cfg)
         context = RunContext(cfg, data, [Pruning(trial, objective.name)] if trial else [])
         pretrained = None
         if "dae" in stages:
@@ -109,7 +107,7 @@ def run(
             log.info("Stage 1 is skipped: this classifier does not use it")
         if "classifier" in stages and not record.pruned:
             record.add_stage("classifier", train_classifier(context, folder, pretrained))
-        more = [*arms.arm_words(cfg), *resume.admission(plain(cfg))]
+        more = [*settings.arm_words(cfg), *resume.admission(plain(cfg))]
         log.info("%s", record.summary(more, has_encoder="dae" in stages))
         return record.value
 
@@ -151,7 +149,7 @@ def train_autoencoder(context: RunContext, folder: Path) -> StageResult:
     autoencoder = DenoisingAutoencoder(
         encoder=encoder,
         decoder=build(decoder_node),
-        noise=build(arms.training_noise(cfg)),
+        noise=build(settings.training_noise(cfg)),
         reference_noise=build(cfg.dae.reference_noise),
         noise_seed=cfg.data.split_seed,
         optimizer=build(cfg.dae.optimizer),
@@ -160,8 +158,8 @@ def train_autoencoder(context: RunContext, folder: Path) -> StageResult:
     if cfg.dae.warm_start is not None:
         log.info("Warm start from %s", checkpoint.warm_start(autoencoder, cfg.dae.warm_start))
     described = {**config["dae"], "encoder": encoder_node, "decoder": decoder_node}
-    described |= {"noise": arms.training_noise(config), "noise_seed": cfg.data.split_seed}
-    described["pretraining"] = arms.pretraining_word(cfg)
+    described |= {"noise": settings.training_noise(config), "noise_seed": cfg.data.split_seed}
+    described["pretraining"] = settings.pretraining_word(cfg)
     autoencoder.save_hyperparameters({**described, **provenance(data, folder)}, logger=False)
     return fit(context, autoencoder, data, folder)
 
@@ -197,7 +195,7 @@ def choose_encoder(context: RunContext, folder: Path) -> tuple[nn.Module, dict[s
     cfg = context.cfg
     if cfg.classifier.encoder == "none":
         return nn.Identity(), {"encoder": None, "pretraining": "none"}
-    if not arms.uses_pretrained(cfg):
+    if not settings.uses_pretrained(cfg):
         encoder, node = new_encoder(context)
         return encoder, {"encoder": node, "pretraining": "none"}
     place, allowed = cfg.classifier.encoder_checkpoint, list(cfg.allow_targets)
@@ -246,7 +244,7 @@ def fit(
             folder=folder / module.stage,
             seed=cfg.seed,
             epochs=cfg[module.stage].epochs,
-            monitor=arms.monitor_for(cfg, module.stage),
+            monitor=settings.monitor_for(cfg, module.stage),
             make_trainer=build(cfg.trainer),
             make_loggers=loggers,
             callbacks=[*callbacks, *context.watchers],

@@ -6,8 +6,9 @@ import difflib
 import re
 import shlex
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 
 def format_figure(value: float | None) -> str:
@@ -100,6 +101,27 @@ def train_command() -> str:
         return f"python {quoted_path(typed)}"
     in_clone = ours.is_file() and ours.resolve() == Path("train.py").resolve()
     return "python train.py" if in_clone else "dae train"
+
+
+def command(hydra: Mapping[str, Any], *words: str) -> str:
+    """A command line that trains, with the flags that name the configs of a run in front.
+
+    Args:
+        hydra: Hydra's own config of the run, or of its sweep.
+        *words: Its overrides.
+    """
+    sources = (hydra.get("runtime") or {}).get("config_sources") or []
+    folders = [Path(source["path"]) for source in sources if source["provider"].endswith("command-line")]
+    flags = [word for folder in folders for word in ("--config-dir", path_from_here(folder))]
+    name = (hydra.get("job") or {}).get("config_name", "train")
+    flags += [] if name == "train" else ["--config-name", name]
+    return shlex.join([*train_command().split(), *flags, *words])
+
+
+def run_alone(overrides: Sequence[str]) -> list[str]:
+    """The overrides that run a job alone: an experiment that is a sweep would be one again."""
+    is_sweep = any(text.startswith("experiment=") for text in overrides)
+    return [*(["hydra.mode=RUN"] if is_sweep else []), *overrides]
 
 
 def import_from_here() -> None:

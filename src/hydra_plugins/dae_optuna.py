@@ -19,7 +19,7 @@ from dae.errors import ConfigError, Problem
 
 
 class OptunaSweeper(Sweeper):
-    """Hands a search over to ``dae.search.engine``.
+    """Hands a search over to ``dae.search.search``.
 
     Args:
         settings: ``conf/hydra/sweeper/optuna.yaml``.
@@ -42,15 +42,12 @@ class OptunaSweeper(Sweeper):
         Raises:
             ConfigError: The command is refused, or the extra ``tune`` is not installed.
         """
-        for package in ("optuna", "cmaes"):
-            try:
-                import_module(package)
-            except ImportError:
-                what = f"needs the package {package}, which is not installed"
-                raise ConfigError(
-                    [Problem("hydra/sweeper=optuna", what, "pip install -e '.[tune]'")]
-                ) from None
-        from dae.search.engine import search
+        try:
+            import_module("optuna")
+        except ImportError:
+            what = "needs the package optuna, which is not installed"
+            raise ConfigError([Problem("hydra/sweeper=optuna", what, "pip install -e '.[tune]'")]) from None
+        from dae.search.search import search
 
         search(arguments, self.config, self.launcher, self.loader)
         return []

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dae.models.image_measures import binary_cross_entropy
+from dae.models.epoch_metrics import binary_cross_entropy
 from dae.models.networks import ConvBlock, ConvDecoder, ConvEncoder
 from dae.models.noise import Dropout
 from dae.runs.record import device_name

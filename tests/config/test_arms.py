@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from dae.config.arms import is_denoising, pretraining_word, stages_to_run
+from dae.config.settings import is_denoising, pretraining_word, stages_to_run
 from dae.runs.checkpoint import read
 from helpers import ONE_PASS, composed
 from outcome import Train

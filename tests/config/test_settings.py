@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from dae.config.arms import stages_to_run
 from dae.config.preflight import check_config, find_problems
+from dae.config.settings import stages_to_run
 from dae.errors import ConfigError
 from helpers import composed
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dae.data.draws import class_balanced, class_shares, from_each_class
+from dae.data.image_set import class_balanced, class_shares, from_each_class
 
 
 def test_a_larger_subset_contains_the_smaller_one():

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dae.data.features import FeatureDataModule
-from dae.data.images import ImageDataModule
+from dae.data.images import FeatureDataModule, ImageDataModule
 from dae.errors import UserError
 from dae.runs.checkpoint import content_hash, read
 from helpers import ONE_PASS, SMOKE, watch_frozen_blocks

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from dae.models.image_measures import binary_cross_entropy, image_losses, structural_similarity
+from dae.models.epoch_metrics import binary_cross_entropy, image_losses, structural_similarity
 
 
 def test_value_and_gradient_are_torchs_own():

@@ -14,7 +14,7 @@ import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from dae.sweeps.names import job_folder
-from helpers import SMOKE, add_job
+from helpers import SMOKE
 from outcome import Outcome
 
 optuna = pytest.importorskip("optuna")
@@ -25,21 +25,30 @@ from optuna.distributions import (  # noqa: E402
     IntDistribution,
 )
 
-from dae.search.sampling import make_sampler  # noqa: E402
-from dae.search.space import all_values, distribution, round_value  # noqa: E402
+from dae.search.search import storage  # noqa: E402
+from dae.search.space import distribution  # noqa: E402
 
 DAE = (*SMOKE, "stage=dae")
 SEARCH = ("-m", "hydra/sweeper=optuna", "hydra.sweep.dir=multirun/search")
+EACH_ONCE = "hydra.sweeper.sampler._target_=optuna.samplers.BruteForceSampler"
+SHA = "hydra.sweeper.pruner._target_=optuna.pruners.SuccessiveHalvingPruner"
 RATE = "dae.optimizer.lr=tag(log,interval(1e-4,1e-2))"
-GOOD_OR_NOT = ("dae.optimizer.lr=1e-3,1e-9", "trainer.limit_train_batches=30")
+GOOD_OR_NOT = ("dae.optimizer.lr=1e-3,1e-9", "trainer.limit_train_batches=30", "hydra.sweeper.n_trials=2")
 
 
-def study_of(done: Outcome, storage: str = "multirun/search/study.db") -> Any:
-    return optuna.load_study(study_name="search", storage=f"sqlite:///{done.place / storage}")
+def study_of(done: Outcome) -> Any:
+    return optuna.load_study(study_name="search", storage=storage(done.place / "multirun" / "search"))
 
 
 def states(done: Outcome) -> list[str]:
     return [trial.state.name for trial in study_of(done).trials]
+
+
+def folder_of(done: Outcome, number: int) -> Path:
+    """Of a trial, by its overrides, which are found in one job alone."""
+    value = study_of(done).trials[number].user_attrs["overrides"][-1]
+    (found,) = (f for f in done.folders if f"- {value}\n" in (f / ".hydra" / "overrides.yaml").read_text())
+    return found
 
 
 def result(folder: Path) -> dict[str, Any]:
@@ -58,8 +67,7 @@ def parsed(text: str) -> Any:
         ("a=int(interval(1,9))", IntDistribution(1, 9)),
         ("a=tag(log,int(interval(8,128)))", IntDistribution(8, 128, log=True)),
         ("a=range(8,65,8)", IntDistribution(8, 64, step=8)),
-        ("a=range(9,0,-4)", IntDistribution(1, 9, step=4)),
-        ("a=range(0,0.35,0.1)", FloatDistribution(0, 0.3, step=0.1)),
+        ("a=range(0,0.5,0.25)", CategoricalDistribution([0.0, 0.25])),
         ("a=1,null,[3,4]", CategoricalDistribution(["1", "null", "[3,4]"])),
         ("a/b=choice(c,d)", CategoricalDistribution(["c", "d"])),
     ],
@@ -71,8 +79,8 @@ def test_hydras_sweeps_are_distributions(text, expected):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a=tag(sigma,interval(0,1))", "found the tag sigma, expected log"),
-        ("a=tag(log,choice(1,2))", "log is for intervals"),
+        ("a=tag(sigma,interval(0,1))", "found the tag sigma, expected none, or log"),
+        ("a=tag(log,choice(1,2))", "found the tag log, expected none, or log of an interval"),
         ("a=tag(log,interval(0,1))", "low > 0"),
         ("a=range(3,3)", "the range is empty"),
     ],
@@ -82,45 +90,15 @@ def test_what_cannot_be_searched_over(text, words):
         parsed(text)
 
 
-def test_listed():
-    assert all_values(parsed("a=range(8,33,8)")) == [8, 16, 24, 32]
-    assert all_values(parsed("a=range(0,0.5,0.1)")) == [0, 0.1, 0.2, 0.3, 0.4], "and not 0.30000000000000004"
-    with pytest.raises(ValueError, match="no list"):
-        all_values(parsed("a=interval(0,1)"))
-
-
-@pytest.mark.parametrize(
-    ("value", "text", "expected"),
-    [
-        (0.000123456789, "a=tag(log,interval(1e-5,1))", 0.000123),
-        (0.123456789, "a=interval(0,0.6)", 0.123),
-        (1000.123456789, "a=interval(1000,1001)", 1000.12),
-        (0.00123449, "a=interval(0.00123446,1)", 0.00123446),
-        (7, "a=int(interval(1,9))", 7),
-    ],
-)
-def test_rounded(value, text, expected):
-    assert round_value(value, parsed(text)) == pytest.approx(expected, rel=1e-12)
-
-
-@pytest.mark.parametrize("name", ["tpe", "random", "cmaes"])
-def test_every_sampler_searches_and_rounds(name):
-    study = optuna.create_study(sampler=make_sampler(name, seed=0, parallel=False))
-    study.optimize(lambda t: t.suggest_float("x", 0, 1) ** 2 + t.suggest_float("y", 1e-3, 1, log=True), 30)
-    assert len({trial.params["x"] for trial in study.trials}) > 20
-    for trial in study.trials:
-        assert all(float(f"{value:.3g}") == value for value in trial.params.values())
-
-
 def test_the_better_one_is_found_and_its_command_repeats_it(train):
-    done = train(*SEARCH, "hydra.sweeper.n_trials=2", "hydra.sweeper.sampler=grid", *GOOD_OR_NOT, *DAE)
-    assert done.exit_code == 0
+    done = train(*SEARCH, EACH_ONCE, *GOOD_OR_NOT, *DAE)
+    assert done.exit_code == 0, done.text
     best = study_of(done).best_trial
     assert best.params == {"dae.optimizer.lr": "0.001"}
     page = (done.place / "multirun/search/search.md").read_text()
     assert "# Search: 2 completed, 0 pruned, 0 failed" in page
-    assert f"Best: {best.value:.4f}, trial 0: " in page
-    assert "2 completed trials are too few to tell" in page
+    assert f"Best: {best.value:.4f}, trial {best.number}: " in page
+    assert "too few completed trials to tell, 2 of at least 10" in page
     assert page in done.out
     (command,) = re.findall(r"the winner again +python train.py (.*)", done.out)
     again = train(*shlex.split(command), place="again")
@@ -131,8 +109,7 @@ def test_the_better_one_is_found_and_its_command_repeats_it(train):
 @pytest.mark.usefixtures("untrained")
 def test_a_search_is_continued_to_its_total(train):
     """The same sampler seed would propose the same points."""
-    sampler = "hydra.sweeper.sampler=random"
-    first = train(*SEARCH, "hydra.sweeper.n_trials=2", sampler, RATE, *DAE)
+    first = train(*SEARCH, "hydra.sweeper.n_trials=2", RATE, *DAE)
     before = {folder: (folder / "result.json").stat().st_mtime_ns for folder in first.folders}
     assert len(before) == 2
     assert "2 of 2: lr-0." in first.out
@@ -140,16 +117,14 @@ def test_a_search_is_continued_to_its_total(train):
     assert "swept" not in command
     done = train(*shlex.split(command.replace("n_trials=2", "n_trials=4")))
     assert done.exit_code == 0
-    assert "holds 2 trials already" in done.out
-    assert len(done.folders) == 4
-    assert all(re.fullmatch(r"lr-[\d.e-]+-[0-9a-f]{10}", folder.name) for folder in done.folders)
-    assert states(done) == ["COMPLETE"] * 4, "no point was proposed twice"
+    assert "The search holds 2 trials already" in done.out
+    assert states(done) == ["COMPLETE"] * 4
+    assert len(done.folders) == 4, "no point was proposed twice"
     assert all((folder / "result.json").stat().st_mtime_ns == at for folder, at in before.items())
-    assert len({trial.params["dae.optimizer.lr"] for trial in study_of(done).trials}) == 4
 
 
 @pytest.mark.usefixtures("untrained")
-def test_an_interrupted_trial_is_run_again(train, monkeypatch):
+def test_a_trial_that_was_cut_off_is_run_again(train, monkeypatch):
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
@@ -157,52 +132,33 @@ def test_an_interrupted_trial_is_run_again(train, monkeypatch):
         patch.setattr("dae.run.train_autoencoder", interrupted)
         done = train(*SEARCH, "hydra.sweeper.n_trials=1", RATE, *DAE)
     assert done.exit_code == 130
-    assert states(done) == ["FAIL", "WAITING"]
-    done = train(*SEARCH, "hydra.sweeper.n_trials=1", RATE, *DAE)
+    assert states(done) == ["RUNNING"]
+    done = train(*SEARCH, "hydra.sweeper.n_trials=2", RATE, *DAE)
     assert done.exit_code == 0
-    assert states(done) == ["FAIL", "COMPLETE"]
-    assert done.result["status"] == "completed", "in the same folder"
-    assert "1 completed, 0 pruned, 0 failed" in done.out
-
-
-@pytest.mark.usefixtures("untrained")
-def test_trials_of_a_search_that_died(train):
-    """One had just ended, one had not, one is of another machine."""
-    train(*SEARCH, "hydra.sweeper.n_trials=1", RATE, *DAE)
-    here = train("--cfg", "job").place / "multirun/search"
-    study = optuna.load_study(study_name="search", storage=f"sqlite:///{here}/study.db")
-    for rate, folder in ((0.001, here / "ended"), (0.002, here / "cut"), (0.003, Path("/elsewhere/job"))):
-        study.enqueue_trial({"dae.optimizer.lr": rate})
-        trial = study.ask()
-        trial.suggest_float("dae.optimizer.lr", 1e-4, 1e-2, log=True)
-        trial.set_user_attr("overrides", [*DAE, f"dae.optimizer.lr={rate}"])
-        trial.set_user_attr("folder", str(folder))
-    ended = add_job(here, status="completed", value=0.01, objective=("dae/val/noisy_loss", "min"))
-    ended.rename(here / "ended")
-    done = train(*SEARCH, "hydra.sweeper.n_trials=4", RATE, *DAE)
-    assert states(done) == ["COMPLETE", "COMPLETE", "FAIL", "RUNNING", "COMPLETE"]
-    trials = study_of(done).trials
-    assert trials[1].value == 0.01
-    assert trials[4].params == {"dae.optimizer.lr": 0.002}
-    assert "left_out" in trials[2].user_attrs
+    assert states(done) == ["COMPLETE"] * 2
+    assert len(done.folders) == 2, "in the same folder"
+    # Killed after its job had ended, and before that was told.
+    study = study_of(done)
+    trial = study.ask()
+    trial.set_user_attr("overrides", study.trials[0].user_attrs["overrides"])
+    done = train(*SEARCH, "hydra.sweeper.n_trials=3", RATE, *DAE)
+    assert [trial.value for trial in study_of(done).trials][2] == study.trials[0].value
+    assert len(done.folders) == 2, "what has ended is taken as it is"
 
 
 def test_a_hopeless_trial_is_pruned(train):
     """By the objective of stage 1, so that there is no stage 2."""
-    both = [*SMOKE, "objective=dae/val/loss", "dae.epochs=3"]
-    grid = ["hydra.sweeper.sampler=grid", "hydra.sweeper.pruner=asha"]
-    done = train(*SEARCH, *grid, *GOOD_OR_NOT, *both)
-    assert done.exit_code == 0
-    assert states(done) == ["COMPLETE", "PRUNED"]
-    good, pruned = (Path(trial.user_attrs["folder"]) for trial in study_of(done).trials)
-    assert torch.load(good / "dae/last.ckpt")["epochs"] == 3
-    assert torch.load(pruned / "dae/last.ckpt")["epochs"] == 1
-    assert (good / "classifier").exists()
-    assert not (pruned / "classifier").exists()
-    ended = result(pruned)
-    assert ended["status"] == "pruned"
-    assert ended["error"] is None
-    assert ended["objective"]["value"] == pytest.approx(study_of(done).trials[1].value)
+    both = [*SMOKE, "objective=dae/val/loss", "dae.epochs=3", "+hydra.sweeper.pruner.min_resource=1"]
+    first = "hydra.sweeper.sampler.seed=1"  # the better point
+    done = train(*SEARCH, EACH_ONCE, first, SHA, *GOOD_OR_NOT, *both)
+    assert done.exit_code == 0, done.text
+    pruned = states(done).index("PRUNED")
+    folder = folder_of(done, pruned)
+    assert torch.load(folder / "dae/last.ckpt")["epochs"] == 1
+    assert not (folder / "classifier").exists()
+    ended = result(folder)
+    assert (ended["status"], ended["error"]) == ("pruned", None)
+    assert ended["objective"]["value"] == pytest.approx(study_of(done).trials[pruned].value)
     assert not [name for name in ended["metrics"] if "/test/" in name]
     assert "Pruned after epoch 1: dae/val/loss" in done.logs
     assert ": pruned: dae/val/loss 0." in done.out
@@ -217,64 +173,46 @@ def test_only_the_stage_of_the_objective_is_watched(train):
     assert trial.value == max(trial.intermediate_values.values())
 
 
-def test_by_the_probe_without_a_stage_2(train):
-    probe = ["callbacks=probe", "objective=dae/val/probe_accuracy", "dae.epochs=2"]
-    done = train(*SEARCH, "hydra.sweeper.n_trials=1", "hydra.sweeper.pruner=asha", RATE, *DAE, *probe)
-    assert done.exit_code == 0, done.text
-    (trial,) = study_of(done).trials
-    assert list(trial.intermediate_values) == [1, 2]
-    assert trial.value == max(trial.intermediate_values.values())
-
-
 @pytest.mark.usefixtures("untrained")
 def test_a_failing_trial_does_not_end_the_search(train):
-    grid = ["hydra.sweeper.sampler=grid", "dae.noise.p=7,0.1", "dae.epochs=1"]
-    done = train(*SEARCH, *grid, *DAE)
+    wrong = [EACH_ONCE, "dae.noise.p=7,0.1", "dae.epochs=1", "hydra.sweeper.n_trials=2"]
+    done = train(*SEARCH, *wrong, *DAE)
     assert done.exit_code == 1
-    assert states(done) == ["FAIL", "COMPLETE"]
-    failed = Path(study_of(done).trials[0].user_attrs["folder"])
+    assert sorted(states(done)) == ["COMPLETE", "FAIL"]
+    failed = folder_of(done, states(done).index("FAIL"))
     assert "dae.noise.p: found 7" in result(failed)["error"]
     assert f"1 of 2 jobs failed:\n  {failed.name}" in done.err
-    again = train(*SEARCH, *grid, *DAE)
+    again = train(*SEARCH, *wrong, *DAE)
     assert again.exit_code == 0
-    assert states(again) == ["FAIL", "COMPLETE"], "it would fail again"
-
-
-def test_a_diverged_trial_is_a_failure(train):
-    done = train(*SEARCH, "hydra.sweeper.sampler=grid", "dae.optimizer.lr=1e30,1e-3", *DAE)
-    assert states(done) == ["FAIL", "COMPLETE"]
-    assert done.exit_code == 1
+    assert sorted(states(again)) == ["COMPLETE", "FAIL"], "it would fail again"
 
 
 @pytest.mark.usefixtures("untrained")
-def test_a_grid_and_keys_that_only_a_choice_has(train):
+def test_keys_that_only_a_choice_has(train):
     """dropout has p, gaussian has std."""
     space = ["dae/noise=dropout,gaussian", "dae.noise.p=range(0.1,0.3,0.1)", "dae.noise.std=choice(0.5)"]
-    grid = [*SEARCH, "hydra.sweeper.sampler=grid", *space, *DAE, "objective=dae/val/loss"]
-    first = train(*grid, "hydra.sweeper.n_trials=1")
-    assert len(first.folders) == 1
-    done = train(*grid, "hydra.sweeper.n_trials=9")
-    assert done.exit_code == 0
-    assert [trial.params for trial in study_of(done).trials] == [
+    done = train(*SEARCH, EACH_ONCE, *space, *DAE, "objective=dae/val/loss", "hydra.sweeper.n_trials=3")
+    assert done.exit_code == 0, done.text
+    points = [trial.params for trial in study_of(done).trials]
+    assert len(points) == 3
+    for expected in (
         {"dae/noise": "dropout", "dae.noise.p": 0.1},
         {"dae/noise": "dropout", "dae.noise.p": 0.2},
         {"dae/noise": "gaussian", "dae.noise.std": "0.5"},
-    ]
+    ):
+        assert expected in points
     assert len(done.folders) == 3
     assert "is measured on the clean input, so ranking" in done.out
 
 
-@pytest.mark.usefixtures("untrained")
-def test_two_machines_on_one_study(train):
-    shared = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.storage=sqlite:///shared.db", RATE, *DAE]
-    train(*shared, "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=2", "hydra.sweep.dir=multirun/a")
-    done = train(*shared, "hydra.sweeper.n_trials=3", "hydra.sweep.dir=multirun/b")
-    assert len(study_of(done, "shared.db").trials) == 3
-    assert [folder.parent.name for folder in done.folders] == ["a", "a", "b"]
-
-
 def test_a_job_is_the_same_as_without_a_search(train):
-    done = train(*SEARCH, "hydra.sweeper.n_trials=1", "hydra.sweeper.pruner=median", RATE, *DAE)
+    done = train(
+        *SEARCH,
+        "hydra.sweeper.n_trials=1",
+        "hydra.sweeper.pruner._target_=optuna.pruners.MedianPruner",
+        RATE,
+        *DAE,
+    )
     (trial,) = study_of(done).trials
     overrides = trial.user_attrs["overrides"]
     assert done.folder.name == job_folder(overrides, ["dae.optimizer.lr"])
@@ -297,10 +235,8 @@ def test_the_experiment(train):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["hydra.sweeper.sampler=tpee", RATE], "try hydra.sweeper.sampler=tpe"),
+        (["hydra.sweeper.sampler._target_=optuna.samplers.TPE", RATE], "optuna.samplers.TPE"),
         (["hydra.sweeper.n_trials=0", RATE], "hydra.sweeper.n_trials: found 0"),
-        (["hydra.sweeper.storage=nowhere", RATE], "hydra.sweeper.storage: nowhere cannot be opened"),
-        (["hydra.sweeper.sampler=grid", RATE], "a grid needs a list of values"),
         (["dae.optimiser.lr=interval(0,1)"], "the nearest is dae.optimizer.lr"),
         (["dae/noise=dropout,gausian"], "try dae/noise=gaussian"),
         (["dae.noise.p=tag(log,interval(0,1))"], "low > 0"),
@@ -336,27 +272,20 @@ def test_what_is_no_search(train, arguments, words):
     assert not list(done.place.iterdir())
 
 
-@pytest.mark.parametrize("package", ["optuna", "cmaes"])
-def test_without_the_extra(train, monkeypatch, package):
-    monkeypatch.setitem(sys.modules, package, None)
+def test_without_the_extra(train, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
     done = train("-m", "hydra/sweeper=optuna", RATE)
     assert done.exit_code == 2
-    assert f"needs the package {package}" in done.err
+    assert "needs the package optuna" in done.err
     assert "pip install -e '.[tune]'" in done.err
     assert "Traceback" not in done.text
 
 
 @pytest.mark.usefixtures("untrained")
-def test_a_small_space_is_exhausted_and_what_is_not_comparable_is_not_mixed(train):
-    three = ["hydra.sweeper.n_trials=3", "dae.noise.p=0.1,0.2", *DAE]
-    done = train(*SEARCH, *three)
-    assert done.exit_code == 0
-    assert len(done.folders) == 2
-    assert "the space seems exhausted" in done.out
-    assert "2 completed, 0 pruned, 0 failed" in done.out
+def test_what_is_not_comparable_is_not_mixed(train):
+    two = ["hydra.sweeper.n_trials=2", "dae.noise.p=0.1,0.2", *DAE]
+    assert train(*SEARCH, *two).exit_code == 0
     for change in ("dae.noise.p=0.1,0.3", "objective=dae/val/psnr"):
-        done = train(*SEARCH, *three, change)
+        done = train(*SEARCH, *two, change)
         assert done.exit_code == 2
-        assert "another hydra.sweeper.study_name than search is another search" in done.err
-    done = train(*SEARCH, *three, "dae.epochs=2", "hydra.sweeper.n_trials=2")
-    assert "ran with [], the next ones run with ['dae.epochs=2']" in done.out
+        assert "another hydra.sweep.dir is another search" in done.err

@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from dae.runs.checkpoint import content_hash, read, write_content
-from dae.runs.stage_result import StageResult, finished_stage
+from dae.runs.record import StageResult, finished_stage
 from dae.sweeps.shared import shared_stage, stage1_digest
 from helpers import ONE_PASS, composed
 from outcome import Outcome, Train

@@ -15,7 +15,7 @@ from dae.config.compose import RESERVED, conf_folder
 from dae.config.preflight import check_config
 from dae.evaluation import evaluate
 from dae.runs.checkpoint import content_hash, read
-from dae.training.checkpointing import StageCheckpoint
+from dae.training.callbacks import StageCheckpoint
 from dae.training.trainer import best_precision, build_trainer, device_type
 from helpers import ONE_PASS, SMOKE, composed
 

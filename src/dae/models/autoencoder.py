@@ -9,8 +9,14 @@ from torch import Tensor, nn
 
 from dae.metrics import METRICS
 from dae.models.description import Description, built
-from dae.models.epoch_metrics import ImageMean, Mean, MeasuredModule
-from dae.models.image_measures import binary_cross_entropy, image_losses, structural_similarity
+from dae.models.epoch_metrics import (
+    ImageMean,
+    Mean,
+    MeasuredModule,
+    binary_cross_entropy,
+    image_losses,
+    structural_similarity,
+)
 from dae.models.noise import Noise
 from dae.models.optimization import OptimizerFactory, ScheduleFactory
 from dae.seeds import derive_seed

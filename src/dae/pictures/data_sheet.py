@@ -11,9 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dae.config.arms import stages_to_run
-from dae.data.draws import from_each_class
-from dae.data.image_set import Split, bytes_to_floats
+from dae.config.settings import stages_to_run
+from dae.data.image_set import Split, bytes_to_floats, from_each_class
 from dae.data.images import ImageDataModule
 from dae.files import read_json, write_json
 from dae.pictures.drawing import draw_image_rows, write_png

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dae.config.arms import arm_words
+from dae.config.settings import arm_words
 from dae.errors import UserError
 from dae.files import read_yaml
 from dae.metrics import METRICS, is_telling, left_out_words, meaning
@@ -19,7 +19,9 @@ from dae.runs.folder import is_stale
 from dae.runs.records import (
     ENDED,
     FILE,
+    OUTPUT_SUBDIR,
     read_hydra,
+    read_overrides,
     read_result,
     read_run,
     read_stage,
@@ -27,9 +29,7 @@ from dae.runs.records import (
     shared_stage_folder,
 )
 from dae.runs.resume import resume_command
-from dae.sweeps.commands import command, run_alone
-from dae.sweeps.jobs import OUTPUT_SUBDIR, read_overrides
-from dae.text import path_from_here, pluralize, quoted_override, quoted_path
+from dae.text import command, path_from_here, pluralize, quoted_override, quoted_path, run_alone
 
 STAGES = {"dae": "Stage 1: the denoising autoencoder", "classifier": "Stage 2: the classifier"}
 # In the order of the page.

@@ -1,13 +1,15 @@
-"""``run.json``, what was run; ``result.json``, how it ended; the last lines on the console."""
+"""``run.json``, what was run; ``stage.json`` and ``result.json``, how it ended; the last console lines."""
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cache
 from importlib.metadata import version
@@ -21,6 +23,7 @@ from dae.data.images import ImageDataModule
 from dae.errors import ConfigError, TimeUp, UserError
 from dae.files import write_json
 from dae.metrics import Metric, is_telling, left_out_words
+from dae.runs.checkpoint import read
 from dae.runs.process import NAMES, Terminated
 from dae.runs.records import (
     FORMAT,
@@ -28,13 +31,69 @@ from dae.runs.records import (
     Result,
     RunInfo,
     Sign,
+    Stage,
     read_or_empty,
     read_result,
     read_run,
+    read_stage,
     write_record,
 )
-from dae.runs.stage_result import StageResult
 from dae.text import path_from_here, pluralize, quoted_override, quoted_path, train_command
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """How a stage has ended.
+
+    Attributes:
+        metrics: Of the checkpoint that counts, validation and test.
+        checkpoint: Its file.
+        seconds: What the stage took, in all processes that had a part in it.
+        epochs: How many were asked for.
+        reused: Whether it had ended before, in this folder, and was not trained now.
+        pruned: Whether a search has given it up: then there is no test.
+        shared_from: Where it was trained, as seen from the run folder; None if that was here.
+        signs: That little was learned; none where all is well.
+    """
+
+    metrics: dict[str, float]
+    checkpoint: Path
+    seconds: float
+    epochs: int
+    reused: bool = False
+    pruned: bool = False
+    shared_from: str | None = None
+    signs: tuple[Sign, ...] = ()
+
+    def save(self) -> None:
+        """Write ``stage.json``, by which a run that goes on knows that this stage is through."""
+        names = ("metrics", "seconds", "epochs", "shared_from")
+        record = Stage(**{name: getattr(self, name) for name in names}, signs=list(self.signs))
+        write_record(self.checkpoint.with_name("stage.json"), record)
+
+
+def finished_stage(folder: Path, epochs: int) -> StageResult | None:
+    """The result of a stage that is through after so many epochs; None if there is something to do.
+
+    Raises:
+        DamagedFileError: ``stage.json`` is damaged.
+        CheckpointError: Its checkpoint cannot be used any more.
+    """
+    content = read_stage(folder)
+    if content.get("epochs") != epochs:
+        return None
+    log.info("%s is done already", folder.name)
+    signs = tuple(Sign(**sign) for sign in content.pop("signs"))
+    return StageResult(**content, checkpoint=read(folder / "best.ckpt").path, reused=True, signs=signs)
+
+
+def discard_stage(folder: Path) -> None:
+    """Delete the result of a stage, since what it began from has changed."""
+    for name in ("stage.json", "last.ckpt", "best.ckpt"):
+        (folder / name).unlink(missing_ok=True)
+
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy")
 LONGEST_DIFF = 100_000  # characters; of a longer one the length is noted

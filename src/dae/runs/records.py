@@ -12,6 +12,7 @@ from dae.files import DamagedFileError, read_json, read_yaml, write_json
 
 FORMAT: Literal[4] = 4  # of run folders: only a version of the same format continues a run
 FILE = "config.yaml"  # the resolved config
+OUTPUT_SUBDIR = ".hydra"  # what Hydra writes: by it a folder is known to be a run's
 # Of the config: what lies elsewhere on another machine.
 PATH_KEYS = ("data.root", "data.unlabelled", "classifier.encoder_checkpoint", "dae.warm_start")
 # Nothing is left to do in a run that ended so.
@@ -157,6 +158,21 @@ def read_hydra(file: Path) -> dict[str, Any]:
     """
     hydra = read_yaml(file) or {}
     return hydra.get("hydra") or {} if isinstance(hydra, dict) else {}
+
+
+def read_overrides(folder: Path) -> tuple[str, ...]:
+    """The overrides of the job in a folder alone, without Hydra's own and the sweep's ``compare``.
+
+    Raises:
+        DamagedFileError: They are damaged.
+    """
+    texts = map(str, read_yaml(folder / OUTPUT_SUBDIR / "overrides.yaml") or ())
+    return tuple(text for text in texts if not is_hydras(text) and text.lstrip("+")[:8] != "compare=")
+
+
+def is_hydras(override: str) -> bool:
+    """Whether an override is about Hydra itself: ``hydra.job.chdir=..``, ``hydra/launcher=..``."""
+    return override.lstrip("+~").startswith(("hydra.", "hydra/"))
 
 
 def read_or_empty(read: Callable[[Path], dict[str, Any]], place: Path) -> dict[str, Any]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -16,13 +14,11 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.trial import Trial
 
-from dae.config.compose import COMPOSITION_ERRORS, explain
 from dae.errors import Problem, raise_problems
-from dae.schema import leaves
+from dae.schema import leaves, select
 from dae.text import closest_name
-
-Point = dict[str, Any]
 
 # Keys that may not be searched over, each with the reason and what to do instead.
 REFUSED = {
@@ -35,9 +31,8 @@ REFUSED = {
 class Space:
     """The overrides of a search: the fixed ones and the keys that are searched over.
 
-    A key that is searched over need not exist under every choice: ``dae.noise.std`` belongs to
-    ``dae/noise=gaussian``, not to ``dae/noise=dropout``. Groups are drawn first, and a point has the keys
-    that its groups have.
+    A key need not exist under every choice: ``dae.noise.std`` belongs to ``dae/noise=gaussian``, not to
+    ``dae/noise=dropout``. Groups are drawn first, and a trial has the keys that its groups have.
 
     Args:
         overrides: Of two for the same key the later counts.
@@ -52,97 +47,48 @@ class Space:
         self.loader, self.master = loader, master
         by_key = {override.get_key_element(): override for override in overrides}
         self.fixed = [str(o.input_line) for o in by_key.values() if not o.is_sweep_override()]
+        swept = {key: override for key, override in by_key.items() if override.is_sweep_override()}
+        self.groups = [key for key in swept if loader.get_group_options(swept[key].key_or_group)]
         self.dimensions: dict[str, BaseDistribution] = {}
-        self.groups: dict[str, CategoricalDistribution] = {}
-        self._configs: dict[tuple[str, ...], DictConfig] = {}
-        problems = []
-        for key, override in by_key.items():
-            if not override.is_sweep_override():
-                continue
+        problems = [Problem(key, REFUSED[key]) for key in swept if key in REFUSED]
+        for key, override in swept.items():
             try:
-                found = distribution(override)
+                self.dimensions[key] = distribution(override)
             except ValueError as error:
                 problems.append(Problem(str(override.input_line), str(error)))
-                continue
-            self.dimensions[key] = found
-            if loader.get_group_options(override.key_or_group):
-                assert isinstance(found, CategoricalDistribution)
-                self.groups[key] = found
-        if not self.dimensions and not problems:
+        if not swept:
             advice = "try 'dae.noise.p=interval(0,0.6)', or experiment=search"
             problems.append(Problem("hydra/sweeper=optuna", "there is nothing to search over", advice))
         raise_problems(problems)
         raise_problems(self._unfounded())
 
-    def draw(self, pick: Callable[[str, BaseDistribution], Any]) -> Point:
-        """A point; ``pick`` is asked for the value of each key that exists in it."""
-        point = {key: pick(key, groups) for key, groups in self.groups.items()}
-        present = self._keys(tuple(f"{key}={choice}" for key, choice in point.items()))
+    def overrides(self, trial: Trial) -> list[str]:
+        """The overrides of a trial's job."""
+        chosen = [f"{key}={trial._suggest(key, self.dimensions[key])}" for key in self.groups]
+        config = self.config(chosen)
         for key, values in self.dimensions.items():
-            if key in present:
-                point[key] = pick(key, values)
-        return point
+            if key not in self.groups and select(config, key) is not None:
+                chosen.append(f"{key}={trial._suggest(key, values)}")
+        return [*self.fixed, *chosen]
 
-    def grid(self) -> list[Point]:
-        """Each point once, in the order of the keys."""
-        combinations = itertools.product(*map(all_values, self.dimensions.values()))
-        points = []
-        for values in combinations:
-            given = dict(zip(self.dimensions, values, strict=True))
-            points.append(self.draw(lambda key, _, given=given: given[key]))  # type: ignore[misc]
-        return [point for number, point in enumerate(points) if point not in points[:number]]
+    def config(self, overrides: Sequence[str] = ()) -> dict[str, Any]:
+        """The config with these overrides, as plain values."""
+        composed: Any = OmegaConf.to_container(self.compose(overrides), resolve=False)
+        return composed
 
-    def overrides(self, point: Point) -> list[str]:
-        """The overrides of the job that runs this point."""
-        return [*self.fixed, *(f"{key}={value}" for key, value in point.items())]
-
-    def compose(self, overrides: Sequence[str]) -> DictConfig:
-        """The config of a job, ``hydra`` included."""
-        return self.loader.load_sweep_config(self.master, list(overrides))
-
-    def first(self) -> DictConfig:
-        """The config of the first choices, all other keys at their defaults."""
-        return self._config(self._first())
-
-    def _config(self, choices: tuple[str, ...]) -> DictConfig:
-        if choices not in self._configs:
-            self._configs[choices] = self.compose([*self.fixed, *choices])
-        return self._configs[choices]
-
-    def _first(self) -> tuple[str, ...]:
-        return tuple(f"{key}={groups.choices[0]}" for key, groups in self.groups.items())
-
-    def _keys(self, choices: tuple[str, ...]) -> set[str]:
-        """The keys, other than groups, that exist under these choices."""
-        config = self._config(choices)
-        values = self.dimensions.keys() - self.groups.keys()
-        return {key for key in values if key.startswith("+") or _has(config, key)}
+    def compose(self, overrides: Sequence[str] = ()) -> DictConfig:
+        """The config of a job, ``hydra`` included; by default that of the first choice of each group."""
+        first = [f"{key}={self.dimensions[key].choices[0]}" for key in self.groups]
+        return self.loader.load_sweep_config(self.master, [*self.fixed, *first, *overrides])
 
     def _unfounded(self) -> Iterator[Problem]:
-        """Choices that do not compose, and keys that exist under no choice."""
-        present: set[str] = set()
-        known: set[str] = set()
-        first = self._first()
-        for number, (key, groups) in enumerate(self.groups.items()):
-            for choice in groups.choices:
-                chosen = (*first[:number], f"{key}={choice}", *first[number + 1 :])
-                try:
-                    present |= self._keys(chosen)
-                except COMPOSITION_ERRORS as error:
-                    yield from explain(error, [f"{key}={choice}"]).problems
-        present |= self._keys(first)
-        for key in self.dimensions:
-            if key in REFUSED:
-                yield Problem(key, REFUSED[key])
-            elif key not in self.groups and key not in present:
-                known = known or {path for path, _ in leaves(OmegaConf.to_container(self.first()))}
-                meant = closest_name(key, known)
+        """Keys that exist under no choice."""
+        choices = [[f"{key}={choice}"] for key in self.groups for choice in self.dimensions[key].choices]
+        configs = [self.config(each) for each in choices or [[]]]
+        for key in self.dimensions.keys() - {*self.groups}:
+            if all(select(config, key) is None for config in configs):
+                meant = closest_name(key, (path for path, _ in leaves(configs[0])))
                 yield Problem(key, "there is no such key", f"the nearest is {meant}" if meant else "")
-
-
-def _has(config: DictConfig, key: str) -> bool:
-    absent = object()
-    return OmegaConf.select(config, key, default=absent) is not absent
 
 
 def distribution(override: Override) -> BaseDistribution:
@@ -153,60 +99,18 @@ def distribution(override: Override) -> BaseDistribution:
     """
     sweep = override.value()
     tags: set[str] = getattr(sweep, "tags", set())
-    if tags - {"log"}:
-        raise ValueError(f"found the tag {', '.join(sorted(tags - {'log'}))}, expected log or none")
+    if tags - {"log"} or (tags and not isinstance(sweep, IntervalSweep)):
+        raise ValueError(f"found the tag {', '.join(sorted(tags))}, expected none, or log of an interval")
     if isinstance(sweep, IntervalSweep):
         low, high, log = sweep.start, sweep.end, "log" in tags
         # int(interval(1,9)) is of integers, interval(1,9) is not.
-        if isinstance(low, int) and isinstance(high, int):
-            return IntDistribution(low, high, log=log)
-        assert low is not None
-        assert high is not None
-        return FloatDistribution(low, high, log=log)
-    if tags:
-        raise ValueError(
-            "log is for intervals: tag(log, interval(1e-4,1e-2)), tag(log, int(interval(8,128)))"
-        )
+        whole = isinstance(low, int) and isinstance(high, int)
+        return IntDistribution(low, high, log) if whole else FloatDistribution(low, high, log)
     if isinstance(sweep, RangeSweep):
         values = list(sweep.range())
         if not values:
             raise ValueError("the range is empty")
-        low, high, step = min(values), max(values), abs(sweep.step)
-        if isinstance(low, int) and isinstance(step, int):
-            return IntDistribution(low, high, step=step)
-        return FloatDistribution(low, _short(high, step / 1e6), step=step)
+        if all(isinstance(value, int) for value in values):
+            return IntDistribution(min(values), max(values), step=int(abs(sweep.step)))
+        return CategoricalDistribution(values)
     return CategoricalDistribution(list(override.sweep_string_iterator()))
-
-
-def all_values(values: BaseDistribution) -> list[Any]:
-    """All values of a distribution.
-
-    Raises:
-        ValueError: There are infinitely many.
-    """
-    if isinstance(values, CategoricalDistribution):
-        return list(values.choices)
-    assert isinstance(values, IntDistribution | FloatDistribution)
-    if values.step is None:
-        raise ValueError("an interval has no list of values")
-    count = round((values.high - values.low) / values.step) + 1
-    return [round_value(values.low + number * values.step, values) for number in range(count)]
-
-
-def round_value(value: Any, values: BaseDistribution) -> Any:
-    """Round to three digits of the value, or of the interval's width.
-
-    So the study holds the very value that is run, folder names stay short, and a printed command repeats a
-    run exactly.
-    """
-    if not isinstance(values, FloatDistribution):
-        return value
-    if values.step is not None:
-        return _short(value, values.step / 1e6)  # 0.1 * 3
-    width = abs(value) if values.log else values.high - values.low
-    return min(max(_short(value, width / 1e2), values.low), values.high)
-
-
-def _short(value: float, unit: float) -> float:
-    """Rounded to the power of ten below ``unit``."""
-    return round(value, -math.floor(math.log10(unit))) if unit else value

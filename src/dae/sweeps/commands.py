@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dae.runs.records import read_hydra, read_or_empty
 from dae.sweeps.order import FILE
 from dae.sweeps.table import SweepTable
-from dae.text import path_from_here, quoted_override, train_command
+from dae.text import command, path_from_here, quoted_override, run_alone
 
 # What a job is told of its sweep, as overrides of Hydra's (see `hook.py`); nobody types them.
 TOLD = "hydra.callbacks.sweep_folder."
@@ -31,27 +31,6 @@ def next_commands(table: SweepTable) -> dict[str, str]:
         folder = path_from_here(table.folder.absolute())
         found["compare"] = shlex.join(["dae", "leaderboard", folder, "--compare", asked])
     return found
-
-
-def command(hydra: Mapping[str, Any], *words: str) -> str:
-    """A command line that trains, with the flags that name the configs of a run in front.
-
-    Args:
-        hydra: Hydra's own config of the run, or of its sweep.
-        *words: Its overrides.
-    """
-    sources = (hydra.get("runtime") or {}).get("config_sources") or []
-    folders = [Path(source["path"]) for source in sources if source["provider"].endswith("command-line")]
-    flags = [word for folder in folders for word in ("--config-dir", path_from_here(folder))]
-    name = (hydra.get("job") or {}).get("config_name", "train")
-    flags += [] if name == "train" else ["--config-name", name]
-    return shlex.join([*train_command().split(), *flags, *words])
-
-
-def run_alone(overrides: Sequence[str]) -> list[str]:
-    """The overrides that run a job alone: an experiment that is a sweep would be one again."""
-    is_sweep = any(text.startswith("experiment=") for text in overrides)
-    return [*(["hydra.mode=RUN"] if is_sweep else []), *overrides]
 
 
 def continue_command(folder: Path, hydra: Mapping[str, Any]) -> str:

@@ -13,11 +13,8 @@ from typing import Any
 from dae.files import DamagedFileError, read_yaml
 from dae.metrics import Metric
 from dae.runs.folder import is_stale
-from dae.runs.records import FILE, read_hydra, read_result
+from dae.runs.records import FILE, OUTPUT_SUBDIR, is_hydras, read_hydra, read_overrides, read_result
 from dae.schema import leaves
-
-# By what Hydra writes there a folder is known to be a job's.
-OUTPUT_SUBDIR = ".hydra"
 
 
 @dataclass(frozen=True)
@@ -87,21 +84,6 @@ def read_job(folder: Path) -> Job | None:
         return replace(job, **_outcome(folder))
     except DamagedFileError as error:
         return replace(job, status="broken", error=str(error))
-
-
-def read_overrides(folder: Path) -> tuple[str, ...]:
-    """The overrides of the job in a folder alone, without Hydra's own and the sweep's ``compare``.
-
-    Raises:
-        DamagedFileError: They are damaged.
-    """
-    texts = map(str, read_yaml(folder / OUTPUT_SUBDIR / "overrides.yaml") or ())
-    return tuple(text for text in texts if not is_hydras(text) and text.lstrip("+")[:8] != "compare=")
-
-
-def is_hydras(override: str) -> bool:
-    """Whether an override is about Hydra itself: ``hydra.job.chdir=..``, ``hydra/launcher=..``."""
-    return override.lstrip("+~").startswith(("hydra.", "hydra/"))
 
 
 def text_of(value: Any) -> str:

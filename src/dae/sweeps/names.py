@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from dae.runs.records import is_hydras
 from dae.schema import NO_PART_OF_A_RUN
-from dae.sweeps.jobs import is_hydras
 
 DIGITS = 10
 LONGEST_SLUG = 100

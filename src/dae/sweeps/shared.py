@@ -13,12 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dae.config.arms import pretraining_word, training_noise
+from dae.config.settings import pretraining_word, training_noise
 from dae.files import atomic_path
 from dae.runs.folder import InUseError, lock, release
-from dae.runs.records import read_hydra
-from dae.runs.stage_result import StageResult
-from dae.sweeps.jobs import read_overrides
+from dae.runs.record import StageResult
+from dae.runs.records import read_hydra, read_overrides
 from dae.sweeps.names import folder_name, slug
 from dae.sweeps.table import is_below
 from dae.text import path_from_here

@@ -22,10 +22,9 @@ from dae.metrics import Metric, is_telling, metrics_of
 from dae.models.classifier import EncoderClassifier
 from dae.models.epoch_metrics import MeasuredModule
 from dae.runs.checkpoint import Checkpoint, content_hash, newest_checkpoint, read
-from dae.runs.stage_result import StageResult
+from dae.runs.record import StageResult
 from dae.training import loggers
-from dae.training.callbacks import EpochSeed, StopOnDivergence, progress_callbacks
-from dae.training.checkpointing import StageCheckpoint
+from dae.training.callbacks import EpochSeed, StageCheckpoint, StopOnDivergence, progress_callbacks
 from dae.training.signs import LearningSigns
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from dae.data.image_file import NotAnImageError, Preprocessing
 from dae.errors import CheckpointError, UserError
 from dae.runs import checkpoint
 from dae.runs.checkpoint import AbsentError, Checkpoint
-from dae.sweeps.jobs import read_overrides
+from dae.runs.records import read_overrides
 from dae.sweeps.table import read_table
 from dae.text import path_from_here, quoted_override, train_command
 
