@@ -1,8 +1,9 @@
-"""The package of the README: its parts train, resume, sweep; what reads them later is told whom to trust."""
+"""A package of a user's own: its parts train, resume, sweep; what reads them later is told whom to trust."""
 
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,36 +14,14 @@ from dae.errors import CheckpointError
 from dae.runs.checkpoint import read
 from outcome import REPOSITORY, Train
 
-README = (REPOSITORY / "README.md").read_text()
-HEAD = """
-from __future__ import annotations
-from collections.abc import Iterable
-from math import prod
-from pathlib import Path
-import torch
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
-from pytorch_lightning import Callback, LightningModule, Trainer
-from torch import Generator, Tensor, nn
-from dae.data.image_set import ImageSet, Split, with_fixed_test
-from dae.models.noise import Noise
-"""
 OWN = ("data=bars", "dae/encoder=strided", "dae/decoder=dense", "dae/noise=speckle", "dae/optimizer=heavy")
 ALLOWED = "allow_targets=[my_package]"
 
 
 @pytest.fixture
 def smoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
-    """The package and the folder of configs lie where the user stands; the words that name them."""
-    section = README[README.index("## Your own parts") : README.index("## Security")]
-    code = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    files = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
-    for text in re.split(r"^(?=# my_conf)", "".join(files), flags=re.MULTILINE):
-        if text:
-            name, _, content = text.removeprefix("# ").partition("\n")
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_text(content)
-    (tmp_path / "my_package").mkdir()
-    (tmp_path / "my_package" / "parts.py").write_text(HEAD + "".join(code))
+    """A package and a folder of configs lie where the user stands; the words that name them."""
+    shutil.copytree(REPOSITORY / "tests" / "own_parts", tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     for name in [name for name in sys.modules if name.startswith("my_package")]:
@@ -88,3 +67,16 @@ def test_mistakes_are_told_before_anything_runs(train: Train, smoke: tuple[str, 
     refused = train(*smoke, *words)
     assert refused.exit_code == 2
     assert told in refused.text
+
+
+def test_the_recipe_of_the_readme(train: Train, smoke: tuple[str, ...], tmp_path: Path):
+    readme = (REPOSITORY / "README.md").read_text()
+    section = readme[readme.index("## Your own parts") :]
+    (code,) = re.findall(r"```python\n# (\S+)\n(.*?)```", section, re.DOTALL)
+    (config,) = re.findall(r"```yaml\n# (\S+)\n(.*?)```", section, re.DOTALL)
+    for name, text in (code, config):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (command,) = re.findall(r"^python train.py (--config-dir .*)$", section, re.MULTILINE)
+    done = train(*command.split(), "debug=smoke", "callbacks=none", "logger=none", "stage=dae")
+    assert done.exit_code == 0, done.text
