@@ -77,13 +77,6 @@ def metrics_of(stages: list[str], callbacks: Iterable[str] = ()) -> dict[str, Me
     return {name: Metric(name, mode) for name, mode in names.items()}
 
 
-def curves_of(stage: str) -> list[str]:
-    """The names of all that is, or with a callback may be, measured at each validation of a stage."""
-    prefix = f"{stage}/val/"
-    brought = [name for each in OF_CALLBACKS.values() for name in each if name.startswith(prefix)]
-    return [*METRICS[stage], *(name.removeprefix(prefix) for name in brought)]
-
-
 def objective(name: str, stages: list[str], denoising: bool, callbacks: Iterable[str] = ()) -> Metric:
     """What the run is judged by; ``auto`` is the monitor of the last stage that runs.
 

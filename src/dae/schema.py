@@ -21,8 +21,6 @@ from dae.errors import Problem
 from dae.text import closest_name, quoted_override
 
 STRICT = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
-# Keys of a node that mean something to Hydra; all but the first two could change what is built, unseen.
-HYDRA_KEYS = frozenset(("_target_", "_partial_", "_args_", "_recursive_", "_convert_"))
 # Keys that name a run or compare runs: another value of theirs makes no run another run.
 NO_PART_OF_A_RUN = ("compare", "name")
 

@@ -81,14 +81,6 @@ def markdown(text: str) -> str:
     return plain.replace("|", r"\|").replace("](", r"]\(").replace("`", "'")
 
 
-def code_block(command: str) -> str:
-    """A command as a block of Markdown that nothing in it ends."""
-    command = printable(command)
-    longest = max((len(ticks) for ticks in re.findall("`+", command)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}bash\n{command}\n{fence}"
-
-
 def quoted_path(path: Path) -> str:
     """The path as an argument of a command that one types where the user stands."""
     return shlex.quote(path_from_here(path))

@@ -13,7 +13,7 @@ from dae.pictures.stage1 import draw_filters, draw_latents
 from helpers import ONE_PASS, events
 from outcome import Train
 
-QUICK = ("stage=dae", "data=digits", "data.limit=64", *ONE_PASS, "callbacks=pictures", "logger=none")
+QUICK = ("stage=dae", "data=digits", "data.limit=64", *ONE_PASS, "callbacks=pictures")
 
 
 @pytest.fixture
@@ -65,6 +65,8 @@ def test_seldom_if_wished_but_the_last_epoch_always(train: Train, drawn):
     train(*QUICK, "dae.epochs=5", "callbacks.pictures.every_n_epochs=3", "callbacks.pictures.count=4")
     assert len(drawn) == 3
     assert drawn[0]["clean"].shape[0] == 4
+    train(*QUICK, "dae.epochs=5", "logger=none", place="none")
+    assert len(drawn) == 3 + 2, "where no logger shows them, the last and that of the checkpoint that counts"
 
 
 def test_the_file_is_of_the_checkpoint_that_counts(train: Train, drawn):

@@ -98,9 +98,10 @@ def epochs_done(trainer: Trainer) -> int:
 
 
 def is_due(trainer: Trainer, every_n_epochs: int) -> bool:
-    """Every so many epochs, after the last one, and of the checkpoint that counts."""
+    """Of the checkpoint that counts, after the last epoch, and every so many epochs where a logger shows it."""
     epoch = epochs_done(trainer)
-    return trainer.state.fn != "fit" or epoch % every_n_epochs == 0 or epoch == trainer.max_epochs
+    shown = epoch % every_n_epochs == 0 and bool(tensorboard_writers(trainer))
+    return trainer.state.fn != "fit" or epoch == trainer.max_epochs or shown
 
 
 def images_seen(trainer: Trainer, batch_idx: int) -> int:

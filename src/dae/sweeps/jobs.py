@@ -109,10 +109,15 @@ def _read_identity(folder: Path, *_: int) -> tuple[dict[str, str], dict[str, str
 
 def _outcome(folder: Path) -> dict[str, Any]:
     """The fields of ``Job`` that ``result.json`` fills."""
+    if ended := changed_at(folder / "result.json"):
+        return _read_outcome(folder, ended)
+    gone = {"status": "interrupted", "error": "its process has ended without a result"}
+    return gone if is_stale(folder) else {}
+
+
+@lru_cache(maxsize=4096)
+def _read_outcome(folder: Path, _: int) -> dict[str, Any]:
     result = read_result(folder)
-    if not result:
-        gone = {"status": "interrupted", "error": "its process has ended without a result"}
-        return gone if is_stale(folder) else {}
     name, mode = result["objective"]["name"], result["objective"]["mode"]
     metrics = {key: number for key, number in result["metrics"].items() if _is_number(number)}
     error = error_line(result["error"] or "")

@@ -6,7 +6,7 @@ import csv
 import io
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,11 @@ from dae.sweeps.commands import next_commands
 from dae.sweeps.comparison import LABELS, Comparison, compare
 from dae.sweeps.order import read_order
 from dae.sweeps.table import SweepTable, read_table
-from dae.text import aligned, code_block, format_figure, markdown, path_from_here, pluralize, printable
+from dae.text import aligned, format_figure, markdown, path_from_here, pluralize, printable
 
 log = logging.getLogger(__name__)
 
-Rows = list[list[Any]]
+Shown = dict[str, list[str]]
 ROWS_ON_THE_CONSOLE = 10
 WIDEST_CELL = 40
 BETTER = {"min": "lower is better", "max": "higher is better"}
@@ -122,7 +122,7 @@ def comparison_columns(comparison: Comparison) -> dict[str, list[Any]]:
     return columns
 
 
-def shown_groups(table: SweepTable) -> dict[str, list[str]]:
+def shown_groups(table: SweepTable) -> Shown:
     """What people read of ``leaderboard.csv``: without other test metrics than that of the objective."""
     columns = group_columns(table)
     tested = table.objective.name.replace("/val/", "/test/") if table.objective else None
@@ -132,7 +132,7 @@ def shown_groups(table: SweepTable) -> dict[str, list[str]]:
     return {name.removesuffix("_mean"): [_written(cell) for cell in columns[name]] for name in names}
 
 
-def shown_comparison(comparison: Comparison) -> dict[str, list[str]]:
+def shown_comparison(comparison: Comparison) -> Shown:
     """What people read of ``comparison.csv``, in points where it is an accuracy; the arm comes first."""
     columns, measure = comparison_columns(comparison), answer.unit(comparison)
     rows = [comparison.primary, *comparison.protocols, *comparison.rows]
@@ -151,62 +151,40 @@ def shown_comparison(comparison: Comparison) -> dict[str, list[str]]:
     return {name: [_written(cell) for cell in cells] for name, cells in shown.items()}
 
 
+def sections(table: SweepTable, comparison: Comparison | None) -> Iterator[tuple[str, Shown, list[str]]]:
+    """A sentence, a table and what is to be known of it: of a comparison, if there is one; of the ranking."""
+    if comparison:
+        notes = [f"Note: {words}" for words in answer.notes(comparison)]
+        told = [*answer.by_protocol(comparison), *answer.worth(comparison), *notes]
+        yield answer.sentence(comparison), shown_comparison(comparison), told
+    words = [f"Caution: {sentence}" for sentence in cautions(table)]
+    yield f"{headline(table)}. {count_by_status(table)}", shown_groups(table), words
+
+
 def markdown_text(table: SweepTable, comparison: Comparison | None) -> str:
     """The text of ``leaderboard.md``."""
-    lines = [f"# {markdown(table.folder.name)}", ""]
-    if comparison:
-        asked, told = answer.sentence(comparison).split("? ", 1)
-        lines += [
-            f"## {markdown(asked)}?",
-            "",
-            f"**{markdown(told)}.**",
-            "",
-            *_markdown_list(details(comparison)),
-            "",
-        ]
-        lines += [*_markdown_table(shown_comparison(comparison)), "", "## Leaderboard", ""]
-    lines += [
-        markdown(f"{headline(table)}. {count_by_status(table)}."),
-        "",
-        *_markdown_table(shown_groups(table)),
-    ]
-    if words := [*cautions(table)]:
-        lines += ["", "## Caution", "", *_markdown_list(words)]
-    if failed := [f"{job.folder.name}: {job.error}" for job in table.jobs if job.failed]:
-        lines += ["", "## Failed jobs", "", *_markdown_list(failed)]
-    lines += ["", "## Commands", ""]
-    for label, command in next_commands(table).items():
-        lines += [f"{label.capitalize()}:", "", code_block(command), ""]
-    return "\n".join(lines)
+    lines = [f"# {markdown(table.folder.name)}"]
+    for sentence, columns, notes in sections(table, comparison):
+        head, *rows = rows_of(columns)
+        lines += ["", f"**{markdown(sentence)}.**", "", *(f"* {markdown(line)}." for line in notes), ""]
+        lines += [f"| {' | '.join(map(markdown, row))} |" for row in (head, ["---"] * len(head), *rows)]
+    failed = [f"* {markdown(f'{job.folder.name}: {job.error}')}." for job in table.jobs if job.failed]
+    return "\n".join([*lines, *(["", "Failed jobs:", "", *failed] if failed else []), ""])
 
 
 def console_text(table: SweepTable, comparison: Comparison | None) -> str:
-    """The answer, if a key is compared; a short table, cautions, commands, and where the files are."""
+    """The sections, their tables cut short; commands, and where the files are."""
     lines = []
-    if comparison:
-        lines += [f"{answer.sentence(comparison)}.", *(f"  {words}" for words in details(comparison))]
-        lines += _console_table(shown_comparison(comparison))
-    lines += [f"{headline(table)}. {count_by_status(table)}.", *_console_table(shown_groups(table))]
-    lines += [f"  Caution: {words}" for words in cautions(table)]
+    for sentence, columns, notes in sections(table, comparison):
+        rows = [[_clipped(cell) for cell in row] for row in rows_of(columns)]
+        lines += [f"{sentence}.", *(f"  {words}" for words in notes)]
+        lines += [f"  {line}" for line in aligned(rows[: ROWS_ON_THE_CONSOLE + 1])]
+        if (left := len(rows) - 1 - ROWS_ON_THE_CONSOLE) > 0:
+            lines.append(f"  ... {left} more in leaderboard.md")
     lines += [f"  {label:<18}  {command}" for label, command in next_commands(table).items()]
-    files = [
-        "report.html",
-        "leaderboard.md",
-        "leaderboard.csv",
-        "jobs.csv",
-        *(["comparison.csv"] if comparison else []),
-    ]
-    lines.append(
-        f"  {'where it stands':<18}  {path_from_here(table.folder.absolute())}  ({', '.join(files)})"
-    )
+    files = "report.html, leaderboard.md and *.csv"
+    lines.append(f"  {'where it stands':<18}  {path_from_here(table.folder.absolute())}  ({files})")
     return "\n".join(map(printable, lines))
-
-
-def details(comparison: Comparison) -> Iterator[str]:
-    """Under the answer: that of each classifier, what labels are worth, what is to be known."""
-    yield from answer.by_protocol(comparison)
-    yield from answer.worth(comparison)
-    yield from (f"Note: {words}" for words in answer.notes(comparison))
 
 
 def headline(table: SweepTable) -> str:
@@ -224,7 +202,7 @@ def count_by_status(table: SweepTable) -> str:
     return f"{pluralize(len(table.jobs), 'job')}: {told}"
 
 
-def rows_of(columns: dict[str, list[Any]]) -> Rows:
+def rows_of(columns: dict[str, list[Any]]) -> list[list[Any]]:
     """The rows of a table, the header first."""
     return [[*columns], *map(list, zip(*columns.values(), strict=True))]
 
@@ -234,22 +212,6 @@ def _csv(columns: dict[str, list[Any]]) -> str:
     shown = ([printable(cell) if isinstance(cell, str) else cell for cell in row] for row in rows_of(columns))
     csv.writer(text, lineterminator="\n").writerows(shown)
     return text.getvalue()
-
-
-def _markdown_table(columns: dict[str, list[str]]) -> list[str]:
-    head, *rows = rows_of(columns)
-    return [f"| {' | '.join(map(markdown, row))} |" for row in (head, ["---"] * len(head), *rows)]
-
-
-def _markdown_list(lines: Sequence[str] | Iterator[str]) -> list[str]:
-    return [f"* {markdown(line)}." for line in lines]
-
-
-def _console_table(columns: dict[str, list[str]]) -> list[str]:
-    rows = [[_clipped(cell) for cell in row] for row in rows_of(columns)]
-    lines = [f"  {line}" for line in aligned(rows[: ROWS_ON_THE_CONSOLE + 1])]
-    left = len(rows) - 1 - ROWS_ON_THE_CONSOLE
-    return [*lines, f"  ... {left} more in leaderboard.md"] if left > 0 else lines
 
 
 def _clipped(text: str) -> str:
