@@ -98,7 +98,7 @@ def epochs_done(trainer: Trainer) -> int:
 
 
 def is_due(trainer: Trainer, every_n_epochs: int) -> bool:
-    """Of the checkpoint that counts, after the last epoch, and every so many epochs where a logger shows it."""
+    """Of the checkpoint that counts, after the last epoch, and every so many epochs where a logger is."""
     epoch = epochs_done(trainer)
     shown = epoch % every_n_epochs == 0 and bool(tensorboard_writers(trainer))
     return trainer.state.fn != "fit" or epoch == trainer.max_epochs or shown
