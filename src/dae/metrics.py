@@ -45,6 +45,10 @@ MEANING = {
 # an epoch of 22.4 dB was chosen before one of 24.6.
 MONITORS = {"dae": "dae/val/noisy_loss", "classifier": "classifier/val/accuracy"}
 MONITOR_WITHOUT_NOISE = "dae/val/loss"
+# What looks wrong at first in the metrics of stage 1.
+NOT_AS_IT_SEEMS = (
+    "(noisy_loss may lie below loss: a denoiser trains on no clean image. psnr_<noise> is of fewer images)"
+)
 # Pixel accuracy is left out of tables and plots where fewer of the target values are exactly black or white:
 # then most of them can never be right, and it says little more than how much black ground there is.
 LEAST_CEILING = 0.5

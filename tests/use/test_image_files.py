@@ -167,7 +167,7 @@ def test_a_bad_file_among_others(here, capsys):
     assert main(["noise", "in", "--noise", "block", "--out", "out"]) == 1
     said = capsys.readouterr()
     assert len(said.out.split()) == 3
-    assert "2 of 5 files could not be read as images:\n  - in/000_bad.png: it is no image of" in said.err
+    assert "2 of 5 files could not be used:\n  - in/000_bad.png: it is no image of" in said.err
     assert "in/small/000.png: its 5 x 5 pixels have no room for a square of 8" in said.err
 
 

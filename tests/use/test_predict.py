@@ -68,7 +68,7 @@ def test_each_form_says_the_same_and_a_bad_file_stops_nothing(run, images, capsy
     for form in ("--json", "--csv", ""):
         assert main(["predict", str(run), "in", "--top", "3", *form.split()]) == 1
         said[form], told = capsys.readouterr()
-        assert "1 of 6 files could not be read as images:\n  - in/c\\x1b[31m.png: it is no image of" in told
+        assert "1 of 6 files could not be used:\n  - in/c\\x1b[31m.png: it is no image of" in told
     rows = json.loads(said["--json"])
     assert [row["path"][3] for row in rows] == list("abcdef")
     bad = rows.pop(2)
@@ -153,7 +153,7 @@ def test_the_encoder_of_stage_2_is_another(run, images, capsys):
         (["in", "--out", "old.csv"], 2, "old.csv: is there already\n      --overwrite replaces a file"),
         (["in", "--out", "new.npy"], 2, "new.txt: is there already"),
         (["nothing", "--out", "latents.npy"], 2, "nothing: no such file or folder"),
-        (["in/c\x1b[31m.png", "--out", "latents.npy"], 1, "1 of 1 file could not be read"),
+        (["in/c\x1b[31m.png", "--out", "latents.npy"], 1, "1 of 1 file could not be used"),
     ],
 )
 def test_what_is_refused_leaves_all_as_it_was(run, images, capsys, arguments, code, words):

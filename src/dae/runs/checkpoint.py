@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from dae.data.image_file import Preprocessing
 from dae.errors import CheckpointError
 from dae.files import atomic_path
+from dae.metrics import MONITORS
 from dae.models.description import OURS, build_described
 from dae.schema import is_admitted
 from dae.text import first_line, path_from_here, printable
@@ -72,8 +73,9 @@ class Checkpoint(BaseModel):
 
     def __str__(self) -> str:
         """Where it lies, which run it comes from, how far that had got."""
-        first = next((f", {name} {value:.4f}" for name, value in self.metrics.items()), "")
-        return printable(f"{path_from_here(self.path)} (run {self.run}, epoch {self.epochs}{first})")
+        names = (name for name in (*MONITORS.values(), *self.metrics) if name in self.metrics)
+        figure = next((f", {name} {self.metrics[name]:.4f}" for name in names), "")
+        return printable(f"{path_from_here(self.path)} (run {self.run}, epoch {self.epochs}{figure})")
 
 
 def write_content(path: Path, content: dict[str, Any]) -> None:

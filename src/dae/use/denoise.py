@@ -48,23 +48,26 @@ def denoise(
         allow_targets: Packages besides ours whose classes the checkpoint may name.
 
     Raises:
-        ConfigError: There are no images, they are too large, or something is wrong with ``out``.
-        UserError: There is no denoiser, a file cannot be written; or, at the end, some could not be read.
+        ConfigError: There are no images, or something is wrong with ``out``.
+        UserError: There is no denoiser, a file cannot be written; or, at the end, some are too large or could
+            not be read.
     """
     inputs, model = find_images(images), load_autoencoder(run, allow_targets)
     side, noise = model.preprocessing.image_size, model.checkpoint.hyper_parameters.get("noise") or {}
     kind = str(noise.get("_target_")).rpartition(".")[2]
     level = ", ".join(f"{key} {value}" for key, value in noise.items() if key != "_target_")
     print(
-        f"Trained against {kind} {level}, on images of {side} x {side}: other noise may stay", file=sys.stderr
+        f"Trained against {kind} {level}, on images of {side} x {side}: what is unlike it may come out worse",
+        file=sys.stderr,
     )
 
     def change(each: Input, picture: Picture) -> Tensor:
         if way is None and max(picture.levels.shape[1:]) > LARGE * side:
             size = " x ".join(map(str, picture.levels.shape[:0:-1]))
-            what = f"its {size} pixels are far more than the {side} x {side} of the training"
-            hint = "--tiles: parts of that size; --resize: each image as a whole"
-            raise ConfigError([Problem(str(each.path), what, hint)])
+            raise NotAnImageError(
+                f"its {size} pixels are far more than the {side} x {side} of the training; --tiles: parts of "
+                "that size; --resize: as a whole"
+            )
         scaled = picture.levels[None].float() / picture.top
         made = (tiled if way == "tiles" else as_a_whole)(model, scaled)[0] * picture.top
         return (made if picture.levels.is_floating_point() else made.round()).to(picture.levels.dtype)

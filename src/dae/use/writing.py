@@ -74,7 +74,7 @@ def raise_bad(bad: Sequence[str], total: int) -> None:
     """Raise a ``UserError`` that lists the files that could not be read, if there are any."""
     if bad:
         listed = "".join(f"\n  - {line}" for line in bad)
-        raise UserError(f"{len(bad)} of {pluralize(total, 'file')} could not be read as images:{listed}")
+        raise UserError(f"{len(bad)} of {pluralize(total, 'file')} could not be used:{listed}")
 
 
 def progress(things: Sequence[T] | Iterable[T], words: str, total: int | None = None) -> Iterator[T]:
