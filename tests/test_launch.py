@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -128,10 +127,6 @@ def test_torch_is_not_imported_to_answer(flag):
     assert "HEAVY []" in done.stdout
 
 
-def test_the_config_opens_with_the_stage():
-    assert run("--cfg", "job").stdout.startswith("stage: both\nseed: 0\n")
-
-
 @pytest.mark.parametrize(
     ("typed", "offered"), [("dae/noise=", "gaussian"), ("dae.optimizer.", "dae.optimizer.lr=")]
 )
@@ -156,18 +151,6 @@ def test_a_run_that_is_stopped_says_so(train, monkeypatch, number, exit_code):
     assert "epoch 1/500" in done.out
     assert "Traceback" not in done.text
     assert done.result["status"] == "interrupted"
-
-
-@pytest.mark.parametrize("extra", [(), ("-m", "seed=0,1", "stage=dae")])
-def test_in_a_thread_that_is_not_the_main_one(train, extra):
-    """Python lets the main thread alone set handlers of signals."""
-    handler = signal.getsignal(signal.SIGTERM)
-    with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(train, *SMOKE, *extra).result()
-    assert done.exit_code == 0, done.text
-    assert all(json.loads((f / "result.json").read_text())["status"] == "completed" for f in done.folders)
-    assert done.folders
-    assert signal.getsignal(signal.SIGTERM) is handler
 
 
 def test_an_error_of_the_code_is_shown_with_its_traceback(train, monkeypatch):

@@ -114,9 +114,10 @@ def _close(job: Job, ended: bool) -> int:
     failed, jobs = dict.fromkeys(job.failed, "see its train.log"), launched_jobs(folder, table.jobs)
     if ended and not table.jobs:
         failed[path_from_here(folder)] = "no job has left anything there"
+    elsewhere = {each.folder.name: owner for each in jobs if (owner := owner_of(each.folder))}
     for each in jobs:
-        if owner := owner_of(each.folder):
-            print(f"{each.folder.name} is running elsewhere: {owner}")
+        if each.folder.name in elsewhere:
+            print(f"{each.folder.name} is running elsewhere: {elsewhere[each.folder.name]}")
         elif each.failed or (ended and each.status not in ENDED):
             failed[each.folder.name] = each.error or each.status
     if failed:
@@ -126,7 +127,7 @@ def _close(job: Job, ended: bool) -> int:
     swept = read_or_empty(read_hydra, folder / "multirun.yaml")
     if not ended and swept:
         print(f"go on: {continue_command(folder, swept)}")
-    return int(bool(failed) or not written)
+    return int(bool(failed or elsewhere) or not written)
 
 
 class Job:

@@ -37,7 +37,7 @@ MEANING = {
         f"dae/psnr_{kind}": f"PSNR in dB under {kind} noise of {key} {level}, mean over robustness.images"
         for kind, (key, level) in NOISE_LEVELS.items()
     },
-    "classifier/accuracy": "share of the images that are classified right",
+    "classifier/accuracy": "share of the images, without noise, that are classified right",
     "classifier/balanced_accuracy": "the share that is classified right of each class, mean over the classes",
     "classifier/loss": "cross-entropy in nats",
 }

@@ -67,13 +67,6 @@ def test_wrong_words(root, overrides, words):
     assert any(words in str(problem) for problem in find_problems(config)), find_problems(config)
 
 
-def test_keys_of_a_folder_that_are_given_to_other_data(train: Train):
-    done = train("data=digits", "data.fit=crop", "data.unlabelled=x")
-    assert done.exit_code == 2
-    assert "data.fit: there is no key 'fit' in data" in done.err
-    assert "try data=image_folder data.fit=crop" in done.err
-
-
 def test_no_such_folder(train: Train):
     done = train(*QUICK, "data.root=nowhere")
     assert done.exit_code == 2
@@ -134,9 +127,3 @@ def test_images_without_classes_and_then_with(root, tmp_path, train: Train):
     assert "auto: data.image_size=48, data.channels=1, by the encoder in outputs/" in second.out
     warm = composed("data=image_folder", f"data.root={root}", f"dae.warm_start='{first.folders[0]}'")
     assert resolve_auto(warm).data.image_size == 48
-
-
-def test_a_checkpoint_that_cannot_be_read_is_refused_as_ever(root, train: Train):
-    done = train(*QUICK, f"data.root={root}", "classifier.encoder_checkpoint=nowhere")
-    assert done.exit_code == 2
-    assert "classifier.encoder_checkpoint: nowhere: no such file or folder" in done.text

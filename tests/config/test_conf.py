@@ -10,7 +10,6 @@ import torch
 from dae.config.building import build, with_sizes
 from dae.config.compose import conf_folder, group_choices, group_names
 from dae.config.preflight import check_config
-from dae.metrics import NOISE_LEVELS
 from dae.models.networks import ConvEncoder
 from helpers import composed
 
@@ -65,11 +64,6 @@ def test_the_reference_noise_does_not_follow_the_trained_one():
     assert cfg.dae.noise._target_.endswith("Gaussian")
     assert cfg.dae.reference_noise._target_.endswith("Dropout")
     assert cfg.dae.reference_noise.p == 0.2
-
-
-def test_the_levels_that_metrics_are_measured_at_are_the_default_ones():
-    for kind, (key, level) in NOISE_LEVELS.items():
-        assert composed(f"dae/noise={kind}").dae.noise[key] == level
 
 
 def test_every_key_has_a_comment():

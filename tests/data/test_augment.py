@@ -5,7 +5,7 @@ import torch
 
 from dae.data.images import shift_at_random
 from dae.runs.checkpoint import read
-from helpers import ONE_PASS, QUIET, watch_frozen_blocks
+from helpers import ONE_PASS, QUIET
 from outcome import Train
 
 
@@ -30,21 +30,6 @@ def by_hand(image: torch.Tensor, down: int, right: int) -> torch.Tensor:
     _, height, width = image.shape
     framed = torch.nn.functional.pad(image, (2, 2, 2, 2))
     return framed[:, 2 - down : 2 - down + height, 2 - right : 2 - right + width]
-
-
-def test_what_comes_in_is_the_ground():
-    moved = shift_at_random(torch.zeros(50, 1, 8, 8, dtype=torch.uint8), 3, ground=255)
-    assert set(moved.unique().tolist()) == {0, 255}
-
-
-def test_torchs_state_decides():
-    images = torch.randint(0, 256, (50, 1, 8, 8), dtype=torch.uint8)
-    drawn = []
-    for seed in (0, 0, 1):
-        torch.manual_seed(seed)
-        drawn.append(shift_at_random(images, 3))
-    assert torch.equal(drawn[0], drawn[1])
-    assert not torch.equal(drawn[0], drawn[2])
 
 
 QUICK = (
@@ -76,11 +61,3 @@ def test_training_images_move_and_those_that_are_measured_do_not(train: Train, m
     one, other, same = (read(done.folder / stage / "best.ckpt").tensors for done in (still, moved, again))
     assert any(not torch.equal(one[name], other[name]) for name in one)
     assert all(torch.equal(same[name], other[name]) for name in same)
-
-
-def test_features_of_moving_images_alone_are_computed_anew(train: Train, monkeypatch):
-    seen = watch_frozen_blocks(monkeypatch)
-    arguments = (*QUICK, "data.augment=1", "stage=classifier", "classifier=random", "classifier.epochs=3")
-    done = train(*arguments)
-    assert done.exit_code == 0
-    assert sum(seen) == 3 * 64 + 144 + 360, "144 to validate and 360 to test, once"

@@ -48,12 +48,6 @@ def test_one_pass_is_drawn_as_if_there_were_no_others():
     assert torch.equal(torch.cat(drawn(50, 16, least=5)[:4]), order)
 
 
-def test_a_batch_is_never_larger_than_the_set():
-    found = drawn(5, 128, least=100)
-    assert [len(labels) for labels in found] == [5] * 100
-    assert len(batches_of(0, 128, True, least=100)) == 0
-
-
 @pytest.mark.parametrize(("count", "batch_size"), [(22, 4), (23, 4), (7, 128)])
 def test_the_shares_of_two_processes_are_disjoint_in_every_pass(count, batch_size):
     first, second = (drawn(count, batch_size, rank, 2, least=30) for rank in (0, 1))
@@ -64,12 +58,6 @@ def test_the_shares_of_two_processes_are_disjoint_in_every_pass(count, batch_siz
         assert not set(mine) & set(others)
         assert len(mine) == len(others) == count // 2
         assert len(set(mine + others)) == len(mine + others)
-
-
-def test_images_are_counted_by_the_batches_that_hold_them():
-    batches = batches_of(50, 16, True, least=10)
-    assert [batches.images_in(number) for number in (1, 3, 4, 5, 12)] == [16, 48, 50, 66, 150]
-    assert batches_of(23, 4, True, 1, 2).images_in(6) == 22
 
 
 def test_steps_in_words():

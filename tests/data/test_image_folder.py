@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +73,6 @@ def test_the_order_is_image_folders(tmp_path):
     assert listing.files[0] == "a/00.png"
 
 
-def test_two_ways_to_write_an_umlaut_are_one_class(tmp_path):
-    """A class name of one split is that of the other, whichever normal form a file system has kept."""
-    for split, name in (("train", "k\u00e4fer"), ("test", unicodedata.normalize("NFD", "k\u00e4fer"))):
-        draw_images(tmp_path / split / name, 6)
-        draw_images(tmp_path / split / "zebra", 6)
-    assert read(tmp_path).classes == ("k\u00e4fer", "zebra")
-
-
 @pytest.mark.parametrize("name", ["x.jfif", "x.JPG", "x.gif", "x.webp", "x.pgm"])
 def test_every_ending_of_the_formats_is_read(tmp_path, name):
     draw_classes(tmp_path, ".")
@@ -107,16 +98,6 @@ def test_splits_of_any_case_and_their_other_words(tmp_path, splits, own):
         assert f"{tmp_path / splits[1]} is not used: data.validation=val" in read(tmp_path).warnings[0]
 
 
-def test_a_val_without_a_test_is_the_test(tmp_path, caplog):
-    draw_classes(tmp_path, "train")
-    draw_classes(tmp_path, "valid", count=3)
-    data = module(tmp_path)
-    assert [len(split.labels) for split in (data.train, data.val, data.test)] == [9, 3, 6]
-    assert f"{tmp_path / 'valid'} is the test set, since there is no test/" in caplog.text
-    own = module(tmp_path, validation="val")
-    assert [len(split.labels) for split in (own.train, own.val, own.test)] == [9, 6, 3]
-
-
 @pytest.mark.parametrize(
     ("names", "words"),
     [
@@ -131,12 +112,6 @@ def test_folders_that_divide_the_images_in_no_clear_way(tmp_path, names, words):
     draw_classes(tmp_path, *names)
     with pytest.raises(UserError, match=words):
         split_folders(tmp_path)
-
-
-def test_classes_that_are_called_somewhat_like_splits(tmp_path):
-    for name in ("steam_train", "blood_test", "trains"):
-        draw_images(tmp_path / name, 5)
-    assert len(read(tmp_path).classes) == 3
 
 
 def test_errors_name_what_was_found(tmp_path):
@@ -266,12 +241,6 @@ def test_a_damaged_cache_is_built_anew(kept, caplog, damage):
     caplog.clear()
     assert read(kept).checksum == first
     assert not caplog.text
-
-
-def test_no_cache_can_be_written(kept, caplog):
-    (kept / ".dae_cache").write_text("a file")
-    assert sum(counts(read(kept))) == 12
-    assert "no cache can be written" in caplog.text
 
 
 def test_one_class_is_no_question(train: Train, tmp_path):

@@ -69,12 +69,6 @@ def test_a_source_may_have_validation_images_of_its_own():
         digits(validation="val")
 
 
-def test_the_notebooks_way_validates_on_the_test_set():
-    data = digits(validation="test")
-    assert torch.equal(data.val.images[:], data.test.images[:])
-    assert len(data.train.labels) == 1437
-
-
 def test_limit_and_labels():
     data = digits(limit=500, labels=40)
     assert len(data.train.labels) == 500

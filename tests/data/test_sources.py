@@ -12,7 +12,7 @@ from PIL import Image
 from torchvision import datasets
 
 from dae.data import sources
-from dae.data.image_set import Split, with_fixed_test
+from dae.data.image_set import Split
 from dae.errors import UserError
 
 
@@ -89,23 +89,9 @@ def test_digits():
     assert 35 <= counts.min() <= counts.max() <= 37
 
 
-@pytest.mark.parametrize(("size", "channels"), [(32, 1), (28, 3), (16, 3)])
-def test_images_are_fitted(size, channels):
-    images = sources.digits(Path("nowhere"), size, channels)
-    assert images.train.images.shape[1:] == (channels, size, size)
-    if channels == 3:
-        assert torch.equal(images.train.images[:, 0], images.train.images[:, 2])
-
-
 def test_colour_becomes_grey_as_pillow_makes_it():
     """What a source is trained on, and what ``dae predict`` makes of the same file."""
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
     expected = torch.from_numpy(np.array(Image.fromarray(pixels).convert("L"), int))
     split = Split(torch.from_numpy(pixels).movedim(-1, 0)[None], torch.zeros(1).long())
     assert (split.fitted(8, 1).images[0, 0] - expected).abs().max() <= 1
-
-
-def test_a_class_that_is_too_small_for_a_fifth():
-    split = Split(torch.zeros(9, 1, 8, 8).byte(), torch.tensor([0] * 8 + [1]))
-    with pytest.raises(UserError, match=r"a fifth of each class goes into the test set, and .* only 1"):
-        with_fixed_test(split, ("a", "b"))

@@ -72,16 +72,6 @@ def test_all_blocks_are_as_many_as_the_encoder_has():
         classifier(ResNetEncoder(widths=(4, 4)), 3)
 
 
-@pytest.mark.parametrize("trained", [0, 1, "all"])
-def test_an_encoder_without_blocks_is_one_block(trained):
-    encoder = nn.Sequential(nn.Conv2d(1, 4, 3, stride=4), nn.BatchNorm2d(4))
-    module = classifier(encoder, trained, features=4 * 7 * 7).eval()
-    images = torch.rand(2, 1, 28, 28)
-    assert torch.equal(module(images), module.head(encoder(images)))
-    assert all(weight.requires_grad is bool(trained) for weight in encoder.parameters())
-    assert len(module.frozen_tensors()) == (0 if trained else len(encoder.state_dict()))
-
-
 def test_frozen_blocks_stay_in_evaluation_mode():
     module = classifier(BatchNormEncoder(), 1, 64)
     for _ in range(2):
@@ -105,11 +95,6 @@ def test_raw_pixels_have_no_encoder():
     assert sum(p.numel() for p in module.parameters()) == 101_770
     assert module(torch.rand(2, 1, 28, 28)).shape == (2, 10)
     assert not module.frozen_tensors()
-
-
-def test_without_hidden_it_is_a_linear_probe():
-    head = ClassifierHead(256, 10, None)
-    assert sum(p.numel() for p in head.parameters()) == 2_570
 
 
 def test_what_is_frozen_has_no_entry_in_the_optimizer():

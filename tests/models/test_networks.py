@@ -71,10 +71,6 @@ def test_fast_forms_are_the_plain_ones_with_their_gradients(side):
         torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-5)
 
 
-def test_taps_of_the_phases_are_in_no_checkpoint():
-    assert {name.rsplit(".")[-1] for name in ConvDecoder().state_dict()} == {"weight", "bias"}
-
-
 def test_activations_keep_the_fast_memory_format():
     """One channel is ambiguous: a first convolution that answers in NCHW makes its pool five times slower."""
     encoder = ConvEncoder()
@@ -111,7 +107,3 @@ def test_encoder_and_decoder_are_modules_of_their_own():
 def test_a_decoder_follows_any_latent(latent_shape):
     decoder = ConvDecoder(1, 28, latent_shape=latent_shape)
     assert decoder(torch.rand(2, *latent_shape)).shape == (2, 1, 28, 28)
-
-
-def test_a_decoder_of_the_latent_that_it_expects_has_no_more_weights():
-    assert count(ConvDecoder(latent_shape=[16, 4, 4])) == 9_569

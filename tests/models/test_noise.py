@@ -28,11 +28,6 @@ def test_a_generator_decides_the_noise_and_the_image_stays(noise):
     assert one.shape == GREY.shape
 
 
-@pytest.mark.parametrize("noise", ALL, ids=lambda noise: type(noise).__name__)
-def test_nothing_to_save(noise):
-    assert not noise.state_dict()
-
-
 def test_dropout_keeps_the_mean_and_scales_survivors():
     noisy = Dropout(0.2).corrupt(GREY, Generator().manual_seed(0))
     assert noisy.unique().tolist() == [0.0, pytest.approx(0.625)]

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from dae.models.optimization import constant, cosine, one_cycle
+from dae.models.optimization import cosine, one_cycle
 
 
 def rates(schedule, steps: int = 20) -> list[float]:
@@ -17,10 +17,6 @@ def rates(schedule, steps: int = 20) -> list[float]:
         optimizer.step()
         built.step()
     return found
-
-
-def test_constant_does_nothing():
-    assert constant(torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=0.5), 20) is None  # type: ignore[func-returns-value]
 
 
 def test_one_cycle_rises_to_the_optimizers_rate_and_falls():
@@ -36,10 +32,3 @@ def test_cosine_falls_to_its_share():
     assert found[0] == 0.5
     assert found[50] == pytest.approx(0.3, rel=0.01)
     assert found[-1] == pytest.approx(0.1, rel=0.01)
-
-
-@pytest.mark.parametrize("schedule", [constant, one_cycle, cosine])
-def test_no_steps_at_all(schedule):
-    """``epochs=0``: the optimizer is built all the same."""
-    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=0.5)
-    schedule(optimizer, 0)

@@ -48,12 +48,6 @@ def test_steps_are_those_of_the_fit(train: Train):
         assert points(broken.folder, name) == points(whole, name)
 
 
-def test_images_are_counted_over_all_passes_of_an_epoch(train: Train):
-    passes = ("data.least_steps=14", "dae.epochs=2", "trainer.log_every_n_steps=8")
-    folder = train(*QUICK, *passes).folder
-    assert list(points(folder, "step_loss")) == [100 + 16, 2 * 100 + 2 * 16, 3 * 100 + 3 * 16]
-
-
 def test_accumulated_gradients(train: Train):
     """A point a step, not a batch, and the loss of a batch as it is."""
     folder = train(

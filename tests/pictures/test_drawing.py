@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import gc
 import warnings
 
 import torch
-from matplotlib._pylab_helpers import Gcf
-from matplotlib.figure import Figure
 
 from dae.pictures.drawing import draw_image_rows
 from dae.pictures.style import short_names
@@ -38,16 +35,3 @@ def test_names_fit_and_no_two_become_the_same():
     assert short_names(("a - b", "a - c")) == ["a - b", "a - c"]
     assert short_names(("T-shirt/top", "a very long name")) == ["T-shirt/top", "a very lo..."]
     assert len({*short_names(("american_bulldog", "american_pit_bull", "cat"))}) == 3
-
-
-def test_no_figure_stays_in_memory():
-    def figures() -> int:
-        gc.collect()
-        return sum(type(thing) is Figure for thing in gc.get_objects())
-
-    draw_image_rows({"a": torch.zeros(2, 1, 8, 8)})
-    before = figures()
-    for _ in range(3):
-        draw_image_rows({"a": torch.zeros(2, 1, 8, 8)})
-    assert figures() <= before
-    assert not Gcf.figs, "pyplot keeps what it makes"

@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from dae.data.images import ImageDataModule
 from dae.pictures import predictions
-from dae.pictures.predictions import draw_calibration, draw_confusion, draw_mistakes
+from dae.pictures.predictions import draw_confusion, draw_mistakes
 from dae.runs.checkpoint import load_classifier
 from helpers import ONE_PASS, events
 from outcome import Train
@@ -72,30 +71,3 @@ def test_mistakes_are_of_the_images_that_are_named(train: Train, monkeypatch: py
     sure = [float(p.max()) for p in probabilities]
     assert sure == sorted(sure, reverse=True)
     assert len(told) == 10
-
-
-def test_a_class_without_images_has_no_figure(train: Train, monkeypatch: pytest.MonkeyPatch):
-    setup = ImageDataModule.setup
-
-    def without_3(self: ImageDataModule, stage: str | None = None) -> None:
-        setup(self, stage)
-        self.val = self.val.chosen((self.val.labels != 3).nonzero().squeeze(1))
-
-    monkeypatch.setattr(ImageDataModule, "setup", without_3)
-    done = train(*QUICK)
-    assert done.exit_code == 0, done.text
-    tags = events(done.folder / "classifier").Tags()
-    assert "classifier/val/class_accuracy/2" in tags["scalars"]
-    assert "classifier/val/class_accuracy/3" not in tags["scalars"]
-    assert "classifier/precision_recall/3" not in tags["tensors"]
-    assert "result/classifier/precision_recall/3" in tags["tensors"]
-
-
-def test_any_predictions_can_be_drawn():
-    labels = torch.arange(200) % 30
-    many = [f"class $_{n}$" for n in range(30)]
-    assert draw_confusion(labels, labels.roll(1), many, "images").shape[0] == 3
-    assert draw_confusion(labels % 3, labels % 3, ["a", "b", "never"], "images").shape[0] == 3
-    assert draw_calibration(torch.ones(5, dtype=torch.bool), torch.ones(5), 0.0, "images").shape[0] == 3
-    assert draw_mistakes(torch.zeros(0, 1, 8, 8), [], "no mistakes").shape[0] == 3
-    assert draw_mistakes(torch.zeros(9, 3, 8, 8), ["a as b\n90%"] * 9, "9 mistakes").shape[0] == 3

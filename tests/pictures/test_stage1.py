@@ -9,7 +9,7 @@ from dae.launch import Terminated
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.pictures import stage1
 from dae.pictures.drawing import draw_image_rows
-from dae.pictures.stage1 import draw_filters, draw_latents
+from dae.pictures.stage1 import draw_filters
 from helpers import ONE_PASS, events
 from outcome import Train
 
@@ -89,9 +89,3 @@ def test_filters_of_any_number_of_channels():
     for channels in (1, 3, 5):
         assert draw_filters(torch.randn(20, channels, 3, 3)).shape[0] == 3
     assert draw_filters(torch.full((2, 1, 3, 3), float("nan"))).shape[0] == 3
-
-
-@pytest.mark.parametrize("size", [(2, 4), (9, 1), (30, 8)])
-def test_any_latents_have_a_picture(size):
-    labels = torch.arange(size[0]) % 3
-    assert draw_latents(torch.randn(size), labels, ["a", "b", "$c_1$"], "images").shape[0] == 3

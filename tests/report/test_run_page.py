@@ -164,10 +164,6 @@ def test_an_interrupted_run_and_one_that_still_runs(tmp_path):
     assert "result.json cannot be read" in page_of(folder).text
 
 
-def test_an_empty_folder_has_a_page(tmp_path):
-    page_of(tmp_path)
-
-
 def test_pictures_come_in_order_and_large_ones_stay_outside(tmp_path, monkeypatch):
     folder = add_job(tmp_path, "seed=0", value=0.5)
     for name in ("classifier/mistakes.png", "dae/latent.png", "dae/reconstructions.png"):

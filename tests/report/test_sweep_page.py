@@ -155,12 +155,6 @@ def test_a_search_says_what_mattered(tmp_path):
     assert "Importance: dae.noise.p 0.75, lr 0.25 (PED-ANOVA)." in page_of(tmp_path).text
 
 
-def test_a_thousand_jobs_stay_below_three_megabytes(tmp_path):
-    for number in range(1000):
-        add_job(tmp_path, f"dae.noise.p={number / 1000}", f"dae.epochs={number + 1}", value=number / 1000)
-    page_of(tmp_path)
-
-
 def test_a_real_sweep_has_its_page_and_its_jobs_theirs(train: Train):
     done = train("-m", "dae.noise.p=0.1,0.3", "compare=dae.noise.p", *SMOKE)
     assert done.exit_code == 0

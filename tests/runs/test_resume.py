@@ -17,7 +17,7 @@ from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.classifier import EncoderClassifier
 from dae.runs.checkpoint import content_hash, read
 from dae.runs.process import Terminated
-from dae.runs.resume import finished_objective, refuse_other_run, reopen_run, write_saved_config
+from dae.runs.resume import finished_objective, refuse_other_run, write_saved_config
 from dae.training.callbacks import EpochSeed, TimeLimit
 from helpers import ONE_PASS, SMOKE, composed
 from outcome import Train
@@ -227,12 +227,6 @@ def test_refused(train: Train, finished: Train, words, told):
     assert (folder / "result.json").read_text() == before
 
 
-def test_nothing_to_go_on_with(train: Train):
-    done = train("resume=auto")
-    assert done.exit_code == 2
-    assert f"found 0 runs in {done.place / 'outputs'}" in done.err
-
-
 def test_other_data_is_refused(train: Train, monkeypatch, stop_at):
     stopped = stop_at("dae", 5)
     broken = train(*QUICK)
@@ -252,13 +246,3 @@ def test_another_config_in_the_same_folder_is_refused(tmp_path):
     assert "dae.epochs: saved 3, now 4" in str(caught.value)
     assert "new: saved None, now 1" in str(caught.value)
     assert finished_objective(now, tmp_path) is None
-
-
-def test_folders_with_marks_in_their_names(tmp_path):
-    folder = tmp_path / 'a "run", with = (marks)'
-    folder.mkdir()
-    write_saved_config(folder, composed(*SMOKE))
-    quoted = str(folder).replace('"', r"\"")
-    saved, words = reopen_run([f'resume="{quoted}"', "hydra.verbose=true"])
-    assert saved.seed == 0
-    assert words == ["hydra.verbose=true", "hydra.output_subdir=null", f'hydra.run.dir="{quoted}"']

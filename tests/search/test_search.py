@@ -165,14 +165,6 @@ def test_a_hopeless_trial_is_pruned(train):
     assert "1 completed, 1 pruned, 0 failed" in done.out
 
 
-def test_only_the_stage_of_the_objective_is_watched(train):
-    sizes = ["dae.epochs=2", "classifier.epochs=3", "trainer.check_val_every_n_epoch=1"]
-    done = train(*SEARCH, "hydra.sweeper.n_trials=1", RATE, *SMOKE, *sizes)
-    (trial,) = study_of(done).trials
-    assert list(trial.intermediate_values) == [1, 2, 3]
-    assert trial.value == max(trial.intermediate_values.values())
-
-
 @pytest.mark.usefixtures("untrained")
 def test_a_failing_trial_does_not_end_the_search(train):
     wrong = [EACH_ONCE, "dae.noise.p=7,0.1", "dae.epochs=1", "hydra.sweeper.n_trials=2"]
@@ -279,13 +271,3 @@ def test_without_the_extra(train, monkeypatch):
     assert "needs the package optuna" in done.err
     assert "pip install -e '.[tune]'" in done.err
     assert "Traceback" not in done.text
-
-
-@pytest.mark.usefixtures("untrained")
-def test_what_is_not_comparable_is_not_mixed(train):
-    two = ["hydra.sweeper.n_trials=2", "dae.noise.p=0.1,0.2", *DAE]
-    assert train(*SEARCH, *two).exit_code == 0
-    for change in ("dae.noise.p=0.1,0.3", "objective=dae/val/psnr"):
-        done = train(*SEARCH, *two, change)
-        assert done.exit_code == 2
-        assert "another hydra.sweep.dir is another search" in done.err

@@ -25,13 +25,6 @@ def test_what_makes_no_run_another_run_is_left_out():
     assert job_folder(["seed=0", "data=digits"], ["seed"]) != name, "the same words, another hash"
 
 
-def test_keys_with_the_same_end_keep_as_much_as_tells_them_apart():
-    overrides = ["classifier.optimizer.lr=1", "dae.optimizer.lr=2", "+dae/noise@dae.reference_noise=block"]
-    swept = [text.partition("=")[0] for text in overrides]
-    name = job_folder(overrides, swept)
-    assert name.startswith("reference_noise-block_classifier.optimizer.lr-1_dae.optimizer.lr-2-")
-
-
 def test_any_override_is_a_name_that_a_folder_can_have():
     odd = job_folder(["data.root=../a b/(c),d=e", "dae/noise=block"])
     assert not set(odd) & set("=(), /[]")

@@ -55,12 +55,6 @@ def test_only_what_stage_1_depends_on_parts_jobs(override, same):
     assert (stage1_digest(plain(), "code") == stage1_digest(plain(override), "code")) == same
 
 
-def test_a_plain_autoencoder_is_the_same_whatever_noise_it_is_not_trained_with():
-    ways = ((), ("dae.noise.p=0.4",), ("dae/noise=gaussian",))
-    digests = {stage1_digest(plain("pretraining=plain", *way), "code") for way in ways}
-    assert digests == {stage1_digest(plain("dae/noise=none"), "code")}
-
-
 def test_with_a_probe_stage_1_depends_on_the_labels():
     """Its accuracy is a result of stage 1, and may decide which epoch counts."""
     few, more = (plain("callbacks=probe", f"data.labels={labels}") for labels in (10, 20))

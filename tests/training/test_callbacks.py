@@ -1,19 +1,13 @@
 from __future__ import annotations
 
-import logging
 import os
 import re
 import subprocess
 import sys
 
-import pytest
 import torch
-from hydra.types import RunMode
-from pytorch_lightning.callbacks import RichProgressBar
 
 from dae.runs.checkpoint import read
-from dae.runs.process import ConsoleHandler
-from dae.training.callbacks import progress_callbacks
 from helpers import ONE_PASS, SMOKE
 from outcome import BRIEF, REPOSITORY, Train
 
@@ -67,19 +61,6 @@ def test_the_first_lines_are_what_is_run_on_which_data_and_the_first_epoch(train
     first = train(*SMOKE, "stage=dae").out.splitlines()
     assert [line.split(":")[0] for line in first[:3]] == ["Run folder", "Data", "dae"]
     assert first[3].startswith("dae epoch 1/")
-
-
-def test_old_validation_metrics_are_not_shown_again(train: Train):
-    done = train(*SMOKE, "stage=dae", "dae.epochs=4", "trainer.check_val_every_n_epoch=2")
-    shown = ["val:" in line for line in done.out.splitlines() if line.startswith("dae epoch ")]
-    assert shown == [False, True, False, True]
-
-
-def test_no_bar_in_a_sweep(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    for mode, shown in ((RunMode.RUN, True), (RunMode.MULTIRUN, False)):
-        monkeypatch.setattr(logging.getLogger(), "handlers", [ConsoleHandler(mode)])
-        assert any(isinstance(callback, RichProgressBar) for callback in progress_callbacks()) == shown
 
 
 def test_a_terminal_shows_nothing_but_our_own_lines_and_a_bar_below_them(tmp_path):

@@ -1,4 +1,4 @@
-"""Threads: how many, and how they wait. What the waiting costs is timed by benchmarks/threads.py."""
+"""Threads: how many, and how they wait."""
 
 from __future__ import annotations
 

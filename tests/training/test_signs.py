@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-from dae.data.image_set import mean_image
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.classifier import EncoderClassifier
 from dae.models.noise import Dropout, NoNoise
@@ -72,11 +71,6 @@ def of_predictions(said: list[int], labels: list[int]) -> dict[str, Any]:
     return found(watched("classifier", batches), "classifier")
 
 
-def test_a_good_reconstruction_shows_no_sign():
-    assert not of_reconstructions(CLEAN * 0.98 + 0.01)
-    assert not of_reconstructions(CLEAN * 0.98 + 0.01, under_noise=False)
-
-
 @pytest.mark.parametrize(("share", "shown"), [(0.09, True), (0.11, False)])
 def test_a_reconstruction_that_hardly_depends_on_the_input(share, shown):
     signs = of_reconstructions(MEAN + math.sqrt(share) * (CLEAN - MEAN))
@@ -110,11 +104,6 @@ def test_one_class_for_nearly_all(dogs, shown):
     assert ("one_class" in signs) == shown
     if shown:
         assert "dog for 95.0% of the test images, of which 33.0% are" in signs["one_class"].text
-
-
-def test_a_class_that_nearly_all_images_are_of_may_be_said_for_nearly_all():
-    assert "one_class" not in of_predictions([0] * 96 + [1] * 4, [0] * 92 + [1] * 8)
-    assert not of_predictions([0] * 100, [0] * 100), "all of one class"
 
 
 @pytest.mark.parametrize(("right", "shown"), [(50, True), (51, False)])
@@ -159,10 +148,6 @@ def test_the_last_sign_says_what_most_likely_helps(steps, losses, advice):
     assert [sign.name for sign in shown][:3] == ["input_ignored", "mean_image", "worse_than_input"]
     assert shown[-1].text.endswith(f"; {advice}")
     assert sum("try" in sign.text for sign in shown) == 1
-
-
-def test_the_mean_image():
-    assert torch.allclose(mean_image(IMAGES), MEAN, atol=1e-6)
 
 
 QUICK = ("data=digits", "data.limit=100", *ONE_PASS, "dae.epochs=2", "classifier.epochs=2", *QUIET)

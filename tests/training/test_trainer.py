@@ -34,13 +34,6 @@ def test_without_cuda_no_step_looks_for_its_driver(tmp_path, monkeypatch):
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
 
 
-def test_a_gpu_that_is_there_stays_in_sight(tmp_path, monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    build_trainer(1, [], [], tmp_path, accelerator="cpu")
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
-
-
 @pytest.mark.parametrize(("computes", "chosen"), [(True, "bf16-mixed"), (False, "32-true")])
 def test_auto_is_bf16_where_the_processor_computes_in_it(monkeypatch, computes, chosen):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: computes)
@@ -81,12 +74,6 @@ def test_further_arguments_reach_lightnings_trainer(tmp_path):
     check_config(composed("trainer.inference_mode=false", "trainer.val_check_interval=0.5"))
     trainer = build_trainer(1, [], [], tmp_path, inference_mode=False, val_check_interval=0.5)
     assert (trainer.validate_loop.inference_mode, trainer.val_check_interval) == (False, 0.5)
-
-
-@pytest.mark.parametrize("argument", ["trainer.max_time=00:00:10:00", "+trainer.max_time=00:00:10:00"])
-def test_a_plus_is_not_needed_and_does_no_harm(train, argument):
-    done = train(argument, "--cfg", "job", "-p", "trainer.max_time")
-    assert done.out.strip() == "00:00:10:00"
 
 
 def test_an_interval_longer_than_an_epoch_is_refused_once_the_data_is_known(train):

@@ -104,9 +104,11 @@ def test_denoise_by_a_run(finished, capsys, monkeypatch, tmp_path):
     expected = (network(network.preprocess("28.png"))[0, 0] * 255).round()
     assert np.abs(np.asarray(Image.open("same/28.png")) - expected.numpy()).max() <= 1, "as Python gives it"
     draw_images(tmp_path / "large", 1, (100, 57))
-    assert main(["denoise", run, "large", "--out", "new"]) == 1
+    assert main(["denoise", run, "large", "--out", "new"]) == 2
     words = "large/000.png: its 100 x 57 pixels are far more than the 28 x 28 of the training"
-    assert f"{words}; --tiles" in capsys.readouterr().err
+    assert f"{words}\n      --tiles" in capsys.readouterr().err
+    assert main(["denoise", run, "in", "large", "--out", "new"]) == 2
+    assert not (tmp_path / "new").exists(), "before anything is written"
     for way in ("tiles", "resize"):
         assert main(["denoise", run, "large", "--out", way, f"--{way}"]) == 0
         assert Image.open(f"{way}/000.png").size == (100, 57)

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from dae.cli import main
-from dae.data.image_file import Preprocessing
 from dae.runs import checkpoint
-from dae.use.export import CONVERSIONS, load_part, steps
+from dae.use.export import CONVERSIONS, load_part
 from dae.use.models import PARTS
 from outcome import BRIEF, Train
 
@@ -112,6 +111,7 @@ def test_a_network_that_cannot_be_exported_is_told_of(run, capsys, monkeypatch):
     [
         ("RUN --part encoder --format onnx --out e.onxx", 2, "ends in .onxx, expected .onnx\n      --out"),
         ("RUN --part encoder --format torch_export --out old.pt2", 2, "old.pt2: is there already"),
+        ("RUN --part encoder --format torch_export --out e.pt2", 2, "e.pt2.json: is there already"),
         ("RUN --part encoder --format onnx --out e.onnx", 1,
          "onnx and onnxscript and onnxruntime, not installed here: pip install -e '.[export]'"),
         ("RUN --part decoder --format torch_export --out d.pt2 --stage dae", 2, "for --part encoder alone"),
@@ -122,17 +122,9 @@ def test_a_network_that_cannot_be_exported_is_told_of(run, capsys, monkeypatch):
 )  # fmt: skip
 def test_what_is_refused_leaves_nothing(run, capsys, monkeypatch, arguments, code, words):
     monkeypatch.setattr("dae.use.writing.find_spec", lambda name: None)
-    Path("old.pt2").write_text("mine")
+    mine = {"old.pt2": "mine", "e.pt2.json": "mine"}
+    for name, text in mine.items():
+        Path(name).write_text(text)
     assert main(["export", *arguments.replace("RUN", str(run)).split()]) == code
     assert words in capsys.readouterr().err
-    assert {file.name: file.read_text() for file in Path().iterdir()} == {"old.pt2": "mine"}
-
-
-@pytest.mark.parametrize(
-    ("fit", "words"),
-    [("pad", "middle of a square of 32 x 32, white"), ("crop", "largest"), ("stretch", "proportions")],
-)
-def test_the_steps_say_how_files_are_made_to_fit(fit, words):
-    told = steps(Preprocessing(32, 3, fit, "white"))
-    assert words in told[3]
-    assert "RGB" in told[2]
+    assert {file.name: file.read_text() for file in Path().iterdir()} == mine

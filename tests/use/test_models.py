@@ -137,10 +137,3 @@ print(dae.load_autoencoder({str(run)!r})(classifier.preprocess(Image.new("L", (4
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("torch.Size([1, 1, 28, 28])\n")
-
-
-def test_a_model_stays_in_evaluation_mode(run):
-    """Lightning trains all parts of a module."""
-    encoder = dae.load_encoder(run)
-    torch.nn.Sequential(encoder).train()
-    assert not encoder.encoder.training

@@ -104,7 +104,7 @@ def test_a_run_without_a_classifier_says_how_to_train_one(run, images, capsys):
         (["nowhere", "in"], 1, "nowhere: no such file or folder; expected a checkpoint or a run folder"),
         (["in", "in"], 1, "in: a run folder with classifier/best.ckpt was expected; it holds no *.ckpt file"),
         (["RUN", "nothing"], 2, "nothing: no such file or folder"),
-        (["RUN", "in", "--top", "11"], 2, "--top 11: expected 1 to 10, the number of classes"),
+        (["RUN", "in", "--top", "0"], 2, "--top 0: expected 1 to 10, the number of classes"),
         (["in/a.png", "in"], 1, "it is no checkpoint of plain values: File is not a zip file"),
     ],
 )

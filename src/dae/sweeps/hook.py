@@ -118,6 +118,8 @@ def end_line(folder: Path, count: int) -> str:
 
 
 def _outcome(job: Job, begun: int) -> str:
+    if job.status == "running":
+        return "another launch is running it"
     took = format_duration(job.seconds)
     if job.failed or job.value is None or job.objective is None:
         return f"{job.status} after {took}{f': {job.error}' if job.error else ''}"

@@ -99,7 +99,8 @@ def _identity(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
 @lru_cache(maxsize=4096)  # a table is read anew after each job
 def _read_identity(folder: Path, *_: int) -> tuple[dict[str, str], dict[str, str]]:
     composed = dict(leaves(read_yaml(folder / OUTPUT_SUBDIR / "config.yaml")))
-    resolved = dict(leaves(read_yaml(folder / FILE))) or composed
+    own = read_yaml(folder / FILE)  # a refused job has none
+    resolved = dict(leaves(own)) if own else composed
     follows = {key: text for key, text in composed.items() if str(text).startswith("${")}
     config = {key: text_of(value) for key, value in {**resolved, **follows}.items() if key}
     runtime = read_hydra(folder / OUTPUT_SUBDIR / "hydra.yaml").get("runtime") or {}

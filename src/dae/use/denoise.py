@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -11,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from dae.data.image_file import NotAnImageError
-from dae.errors import ConfigError, Problem
+from dae.data.image_file import NotAnImageError, opened
+from dae.errors import ConfigError, Problem, raise_problems
 from dae.metrics import NOISE_LEVELS
 from dae.models.noise import KINDS, Block, Noise
 from dae.schema import argument_problems
@@ -48,11 +49,11 @@ def denoise(
         allow_targets: Packages besides ours whose classes the checkpoint may name.
 
     Raises:
-        ConfigError: There are no images, or something is wrong with ``out``.
-        UserError: There is no denoiser, a file cannot be written; or, at the end, some are too large or could
-            not be read.
+        ConfigError: There are no images, they are too large, or something is wrong with ``out``.
+        UserError: There is no denoiser, a file cannot be written; or, at the end, some could not be read.
     """
     inputs, model = find_images(images), load_autoencoder(run, allow_targets)
+    raise_problems(_too_large(inputs, model.preprocessing.image_size) if way is None else ())
     side, noise = model.preprocessing.image_size, model.checkpoint.hyper_parameters.get("noise") or {}
     kind = str(noise.get("_target_")).rpartition(".")[2]
     level = ", ".join(f"{key} {value}" for key, value in noise.items() if key != "_target_")
@@ -62,17 +63,20 @@ def denoise(
     )
 
     def change(each: Input, picture: Picture) -> Tensor:
-        if way is None and max(picture.levels.shape[1:]) > LARGE * side:
-            size = " x ".join(map(str, picture.levels.shape[:0:-1]))
-            raise NotAnImageError(
-                f"its {size} pixels are far more than the {side} x {side} of the training; --tiles: parts of "
-                "that size; --resize: as a whole"
-            )
         scaled = picture.levels[None].float() / picture.top
         made = (tiled if way == "tiles" else as_a_whole)(model, scaled)[0] * picture.top
         return (made if picture.levels.is_floating_point() else made.round()).to(picture.levels.dtype)
 
     rewrite(inputs, out, overwrite, change)
+
+
+def _too_large(inputs: Sequence[Input], side: int) -> Iterator[Problem]:
+    for each in inputs:
+        with suppress(NotAnImageError), opened(each.path, verify=False) as image:  # told when its turn comes
+            if max(image.size) > LARGE * side:
+                size = f"{image.width} x {image.height}"
+                what = f"its {size} pixels are far more than the {side} x {side} of the training"
+                yield Problem(str(each.path), what, "--tiles: parts of that size; --resize: as a whole")
 
 
 def by_channels(model: TrainedModel, images: Tensor) -> Tensor:

@@ -70,7 +70,9 @@ def export(
     if stage and part != "encoder":
         raise ConfigError([Problem(f"--stage {stage}", "is of a meaning for --part encoder alone")])
     suffix, packages = FORMATS[kind]
+    card = out.with_name(f"{out.name}.json")
     check_output(out, [suffix], overwrite)
+    check_output(card, [".json"], overwrite)
     require_packages(f"--format {kind}", packages, "export")
     model, sample = load_part(part, run, allow_targets, stage)
     write, read = CONVERSIONS[kind]
@@ -84,9 +86,9 @@ def export(
         except Exception as error:  # whatever exporters and runtimes say to a network that is not ours
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise UserError(f"the {part} cannot be written as {kind}: {reason:.300}") from error
-    write_json(out.with_name(f"{out.name}.json"), describe(model, sample(2), kind, out.name))
+    write_json(card, describe(model, sample(2), kind, out.name))
     print(f"Compared with {model.checkpoint}: equal to {difference:.1g}", file=sys.stderr)
-    print(f"{path_from_here(out)}\n{path_from_here(out)}.json")
+    print(f"{path_from_here(out)}\n{path_from_here(card)}")
 
 
 def load_part(

@@ -67,7 +67,7 @@ def predict(
     """
     inputs, model = find_images(images), load_classifier(run, allow_targets)
     most = len(model.classes)
-    if not 1 <= (top or 1) <= most:
+    if top is not None and not 1 <= top <= most:
         raise ConfigError([Problem(f"--top {top}", f"expected 1 to {most}, the number of classes")])
     top = top or (most if form == "json" else 1)
     rows: list[dict[str, Any]] = []
