@@ -13,17 +13,17 @@ from outcome import REPOSITORY
 SOURCE = REPOSITORY / "src" / "dae"
 # A room's budget, or what it had when this was last looked at, where that is more.
 ROOMS = {
-    "": 1205,
-    "config": 657,
-    "data": 878,
-    "models": 598,
-    "pictures": 500,
+    "": 1206,
+    "config": 634,
+    "data": 870,
+    "models": 595,
+    "pictures": 506,
     "report": 573,
-    "runs": 760,
-    "search": 245,
-    "sweeps": 1146,
-    "training": 879,
-    "use": 755,
+    "runs": 768,
+    "search": 246,
+    "sweeps": 1103,
+    "training": 870,
+    "use": 771,
 }
 NO_CODE = {
     tokenize.COMMENT,

@@ -7,15 +7,17 @@ import math
 import re
 import time
 from collections.abc import Collection
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, NonNegativeFloat, NonNegativeInt, PositiveInt
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning import callbacks as lightning
-from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.trainer.states import TrainerFn
 
 from dae.errors import TimeUp, UserError
+from dae.metrics import Metric
 from dae.models.epoch_metrics import MeasuredModule
 from dae.runs.process import shows_progress
 from dae.seeds import seed_all
@@ -23,13 +25,10 @@ from dae.text import pluralize
 
 if TYPE_CHECKING:  # Optuna is an extra
     from optuna.trial import Trial
-from pathlib import Path
-
-from pytorch_lightning.callbacks import ModelCheckpoint
-
-from dae.metrics import Metric
 
 log = logging.getLogger(__name__)
+
+USUAL_RATE = 1e-3  # torch's own, of all its optimizers
 
 
 class StageCheckpoint(ModelCheckpoint):
@@ -127,9 +126,6 @@ class StageCheckpoint(ModelCheckpoint):
         moved = {name: here(state_dict[name]) for name in state_dict if name.endswith("_model_path")}
         best = {here(path): score for path, score in state_dict["best_k_models"].items()}
         super().load_state_dict({**state_dict, **moved, "best_k_models": best, "dirpath": self.dirpath})
-
-
-USUAL_RATE = 1e-3  # torch's own, of all its optimizers
 
 
 class EpochSeed(Callback):
