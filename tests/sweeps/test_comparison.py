@@ -167,6 +167,14 @@ def test_holm_by_hand(tmp_path):
     )
 
 
+def test_without_other_keys_each_arm_stands_there_once(tmp_path):
+    add_pair(tmp_path, CLEAR)
+    add_arm(tmp_path, "plain", [0.81, 0.80, 0.84])
+    found = compared(tmp_path, "pretraining=none,plain,denoising", "seed=0,1,2")
+    assert [row["pretraining"] for row in table(tmp_path)] == ["denoising", "plain"]
+    assert found.rows[0].p == found.rows[0].p_adjusted, "alone of its kind"
+
+
 def test_the_answer_of_each_classifier_stands_under_that_of_all(tmp_path):
     for classifier, differences in {"linear": (0.07, 0.08, 0.06), "finetune": UNCLEAR}.items():
         for labels in (10, 100):

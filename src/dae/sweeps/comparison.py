@@ -164,10 +164,8 @@ class Comparison:
 
     @cached_property
     def rows(self) -> list[Row]:
-        """Each arm against the first, for each combination of other columns; none if that is ``primary``."""
-        if not self.others and len(self.arms) == 2:
-            return []
-        pairs = product(self.combinations, self.arms[1:])
+        """Each arm against the first, for each combination of other columns, but for what is ``primary``."""
+        pairs = product(self.combinations, self.arms[1:] if self.others else self.arms[1:-1])
         rows = [self._row(others, arm, [others]) for others, arm in pairs if others in self.compared(arm)]
         return [replace(row, labels_worth=self._labels_worth(row)) for row in holm(rows)]
 
