@@ -45,14 +45,11 @@ def interval_of(
     """
     images = tested.get("images")
     if value is None or not images:
-        return (
-            None,
-            "the value is not a number" if value is None else "the number of test images is not known",
-        )
+        return None, "not known"
     if metric in ("accuracy", "probe_accuracy"):
         return wilson_interval(round(value * images), images), f"Wilson, {pluralize(images, 'image')}"
     found = tested.get(metric)
     each = [number for number in found if number is not None] if isinstance(found, list) else []
     if each:
         return bootstrap_interval(each), f"bootstrap, {pluralize(len(each), 'image')}"
-    return None, f"{pluralize(images, 'image')}, but the value of each was not kept"
+    return None, "not known: no image has a value of its own"

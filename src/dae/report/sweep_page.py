@@ -45,7 +45,7 @@ def sweep_page(folder: Path) -> dict[str, Any]:
         "count": count_by_status(table),
         "comparison": _comparison(comparison) if comparison else None,
         "board": rows_of(shown_groups(table)),
-        "cautions": list(cautions(table)),
+        "cautions": list(cautions(table, comparison is not None)),
         "spread": None if comparison else spread_chart(table),
         "importance": importance(folder),
         "columns": columns,

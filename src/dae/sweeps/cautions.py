@@ -19,9 +19,9 @@ IMAGES = (
 UNDER_REFERENCE_NOISE = ("noisy_loss", "psnr", "ssim")
 
 
-def cautions(table: SweepTable) -> Iterator[str]:
-    """A sentence for each reason to be careful with a ranking."""
-    if said := signs_sentence(table.jobs):
+def cautions(table: SweepTable, is_compared: bool = False) -> Iterator[str]:
+    """A sentence for each reason to be careful with a ranking; a comparison tells signs by its arms."""
+    if not is_compared and (said := signs_sentence(table.jobs)):
         yield said
     if table.objective is None:
         return

@@ -157,7 +157,7 @@ def sections(table: SweepTable, comparison: Comparison | None) -> Iterator[tuple
         notes = [f"Note: {words}" for words in answer.notes(comparison)]
         told = [*answer.by_protocol(comparison), *answer.worth(comparison), *notes]
         yield answer.sentence(comparison), shown_comparison(comparison), told
-    words = [f"Caution: {sentence}" for sentence in cautions(table)]
+    words = [f"Caution: {sentence}" for sentence in cautions(table, comparison is not None)]
     yield f"{headline(table)}. {count_by_status(table)}", shown_groups(table), words
 
 
