@@ -74,6 +74,7 @@ def write_png(picture: Tensor, file: Path) -> None:
 def publish(trainer: Trainer, module: LightningModule, name: str, picture: Tensor) -> None:
     """Show a picture (3, height, width) in TensorBoard, and keep the last as ``<stage>/<name>.png``.
 
+    ``report.html`` embeds the files that ``CAPTIONS`` in ``report/run_page.py`` names.
     TensorBoard's time series are sorted by the first word of their tags: with ``pictures`` the curves of both
     stages come before.
     """

@@ -79,7 +79,7 @@ def job_columns(table: SweepTable) -> dict[str, list[Any]]:
 
 
 def group_columns(table: SweepTable) -> dict[str, list[Any]]:
-    """``leaderboard.csv``: a row a group of seeds."""
+    """``leaderboard.csv``: a row a group of seeds, whose metrics are those of each job's ``result.json``."""
     groups, objective = table.groups, table.objective.name if table.objective else None
     tests = [name for name in table.metrics if "/test/" in name]
     best = [group.scored[0] if group.scored else None for group in groups]

@@ -54,6 +54,8 @@ def predict(
 ) -> None:
     """Print the most probable classes of each image, in the order of the images.
 
+    A file is read as in training: by the ``Preprocessing`` that the checkpoint holds.
+
     Args:
         run: See ``load_classifier``.
         images: See ``find_images``.
