@@ -46,9 +46,8 @@ MEANING = {
 MONITORS = {"dae": "dae/val/noisy_loss", "classifier": "classifier/val/accuracy"}
 MONITOR_WITHOUT_NOISE = "dae/val/loss"
 # What looks wrong at first in the metrics of stage 1.
-NOT_AS_IT_SEEMS = (
-    "(noisy_loss may lie below loss: a denoiser trains on no clean image. psnr_<noise> is of fewer images)"
-)
+NOISY_BELOW_CLEAN = "(noisy_loss lies below loss: a denoiser is trained on no clean image)"
+PSNR_BY_NOISE = "(psnr_<noise> is of fewer test images than psnr, under another draw of the noise)"
 # Pixel accuracy is left out of tables and plots where fewer of the target values are exactly black or white:
 # then most of them can never be right, and it says little more than how much black ground there is.
 LEAST_CEILING = 0.5

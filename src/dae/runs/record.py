@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import platform
 import subprocess
@@ -22,7 +23,7 @@ import torch
 from dae.data.images import ImageDataModule
 from dae.errors import ConfigError, TimeUp, UserError
 from dae.files import write_json
-from dae.metrics import NOT_AS_IT_SEEMS, Metric, is_telling, left_out_words
+from dae.metrics import NOISY_BELOW_CLEAN, PSNR_BY_NOISE, Metric, is_telling, left_out_words
 from dae.runs.checkpoint import read
 from dae.runs.process import NAMES, Terminated
 from dae.runs.records import (
@@ -179,8 +180,10 @@ class RunRecord:
         for name in telling:
             mark = "  <- objective" if name == self.objective.name else ""
             lines.append(f"  {name:<{width}}  {self.metrics[name]:.4f}{mark}")
-        if "dae/val/noisy_loss" in self.metrics:
-            lines.append(f"  {NOT_AS_IT_SEEMS}")
+        if self.metrics.get("dae/val/noisy_loss", math.inf) < self.metrics.get("dae/val/loss", -math.inf):
+            lines.append(f"  {NOISY_BELOW_CLEAN}")
+        if any(name.startswith("dae/test/psnr_") for name in self.metrics):
+            lines.append(f"  {PSNR_BY_NOISE}")
         if len(telling) < len(self.metrics):
             lines.append(f"  {left_out_words(ceiling)}")
         if self.signs:
