@@ -17,6 +17,7 @@ import dae
 from dae.errors import ConfigError, Problem, raise_problems
 from dae.metrics import NOISE_LEVELS, meaning
 from dae.runs.process import interruptible, told
+from dae.runs.records import OUTPUT_SUBDIR
 from dae.schema import locate
 from dae.text import aligned, format_figure, import_from_here, path_from_here, pluralize, quoted_path
 from dae.training.machine import configure_waiting
@@ -215,7 +216,7 @@ def _require_sweep(folder: Path) -> None:
 
     if read_jobs(folder):
         return
-    run = next((each for each in (folder, folder.parent) if (each / ".hydra").is_dir()), None)
+    run = next((each for each in (folder, folder.parent) if (each / OUTPUT_SUBDIR).is_dir()), None)
     what = "holds no run and no jobs" if folder.is_dir() else "is not a folder"
     hint = f"a run: dae report {quoted_path(run)}" if run else ""
     raise ConfigError([Problem(path_from_here(folder), f"{what}, expected a sweep's folder", hint)])

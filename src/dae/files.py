@@ -90,6 +90,11 @@ def read_yaml(path: Path) -> Any:
     return _read(path, lambda text: yaml.load(text, Loader=loader), (dict, list))
 
 
+def changed_at(file: Path) -> int:
+    """When a file was changed, in ns; 0 if it is not there."""
+    return file.stat().st_mtime_ns if file.is_file() else 0
+
+
 def _read(path: Path, parse: Any, kinds: type | tuple[type, ...] = dict) -> Any:
     if not path.exists():
         return {}

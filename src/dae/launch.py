@@ -114,10 +114,11 @@ def _close(job: Job, ended: bool) -> int:
     failed, jobs = dict.fromkeys(job.failed, "see its train.log"), launched_jobs(folder, table.jobs)
     if ended and not table.jobs:
         failed[path_from_here(folder)] = "no job has left anything there"
-    elsewhere = {each.folder.name: owner for each in jobs if (owner := owner_of(each.folder))}
+    elsewhere = False
     for each in jobs:
-        if each.folder.name in elsewhere:
-            print(f"{each.folder.name} is running elsewhere: {elsewhere[each.folder.name]}")
+        if owner := owner_of(each.folder):
+            elsewhere = True
+            print(f"{each.folder.name} is running elsewhere: {owner}")
         elif each.failed or (ended and each.status not in ENDED):
             failed[each.folder.name] = each.error or each.status
     if failed:

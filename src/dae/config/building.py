@@ -25,6 +25,8 @@ from dae.schema import argument_hints, argument_problems, locate
 from dae.text import pluralize
 from dae.training.stage import quiet_lightning
 
+Config = dict[str, Any]
+
 
 def build(node: Mapping[str, Any]) -> Any:
     """What a node of a config that has been checked describes, a DictConfig or plain values."""
@@ -68,9 +70,6 @@ def latent_shape(encoder: nn.Module, data: ImageDataModule) -> tuple[int, ...]:
             )
     encoder.train(training)
     return tuple(latents.shape[1:])
-
-
-Config = dict[str, Any]
 
 
 class _DryBuild:

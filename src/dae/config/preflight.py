@@ -24,6 +24,8 @@ from dae.text import closest_name, first_line, path_from_here, pluralize, quoted
 from dae.training.devices import device_count
 from dae.training.machine import total_memory
 
+log = logging.getLogger(__name__)
+
 Config = dict[str, Any]
 
 
@@ -139,9 +141,6 @@ RULES: list[Callable[[Config], Iterator[Problem]]] = [
     _uneven_batches,
     _too_large,
 ]
-
-
-log = logging.getLogger(__name__)
 
 
 def check_config(cfg: DictConfig) -> None:

@@ -11,8 +11,8 @@ from torch import Generator, Tensor
 
 from dae.data.image_set import bytes_to_floats
 from dae.metrics import NOISE_LEVELS
-from dae.models import noise as noises
 from dae.models.autoencoder import DenoisingAutoencoder
+from dae.models.noise import KINDS
 from dae.pictures.drawing import (
     Watcher,
     apply_in_batches,
@@ -74,13 +74,13 @@ def psnr(images: Tensor, clean: Tensor) -> Tensor:
 
 def measure(module: DenoisingAutoencoder, kind: str, clean: Tensor) -> Curve:
     """Measure a kind of noise at its levels; one that these images do not allow is left out."""
-    make, default = getattr(noises, kind.title().replace("_", "")), NOISE_LEVELS[kind][1]
+    default = NOISE_LEVELS[kind][1]
     curve: Curve = {}
     for level in (type(default)(factor * default) for factor in FACTORS):
         # The same noise in every run, drawn where the images are: on the CPU.
         generator = Generator().manual_seed(derive_seed("robustness", module.noise_seed, kind, str(level)))
         try:
-            noisy = make(level).corrupt(clean, generator)
+            noisy = KINDS[kind](level).corrupt(clean, generator)
         except ValueError:  # a block that is larger than the image
             continue
         made = apply_in_batches(lambda images: module(images).sigmoid(), noisy, module.device)

@@ -160,7 +160,7 @@ def comparison_chart(comparison: Comparison, chance: float | None) -> Picture | 
 def _draw_arms(axes: Axes, comparison: Comparison, combinations: Sequence[Others], at: int) -> None:
     """One panel: the arms against the values of a column, or side by side where there is none."""
     names = [others[at] if at < len(others) else "" for others in combinations]
-    counts = [comparison.labels_per_class(others) for others in combinations]
+    counts = [comparison.labels_per_class.get(others) for others in combinations]
     is_curve = comparison.others[at : at + 1] == (LABELS,) and None not in counts
     places = [float(count or 0) for count in counts] if is_curve else [float(n) for n in range(len(names))]
     for number, arm in enumerate(comparison.arms):

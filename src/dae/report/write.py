@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dae.files import write_text_atomically
+from dae.files import changed_at, write_text_atomically
 from dae.text import path_from_here
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ def write_sweep_report(folder: Path) -> Path:
 
 def page_is_outdated(folder: Path) -> bool:
     """Whether a run has ended since its page was written."""
-    result, page = folder / "result.json", folder / "report.html"
-    made = page.stat().st_mtime_ns if page.is_file() else 0
-    return result.is_file() and result.stat().st_mtime_ns > made
+    return changed_at(folder / "result.json") > changed_at(folder / "report.html")
 
 
 def write_or_warn(write: Callable[[Path], Path], folder: Path) -> None:

@@ -18,7 +18,16 @@ from omegaconf import DictConfig, OmegaConf
 from dae.errors import ConfigError, Problem, raise_problems
 from dae.files import DamagedFileError, read_yaml, write_text_atomically
 from dae.runs.folder import owner_of
-from dae.runs.records import ENDED, FILE, PATH_KEYS, read_hydra, read_or_empty, read_result, read_run
+from dae.runs.records import (
+    ENDED,
+    FILE,
+    OUTPUT_SUBDIR,
+    PATH_KEYS,
+    read_hydra,
+    read_or_empty,
+    read_result,
+    read_run,
+)
 from dae.schema import NO_PART_OF_A_RUN, is_admitted, leaves, nodes, select
 from dae.text import path_from_here, pluralize, quoted_override, train_command
 
@@ -82,7 +91,7 @@ def _foreign(config: dict[str, Any], folder: Path, allow_targets: Sequence[str])
 
 def _with_found_paths(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Relative paths that are not here begin where the run was launched."""
-    runtime = read_or_empty(read_hydra, folder / ".hydra" / "hydra.yaml").get("runtime") or {}
+    runtime = read_or_empty(read_hydra, folder / OUTPUT_SUBDIR / "hydra.yaml").get("runtime") or {}
     for key in PATH_KEYS:
         path, (stage, name) = select(config, key), key.split(".")
         if isinstance(path, str) and not Path(path).exists():

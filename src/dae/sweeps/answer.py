@@ -23,6 +23,10 @@ class Unit:
         """``+2.1``; a dash for None."""
         return "-" if difference is None else f"{difference * self.scale:+.{self.digits}f}"
 
+    def amount(self, difference: float) -> str:
+        """``+2.1 points``."""
+        return f"{self.signed(difference)} {self.word}".rstrip()
+
     def interval(self, row: Row) -> str:
         """``+1.2 to +3.0``; a dash where there is none."""
         return "-" if row.low is None else f"{self.signed(row.low)} to {self.signed(row.high)}"
@@ -49,7 +53,7 @@ def answer(comparison: Comparison, row: Row | None = None) -> str:
     row, measure = row or comparison.primary, unit(comparison)
     if row.difference is None:
         return verdict(row)
-    amount = " ".join(filter(None, [measure.signed(row.difference), measure.word]))
+    amount = measure.amount(row.difference)
     return f"{ {'helps': 'yes, it ', 'hurts': 'no, it '}.get(row.verdict, '') }{verdict(row)}: {amount}"
 
 
@@ -74,10 +78,8 @@ def evidence(comparison: Comparison) -> str:
     if row.low is not None:
         told = f"95 % interval {measure.interval(row)}, {told}"
     if row.verdict == "none":
-        least = measure.signed((row.high or 0) - row.difference).lstrip("+")
-        told += "; the smallest that they could have shown is " + " ".join(
-            filter(None, [least, measure.word])
-        )
+        least = measure.amount((row.high or 0) - row.difference).lstrip("+")
+        told += f"; the smallest that they could have shown is {least}"
     return told
 
 
@@ -107,7 +109,7 @@ def worth(comparison: Comparison) -> Iterator[str]:
         said.add(which)
         mean, low, high = row.labels_worth
         place = f"{', '.join(which)}: " if which else ""
-        had = comparison.labels_per_class(row.others)
+        had = comparison.labels_per_class[row.others]
         yield (
             f"{place}with {had:.3g} labels a class, {row.arm} is as good as {comparison.baseline} with "
             f"{mean:.3g} ({low:.3g} to {high:.3g})"

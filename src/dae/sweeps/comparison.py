@@ -169,6 +169,11 @@ class Comparison:
         rows = [self._row(others, arm, [others]) for others, arm in pairs if others in self.compared(arm)]
         return [replace(row, labels_worth=self._labels_worth(row)) for row in holm(rows)]
 
+    @property
+    def all_rows(self) -> list[Row]:
+        """The answer, that of each classifier, and the rest."""
+        return [self.primary, *self.protocols, *self.rows]
+
     def complete_seeds(self, combinations: Sequence[Others], arm: str) -> list[str]:
         """The seeds that have a pair in each of some combinations."""
         having = [{*self.pairs(others, arm)} for others in combinations]
@@ -206,12 +211,14 @@ class Comparison:
         """``classifier=linear, data.labels=100``."""
         return ", ".join(f"{key}={value}" for key, value in zip(self.others, others, strict=True))
 
-    def labels_per_class(self, others: Others) -> float | None:
-        """How many labels stage 2 has had of each class, on average; None if no job says so."""
-        found = (
-            read_or_empty(read_run, job.folder) for (each, *_), job in self.jobs.items() if each == others
-        )
-        return next((run["labels"] / len(run["classes"]) for run in found if run.get("classes")), None)
+    @cached_property
+    def labels_per_class(self) -> dict[Others, float]:
+        """How many labels stage 2 has had of each class, on average, where a job says so."""
+        found: dict[Others, float] = {}
+        for (others, *_), job in self.jobs.items():
+            if others not in found and (run := read_or_empty(read_run, job.folder)).get("classes"):
+                found[others] = run["labels"] / len(run["classes"])
+        return found
 
     def _labels_worth(self, row: Row) -> tuple[float, float, float] | None:
         """With how many labels the baseline is as good, read off its curve on a logarithmic axis."""
@@ -223,8 +230,8 @@ class Comparison:
             for each in self.combinations
             if each[:at] + each[at + 1 :] == row.others[:at] + row.others[at + 1 :]
         ]
-        counts = {others: self.labels_per_class(others) for others in beside}
-        known = sorted((count, others) for others, count in counts.items() if count)
+        counts = self.labels_per_class
+        known = sorted((counts[others], others) for others in beside if counts.get(others))
         seeds = [
             seed
             for seed in self.pairs(row.others, row.arm)

@@ -16,12 +16,13 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from dae.errors import Problem, UserError, raise_problems
+from dae.files import changed_at
 from dae.runs.folder import lock, remove_half_written
 from dae.runs.process import sweep_log
 from dae.runs.records import ENDED, FILE, OUTPUT_SUBDIR
 from dae.runs.resume import refuse_other_run
 from dae.sweeps.commands import TOLD
-from dae.sweeps.jobs import Job, changed_at, launch_time, launched_jobs, read_jobs
+from dae.sweeps.jobs import Job, launch_time, launched_jobs, read_jobs
 from dae.sweeps.order import ask, sweep_overrides, swept_values
 from dae.text import closest_name, format_duration, format_figure, path_from_here, pluralize, train_command
 

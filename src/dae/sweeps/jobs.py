@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from dae.files import DamagedFileError, read_yaml
+from dae.files import DamagedFileError, changed_at, read_yaml
 from dae.metrics import Metric
 from dae.runs.folder import is_stale
 from dae.runs.records import FILE, OUTPUT_SUBDIR, is_hydras, read_hydra, read_overrides, read_result
@@ -146,11 +146,6 @@ def error_line(error: str) -> str:
     """The first line of an error, and the next one if the first only announces it."""
     lines = [line.strip().removeprefix("- ") for line in error.splitlines() if line.strip()]
     return " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
-
-
-def changed_at(file: Path) -> int:
-    """When a file was changed, in ns; 0 if it is not there."""
-    return file.stat().st_mtime_ns if file.is_file() else 0
 
 
 def launch_time(sweep_folder: Path) -> int:

@@ -101,7 +101,7 @@ def group_columns(table: SweepTable) -> dict[str, list[Any]]:
 
 def comparison_columns(comparison: Comparison) -> dict[str, list[Any]]:
     """``comparison.csv``: the answer over all, then a row each."""
-    rows = [comparison.primary, *comparison.protocols, *comparison.rows]
+    rows = comparison.all_rows
     columns: dict[str, list[Any]] = {
         **{key: [row.others[at] for row in rows] for at, key in enumerate(comparison.others)},
         comparison.key: [row.arm for row in rows],
@@ -135,7 +135,7 @@ def shown_groups(table: SweepTable) -> Shown:
 def shown_comparison(comparison: Comparison) -> Shown:
     """What people read of ``comparison.csv``, in points where it is an accuracy; the arm comes first."""
     columns, measure = comparison_columns(comparison), answer.unit(comparison)
-    rows = [comparison.primary, *comparison.protocols, *comparison.rows]
+    rows = comparison.all_rows
     difference = f"difference ({measure.word})" if measure.word else "difference"
     shown = {name: columns[name] for name in (comparison.key, *comparison.others)}
     shown[difference] = [measure.signed(row.difference) for row in rows]

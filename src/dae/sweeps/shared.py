@@ -17,7 +17,7 @@ from dae.config.settings import pretraining_word, training_noise
 from dae.files import atomic_path
 from dae.runs.folder import InUseError, lock, release
 from dae.runs.record import StageResult
-from dae.runs.records import read_hydra, read_overrides
+from dae.runs.records import OUTPUT_SUBDIR, read_hydra, read_overrides
 from dae.sweeps.names import folder_name, slug
 from dae.sweeps.table import is_below
 from dae.text import path_from_here
@@ -50,7 +50,7 @@ def stage1_digest(config: dict[str, Any], version: object) -> str:
 
 
 def stage1_folder(sweep: Path, job: Path, digest: str) -> Path:
-    """The folder of a shared stage 1: ``stage1/p-0.4_seed-0-2167eb``, found by its digest if it is there.
+    """The folder of a shared stage 1: ``stage1/p-0.4_seed-0-2167eb50c1``, found by its digest if it is there.
 
     It is named after the overrides in which the shared stages of a sweep differ: those that the sweep varies
     and stage 1 depends on.
@@ -60,7 +60,7 @@ def stage1_folder(sweep: Path, job: Path, digest: str) -> Path:
         job: Run folder of a job that shares it.
         digest: From ``stage1_digest``.
     """
-    swept = read_hydra(job / ".hydra" / "hydra.yaml").get("callbacks", {}).get("sweep_folder", {})
+    swept = read_hydra(job / OUTPUT_SUBDIR / "hydra.yaml").get("callbacks", {}).get("sweep_folder", {})
     varied = [
         override
         for override in read_overrides(job)

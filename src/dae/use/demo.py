@@ -69,9 +69,8 @@ def run_demo(
     """Corrupt an image, denoise and classify it; the same noise is drawn at each level, and none at 0."""
     clean = noisy = denoiser.preprocess(image)
     if level:
-        argument = NOISE_LEVELS[kind][0]
-        noise = KINDS[kind](**{argument: int(level) if argument == "size" else level})
-        noisy = noise.corrupt(clean, torch.Generator().manual_seed(0))
+        number = type(NOISE_LEVELS[kind][1])
+        noisy = KINDS[kind](number(level)).corrupt(clean, torch.Generator().manual_seed(0))
     denoised = denoiser(noisy)
     found = [
         dict(zip(classifier.classes, classifier(images)[0].tolist(), strict=True)) if classifier else {}

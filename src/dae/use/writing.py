@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -64,9 +65,9 @@ def _folder_problems(inputs: Sequence[Input], out: Path, overwrite: bool) -> Ite
         yield Problem(
             where, "holds something already", "expected a new folder; --overwrite replaces files in it"
         )
-    places = [str(each.place).casefold() for each in inputs]
+    places = Counter(str(each.place).casefold() for each in inputs)
     for each in inputs:
-        if places.count(str(each.place).casefold()) > 1:
+        if places[str(each.place).casefold()] > 1:
             yield Problem(where, f"several images would be written to {out / each.place}", "give one folder")
 
 
