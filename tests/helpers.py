@@ -181,7 +181,6 @@ def write_run_info(folder: Path, **changed: Any) -> None:
         **{"format": FORMAT, "command": "python train.py", "started": "2020-01-01T00:00:00+00:00"},
         **{"git": None, "versions": {}, "device": "a", "threads": 1, "platform": "b", "data": "digits"},
         **{"classes": [], "absent_classes": {}, "labels": 1, "data_checksum": ""},
-        "pixel_accuracy_ceiling": 1.0,
     }
     (folder / "run.json").write_text(json.dumps({**info, **changed}))
 
@@ -263,13 +262,6 @@ class Page(HTMLParser):
         assert len(self.all("h1")) == len(self.all("style")) == 1
         assert not self.all("script")
         assert "default-src 'none'" in self.source
-
-
-def pipe_without_reader() -> int:
-    """The end of a pipe that is written to, as behind ``| head -1``."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    return writer
 
 
 def launch_beside(folder: Path, said: Path, arguments: Sequence[str]) -> None:

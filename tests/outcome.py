@@ -50,11 +50,6 @@ class Outcome:
         return json.loads((self.folder / "result.json").read_text())
 
 
-def have_no_luck(*_: Any) -> None:
-    """What a process beside this one comes to, without importing what takes its time."""
-    raise ValueError("the second process has no luck")
-
-
 Train = Callable[..., Outcome]
 
 # An epoch of few images: once over them, some steps.

@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import dae
 from dae.cli import main
 from dae.launch import launch
-from helpers import Page, add_job, pipe_without_reader, write_multirun
+from helpers import Page, add_job, write_multirun
 
 
 def test_report_of_a_run_and_of_a_sweep(tmp_path, capsys, monkeypatch):
@@ -74,35 +72,6 @@ def test_the_commands_and_the_version_are_told(capsys):
         with pytest.raises(SystemExit, match="0"):
             main([flag])
         assert words in capsys.readouterr().out
-
-
-def test_a_misspelt_command(capsys):
-    with pytest.raises(SystemExit, match="2"):
-        main(["reprot"])
-    assert "invalid choice: 'reprot'" in capsys.readouterr().err
-
-
-def test_a_folder_that_cannot_be_written_to(tmp_path, capsys, monkeypatch):
-    folder = add_job(tmp_path, "seed=0")
-    (folder / "report.html").mkdir()
-    assert main(["report", str(folder)]) == 1
-    assert "report.html" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("where", "code", "words"), [("| true", 0, ""), ("> /dev/full", 1, "No space left on device")]
-)
-def test_a_command_ends_where_nobody_takes_what_it_prints(tmp_path, where, code, words):
-    if "full" in where and not Path("/dev/full").exists():
-        pytest.skip("there is no /dev/full")
-    add_job(tmp_path, "seed=0", value=0.5)
-    output = os.open("/dev/full", os.O_WRONLY) if "full" in where else pipe_without_reader()
-    command = [sys.executable, "-m", "dae", "leaderboard", str(tmp_path)]
-    done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, timeout=60)
-    os.close(output)
-    assert done.returncode == code
-    assert words in done.stderr
-    assert "Exception" not in done.stderr
 
 
 def test_python_m_dae_is_quick_since_it_needs_no_torch(tmp_path):

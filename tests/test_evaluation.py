@@ -61,9 +61,9 @@ def test_the_figures_of_the_run_come_out_again(run, split):
 
 
 def test_under_another_noise(run):
-    usual = evaluate(run, stage="dae")
+    usual = evaluate(run / "dae")
     assert (usual.noise["p"], usual.noise_given) == (0.2, False)
-    clean, strong = (evaluate(run, words, stage="dae") for words in (["dae/noise=none"], ["dae.noise.p=0.9"]))
+    clean, strong = (evaluate(run / "dae", words) for words in (["dae/noise=none"], ["dae.noise.p=0.9"]))
     assert clean.figures["dae/test/noisy_loss"].value == usual.figures["dae/test/loss"].value
     assert (strong.noise["p"], strong.noise_given) == (0.9, True)
     assert strong.figures["dae/test/psnr"] != usual.figures["dae/test/psnr"]
@@ -91,7 +91,7 @@ def test_what_a_folder_lacks(run, digits, tmp_path):
         (root / part / "7").rename(root / part / "seven")
     with pytest.raises(ConfigError, match=r"classes seven, but the classifier knows 0, 1, 2 \.\.\.\n.*dae"):
         evaluate(run, words)
-    assert set(evaluate(run, words, stage="dae").figures) == {
+    assert set(evaluate(run / "dae", words).figures) == {
         f"dae/test/{name}" for name in ("loss", "pixel_accuracy", "noisy_loss", "psnr", "ssim")
     }
     for part in ("train", "test"):
@@ -102,14 +102,14 @@ def test_what_a_folder_lacks(run, digits, tmp_path):
     found = evaluate(run, words)
     assert "the classifier is left out: these images have no labels" in found.notes
     assert list(found.checkpoints) == ["dae"]
-    with pytest.raises(ConfigError, match="have no labels, which a classifier needs"):
-        evaluate(run, words, stage="classifier")
+    with pytest.raises(ConfigError, match="found no labels, but the classifier knows 0, 1, 2"):
+        evaluate(run / "classifier", words)
 
 
 def test_images_that_it_was_trained_on_are_told(run):
     told = "trained on 64 of these 64 images: what is measured on them promises too much"
-    assert told in evaluate(run, split="train", stage="dae").notes
-    assert not any("trained" in note for note in evaluate(run, stage="dae").notes)
+    assert told in evaluate(run / "dae", split="train").notes
+    assert not any("trained" in note for note in evaluate(run / "dae").notes)
     again = evaluate(run, ["data.limit=null", "data.split_seed=1", "data.validation=0.5"], split="val")
     assert any(note.startswith("trained on ") for note in again.notes)
 
@@ -143,43 +143,31 @@ def test_a_checkpoint_without_its_run_folder(run, tmp_path):
     shutil.copy(run / "classifier" / "best.ckpt", alone)
     with pytest.raises(ConfigError, match="no run folder lies around this checkpoint"):
         evaluate(alone)
-    found, of_run = evaluate(alone, ["data=digits"]), evaluate(run, stage="classifier")
+    found, of_run = evaluate(alone, ["data=digits"]), evaluate(run / "classifier")
     assert found.figures == of_run.figures
     assert "whether the model was trained on these images is not known" in found.notes[-1]
     with pytest.raises(ConfigError, match="only an autoencoder is measured under a noise"):
         evaluate(alone, ["data=digits", "dae/noise=none"])
-    with pytest.raises(ConfigError, match="is a checkpoint of classifier\n      try --stage classifier"):
-        evaluate(alone, ["data=digits"], stage="dae")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"a run folder with dae/best\.ckpt was expected"):
         evaluate(tmp_path / "empty")
 
 
-def test_what_a_folder_names_is_not_built(run, tmp_path, capsys):
-    copied = shutil.copytree(run, tmp_path / "run")
-    file = copied / "config.yaml"
-    file.write_text(file.read_text().replace("dae.data.images.ImageDataModule", "evil.Data"))
-    assert main(["evaluate", str(copied), "--stage", "dae"]) == 2
-    told = capsys.readouterr().err
-    assert "asks to build evil.Data" in told
-    assert "for dae --allow-targets evil" in told
-
-
 def test_configs_of_the_users_own(run, tmp_path):
     (tmp_path / "dae" / "noise").mkdir(parents=True)
     (tmp_path / "dae" / "noise" / "snow.yaml").write_text("_target_: dae.models.noise.SaltPepper\np: 0.5\n")
-    found = evaluate(run, ["dae/noise=snow"], stage="dae", config_dir=tmp_path)
+    found = evaluate(run / "dae", ["dae/noise=snow"], config_dir=tmp_path)
     assert found.noise == {"_target_": "dae.models.noise.SaltPepper", "p": 0.5}
 
 
 def test_the_table_and_json(run, capsys, monkeypatch):
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # those of a run of before, in this process
-    arguments = ["evaluate", str(run), "--stage", "dae", "dae/noise=gaussian", "dae.noise.std=0.4"]
+    arguments = ["evaluate", str(run / "dae"), "dae/noise=gaussian", "dae.noise.std=0.4"]
     assert main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "noise        Gaussian std 0.4, as given" in lines
     assert [line.split()[0] for line in lines[-5:]][-2:] == ["dae/test/psnr", "dae/test/ssim"]
-    assert main(["evaluate", str(run), "--json", *arguments[2:]]) == 0
+    assert main(["evaluate", str(run / "dae"), "--json", *arguments[2:]]) == 0
     found = json.loads(capsys.readouterr().out)
     psnr = found["figures"]["dae/test/psnr"]
     assert f"{psnr['value']:.4f}" in lines[-2]

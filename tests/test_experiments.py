@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 
-import pytest
 from omegaconf import OmegaConf
 
 from dae.metrics import NOISE_LEVELS
@@ -23,16 +22,6 @@ def test_which_noise(train: Train):
     for name in ("probe_accuracy", *(f"psnr_{kind}" for kind in NOISE_LEVELS)):
         assert all(float(row[f"dae/test/{name}_mean"]) > 0 for row in rows)
     assert "Leaderboard by dae/val/probe_accuracy" in done.out
-
-
-@pytest.mark.usefixtures("untrained")
-def test_the_levels_of_one_kind(train: Train):
-    head = composed("experiment=which_noise").compare
-    assert head == "dae/noise"
-    levels = ("dae/noise=gaussian", "dae.noise.std=0.1,0.4", "compare=dae.noise.std", "callbacks=probe")
-    done = train("experiment=which_noise", *QUICK, *levels)
-    assert done.exit_code == 0, done.text
-    assert len(done.folders) == 2
 
 
 def test_baselines(train: Train):

@@ -1,20 +1,16 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from dae.data.image_set import Split
-from dae.data.images import FeatureDataModule
 from dae.models.autoencoder import DenoisingAutoencoder
 from helpers import SMOKE
 from outcome import REPOSITORY
@@ -127,15 +123,6 @@ def test_torch_is_not_imported_to_answer(flag):
     assert "HEAVY []" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("typed", "offered"), [("dae/noise=", "gaussian"), ("dae.optimizer.", "dae.optimizer.lr=")]
-)
-def test_tab_completion(typed, offered):
-    line = f"python train.py {typed}"
-    environment = {**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line)), "_": ""}
-    assert offered in run("-sc", "query=bash", env=environment).stdout
-
-
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_run_that_is_stopped_says_so(train, monkeypatch, number, exit_code):
     step = DenoisingAutoencoder.training_step
@@ -163,35 +150,6 @@ def test_an_error_of_the_code_is_shown_with_its_traceback(train, monkeypatch):
     assert "Traceback" in done.out
     assert done.result["status"] == "failed"
     assert done.result["error"] == "ZeroDivisionError: broken on purpose"
-
-
-def test_what_the_stages_have_kept_is_free_before_the_page_is_written(train, monkeypatch):
-    """The features of MNIST alone are a sixth of a run's memory."""
-    kept: list[weakref.ref[torch.Tensor]] = []
-    alive: list[weakref.ref[torch.Tensor]] = []
-    inputs = FeatureDataModule.inputs
-
-    def watched(self: FeatureDataModule, split: Split) -> torch.Tensor:
-        computed = inputs(self, split)
-        kept.append(weakref.ref(computed))
-        return computed
-
-    def write(function: object, folder: Path) -> None:
-        alive.extend(rows for rows in kept if rows() is not None)
-
-    monkeypatch.setattr(FeatureDataModule, "inputs", watched)
-    monkeypatch.setattr("dae.launch.write_or_warn", write)
-    assert train(*SMOKE).exit_code == 0
-    assert kept
-    assert not alive
-
-
-def test_a_failed_download_is_no_traceback(train, monkeypatch):
-    monkeypatch.setattr("torchvision.datasets.MNIST.mirrors", ["http://127.0.0.1:9/"])
-    done = train()
-    assert done.exit_code == 1
-    assert "python train.py data=digits" in done.out
-    assert "Traceback" not in done.text
 
 
 def test_two_runs_never_share_a_folder(train):

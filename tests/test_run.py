@@ -227,13 +227,6 @@ def test_the_random_baseline_is_the_encoder_that_stage_1_starts_from(train: Trai
     assert all(torch.equal(one[name], other[name]) for name in names)
 
 
-def test_no_epochs_at_all(train: Train):
-    done = train(*QUICK, "dae.epochs=0", "classifier.epochs=0")
-    assert done.exit_code == 0
-    assert done.result["metrics"]["classifier/val/accuracy"] < 0.5
-    assert "epoch 0 counts" in done.out
-
-
 def test_warm_start_goes_on_from_a_checkpoint(train: Train, finished: Train):
     first = finished(*QUICK, "seed=0").folder
     loss = metrics(first)["dae/val/loss"]
@@ -262,16 +255,6 @@ def test_an_encoder_for_other_images_is_refused(train: Train, finished: Train):
     assert "takes data.image_size=32, found 28" in done.out
 
 
-def test_an_encoder_of_another_width_is_taken_as_it_is(train: Train):
-    """The checkpoint describes it, not the config of the second run."""
-    first = train(*SMOKE, "stage=dae", "dae.encoder.widths=[8,6,4]", place="first").folder
-    done = train(*SMOKE, "stage=classifier", f"classifier.encoder_checkpoint={first}", place="second")
-    assert done.exit_code == 0
-    assert (
-        read(done.folder / "classifier" / "best.ckpt").tensors["encoder.blocks.2.conv.weight"].shape[0] == 4
-    )
-
-
 def test_colour_images_of_another_size(train: Train):
     done = train(*SMOKE, "data.image_size=32", "data.channels=3")
     assert done.exit_code == 0
@@ -296,17 +279,6 @@ def test_stage_data_shows_the_data_and_trains_nothing(finished: Train):
         "Train: python train.py data=digits data.labels=10/class",
     ):
         assert words in done.out
-
-
-def test_stage_data_in_a_sweep_and_once_more(train: Train):
-    done = train("-m", "stage=data", "data=digits", "data.labels=10/class,null")
-    assert done.exit_code == 0, done.text
-    assert [json.loads((folder / "run.json").read_text())["labels"] for folder in done.folders] == [100, 1293]
-    assert "2 jobs: 2 completed" in done.out
-    again = train(f"resume={done.folders[0]}")
-    assert again.exit_code == 0
-    assert "Going on in" in again.out
-    assert "all       1,293           100         144   360" in again.out
 
 
 @pytest.mark.parametrize(
@@ -338,11 +310,6 @@ def test_early_stopping_stops_on_what_decides(train: Train):
     )
     assert done.exit_code == 0
     assert read(done.folder / "dae" / "last.ckpt").epochs == 2
-
-
-def test_a_profile_is_shown(train: Train):
-    done = train("data=digits", "data.limit=64", *ONE_PASS, "stage=dae", "debug=profile", *QUIET)
-    assert "run_training_batch" in done.out
 
 
 def test_a_batch_is_learnt_by_heart(train: Train):

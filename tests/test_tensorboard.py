@@ -135,33 +135,6 @@ def test_time_series_open_on_curves(board: Client):
             assert min(tag.split("/")[0] for tag in names) > "dae"
 
 
-def test_histograms(board: Client):
-    found = tags(board, "histograms")
-    assert "weights/dae/encoder.blocks.0.conv.weight" in found["dae"]
-    assert "weights/classifier/head.3.weight" in found["classifier"]
-    tag = "weights/dae/encoder.blocks.0.conv.weight"
-    points = board.ask("plugin/histograms/histograms", run="run/dae", tag=tag)
-    assert [point[1] for point in points] == [1, 2]
-    assert sum(count for _, _, count in points[-1][2]) == pytest.approx(32 * 9)
-
-
-def test_text(board: Client):
-    found = tags(board, "text")
-    assert "config/text_summary" in found["dae"] & found["classifier"]
-
-
-def test_pr_curves(board: Client):
-    found = tags(board, "pr_curves")["classifier"]
-    classes = {f"precision_recall/{label}" for label in range(10)}
-    assert found == {f"{prefix}classifier/{name}" for prefix in ("", "result/") for name in classes}
-    answer = board.ask(
-        "plugin/pr_curves/pr_curves", run="run/classifier", tag="result/classifier/precision_recall/7"
-    )
-    (curve,) = answer["run/classifier"]
-    assert curve["recall"][0] == pytest.approx(1)
-    assert len(curve["precision"]) == len(curve["recall"]) > 10
-
-
 def test_hyperparameters_are_a_row_a_run_with_the_results_of_both_stages(board: Client, watched_run: Path):
     jobs = [file.parent for file in sorted((watched_run.parent / "sweep").glob("*/result.json"))]
     assert len(jobs) == 4

@@ -109,16 +109,13 @@ def _parser() -> argparse.ArgumentParser:
     words = "as for training, of data, dae/noise and trainer; what is left out is as in the run"
     each.add_argument("words", metavar="WORD", nargs="*", help=words)
     each.add_argument("--split", choices=("test", "val", "train"), default="test", help="default: test")
-    each.add_argument("--stage", choices=("dae", "classifier"), help="default: all that the run has")
     each.add_argument("--config-dir", type=Path, metavar="FOLDER", help="with configs of your own")
     each.add_argument("--json", action="store_true", help="figures and intervals as JSON, for programs")
 
-    each = command("embed", "dae.use.predict.embed", "write the latents of images", _model, _images, _stage)
+    each = command("embed", "dae.use.predict.embed", "write the latents of images", _model, _images)
     _file(each, ".npy, with the paths in a .txt file beside it; or .csv")
 
-    each = command(
-        "export", "dae.use.export.export", "write a part of a model for other programs", _model, _stage
-    )
+    each = command("export", "dae.use.export.export", "write a part of a model for other programs", _model)
     parts = ("encoder", "decoder", "autoencoder", "classifier")
     words = "images to latents; latents to images; images to denoised images; images to probabilities"
     each.add_argument("--part", choices=parts, required=True, help=words)
@@ -161,11 +158,6 @@ def _model(parser: argparse.ArgumentParser) -> None:
 def _images(parser: argparse.ArgumentParser) -> None:
     words = "files, and folders with all images below them"
     parser.add_argument("images", metavar="IMAGES", nargs="+", type=Path, help=words)
-
-
-def _stage(parser: argparse.ArgumentParser) -> None:
-    words = "whose encoder is meant: by default stage 1's, of which stage 2 may have trained some blocks on"
-    parser.add_argument("--stage", choices=("dae", "classifier"), help=words)
 
 
 def _folder(parser: argparse.ArgumentParser) -> None:

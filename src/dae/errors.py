@@ -25,12 +25,6 @@ class CheckpointError(UserError):
     """A checkpoint that is not there, cannot be read, or does not fit."""
 
 
-class TimeUp(BaseException):
-    """A stage has trained for ``trainer.max_time``. An interruption, not an error: the run can be resumed."""
-
-    exit_code = 143  # as if it had been stopped from outside
-
-
 class JobError(Exception):
     """Jobs of a sweep have failed and have said so; the arguments are the names of their folders."""
 

@@ -90,17 +90,15 @@ def evaluate(
     words: Sequence[str] = (),
     *,
     split: Part = "test",
-    stage: str | None = None,
     allow_targets: Sequence[str] = (),
     config_dir: Path | None = None,
 ) -> Evaluation:
     """Measure the stages that a run has.
 
     Args:
-        place: A run folder, a checkpoint, or the folder of a sweep, of which the winner counts.
+        place: A run folder, a checkpoint or the folder of one stage, or a sweep, of which the winner counts.
         words: Hydra's, for the data, the noise and the trainer; what they leave out is as the run has had it.
         split: Which images of the data; of a folder of other images all are measured.
-        stage: The one to measure; None for all that can be.
         allow_targets: Packages besides ours whose classes the run folder may name.
         config_dir: A folder with the user's own configs.
 
@@ -108,13 +106,13 @@ def evaluate(
         ConfigError: The words, or what they come to, are refused; or the classes are others.
         UserError: A file cannot be read, or the images cannot be had.
     """
-    sources = _checkpoints(run_of(place), stage)
+    sources = _checkpoints(run_of(place))
     first = next(iter(sources.values()))
     folders = [each for each in first.path.absolute().parents[:2] if (each / FILE).is_file()]
     begun = read_saved_config(folders[0], allow_targets, ("callbacks", "logger")) if folders else None
     cfg = _chosen_config(words, begun, first, config_dir)
     data, images, notes = _images(cfg, begun, split, words)
-    stages, left_out = _with_labels(sources, data.classes, asked=stage is not None)
+    stages, left_out = _with_labels(sources, data.classes)
     noise, described = _noise(stages, cfg, words, allow_targets)
     result = Evaluation(
         checkpoints={name: path_from_here(source.path) for name, source in stages.items()},
@@ -152,17 +150,12 @@ def evaluate(
     return result
 
 
-def _checkpoints(place: Path, stage: str | None) -> dict[str, Checkpoint]:
+def _checkpoints(place: Path) -> dict[str, Checkpoint]:
     """The checkpoint of each stage that is to be measured."""
-    found = [name for name in METRICS if (place / name / "best.ckpt").is_file()]
-    if found and (stage is None or stage in found):
-        return {name: checkpoint.read(place, name) for name in found if stage in (None, name)}
-    source = checkpoint.read(place, stage or "dae")  # a file, or the folder of a stage
-    own = "classifier" if source.head is not None else "dae"
-    if stage not in (None, own):
-        what = f"{path_from_here(source.path)} is a checkpoint of {own}"
-        raise ConfigError([Problem(f"--stage {stage}", what, f"try --stage {own}")])
-    return {own: source}
+    if found := [name for name in METRICS if (place / name / "best.ckpt").is_file()]:
+        return {name: checkpoint.read(place, name) for name in found}
+    source = checkpoint.read(place)  # a file, or the folder of a stage
+    return {"classifier" if source.head is not None else "dae": source}
 
 
 def _chosen_config(
@@ -267,32 +260,28 @@ def _trained_on(
 
 
 def _with_labels(
-    sources: dict[str, Checkpoint], classes: Sequence[str], asked: bool
+    sources: dict[str, Checkpoint], classes: Sequence[str]
 ) -> tuple[dict[str, Checkpoint], list[str]]:
     """The stages that the labels of these data allow, and what has to be known of it.
 
     Raises:
-        ConfigError: The data have classes that the classifier does not know; or no labels, and it was
-            asked for.
+        ConfigError: The data have classes that the classifier does not know; or no labels, and there is no
+            other stage.
     """
     if "classifier" not in sources:
         return sources, []
     rest = {name: source for name, source in sources.items() if name != "classifier"}
-    hint = "the autoencoder needs none: try --stage dae" if rest else ""
     known = sources["classifier"].classes
-    if not classes:
-        if asked or not rest:
-            what = "these images have no labels, which a classifier needs"
-            raise ConfigError([Problem("data", what, hint)])
+    if not classes and rest:
         return rest, ["the classifier is left out: these images have no labels"]
-    if strange := [name for name in classes if name not in known]:
-        what = f"found the classes {first_few(strange)}, but the classifier knows {first_few(known)}"
-        raise ConfigError([Problem("data", what, hint)])
-    if tuple(classes) == known:
-        return sources, []
+    strange = [name for name in classes if name not in known]
+    if strange or not classes:
+        found = f"the classes {first_few(strange)}" if strange else "no labels"
+        what = f"found {found}, but the classifier knows {first_few(known)}"
+        raise ConfigError([Problem("data", what, "an autoencoder needs none: try RUN/dae" if rest else "")])
     missing = [name for name in known if name not in classes]
     lacks = f"; there are none of class {first_few(missing)}" if missing else ""
-    return sources, [f"classes are matched by their names{lacks}"]
+    return sources, [f"classes are matched by their names{lacks}"] if tuple(classes) != known else []
 
 
 def _noise(

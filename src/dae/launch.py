@@ -22,7 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from dae.config import compose
-from dae.errors import ConfigError, JobError, TimeUp, UserError
+from dae.errors import ConfigError, JobError, UserError
 from dae.report.write import page_is_outdated, write_or_warn, write_run_report, write_sweep_report
 from dae.runs import folder as folders
 from dae.runs.folder import owner_of
@@ -55,7 +55,7 @@ def launch(typed: Sequence[str], program: str = "train.py") -> int:
 
     Returns:
         The exit code: 0; 2 the command or the config is refused; 1 anything else went wrong, in a sweep any
-        job; 130 Ctrl-C; 143 SIGTERM, or ``trainer.max_time`` is up.
+        job; 130 Ctrl-C; 143 SIGTERM.
     """
     home = Path.home().as_posix()
     words = [re.sub(r"(?<==)~(?=/|$)", home, word) for word in typed if word != "resume=null"]
@@ -185,9 +185,6 @@ class Job:
             log.error("%s", error)
         except Exception:
             log.exception("The run failed: an error of the code, or of something below it")
-        except TimeUp as up:
-            code = up.exit_code
-            log.warning("Interrupted: %s%s", up, self._go_on(folder, sweep))
         except (KeyboardInterrupt, SystemExit) as stop:
             log.warning("Interrupted%s", self._go_on(folder, sweep))
             # Lightning turns Ctrl-C into an exit of its own.

@@ -28,7 +28,7 @@ OF_CALLBACKS: dict[str, dict[str, Mode]] = {
 }
 MEANING = {
     "dae/loss": "cross-entropy per pixel in nats, of the clean input",
-    "dae/pixel_accuracy": "share of pixels with round(reconstruction) = target, of the clean input",
+    "dae/pixel_accuracy": "share of pixels with round(reconstruction) = target; grey ones are never equal",
     "dae/noisy_loss": "cross-entropy per pixel in nats, under the reference noise",
     "dae/psnr": "peak signal-to-noise ratio in dB under the reference noise, mean over images",
     "dae/ssim": "structural similarity under the reference noise, mean over images",
@@ -48,9 +48,6 @@ MONITOR_WITHOUT_NOISE = "dae/val/loss"
 # What looks wrong at first in the metrics of stage 1.
 NOISY_BELOW_CLEAN = "(noisy_loss lies below loss: a denoiser is trained on no clean image)"
 PSNR_BY_NOISE = "(psnr_<noise> is of fewer test images than psnr, under another draw of the noise)"
-# Pixel accuracy is left out of tables and plots where fewer of the target values are exactly black or white:
-# then most of them can never be right, and it says little more than how much black ground there is.
-LEAST_CEILING = 0.5
 
 
 @dataclass(frozen=True)
@@ -109,21 +106,3 @@ def meaning(metric: str) -> str:
     """What ``stage/split/name`` measures; empty if it is none of ours."""
     stage, _, rest = metric.partition("/")
     return MEANING.get(f"{stage}/{rest.rpartition('/')[2]}", "")
-
-
-def is_telling(metric: str, ceiling: float | None) -> bool:
-    """Whether ``stage/split/name`` belongs in tables and plots.
-
-    Args:
-        metric: The metric's name.
-        ceiling: The highest pixel accuracy that the targets allow; None if that is not known.
-    """
-    return not metric.endswith("/pixel_accuracy") or ceiling is None or ceiling >= LEAST_CEILING
-
-
-def left_out_words(ceiling: float) -> str:
-    """Why pixel accuracy is left out, for the place where it would stand."""
-    return (
-        f"pixel accuracy is left out: it cannot exceed {ceiling:.4f} here, the share of the target values "
-        "that are exactly black or white (it is in result.json)"
-    )

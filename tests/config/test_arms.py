@@ -9,7 +9,7 @@ import yaml
 
 from dae.config.settings import is_denoising, pretraining_word, stages_to_run
 from dae.runs.checkpoint import read
-from helpers import ONE_PASS, composed
+from helpers import composed
 from outcome import Train
 
 QUICK = ("data=digits", "debug=smoke", "callbacks=none", "logger=none")
@@ -86,16 +86,6 @@ def test_stage_1_without_noise_is_chosen_by_the_clean_loss(finished: Train):
         assert f"(best {monitor})" in done.logs
 
 
-def test_the_command_that_goes_on_names_the_arm(train: Train, finished: Train):
-    done = finished(*QUICK, "stage=dae", "pretraining=plain")
-    (command,) = (line.split("go on")[1] for line in done.logs.splitlines() if "  go on " in line)
-    words = command.split()[2:]
-    place = next(word for word in words if word.startswith("classifier.encoder_checkpoint="))
-    path = done.place / place.partition("=")[2]
-    again = [f"classifier.encoder_checkpoint={path}" if word == place else word for word in words]
-    assert train(*again, *QUICK[1:]).exit_code == 0
-
-
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
@@ -112,16 +102,3 @@ def test_what_makes_no_sense_is_refused(train: Train, overrides, words):
     done = train("data=digits", *overrides)
     assert done.exit_code == 2
     assert words in done.text
-
-
-def test_the_last_epoch_counts_where_nothing_is_chosen(train: Train):
-    quick = ("data=digits", "data.limit=100", *ONE_PASS, "callbacks=none", "logger=none")
-    # Learning is undone: an epoch before the last is the best.
-    worse = ("stage=classifier", "classifier=mlp", "classifier.optimizer.lr=0.3", "classifier.epochs=4")
-    done = train(*quick, *worse, "classifier.choose=last")
-    assert done.exit_code == 0
-    best = read(done.folder / "classifier" / "best.ckpt")
-    last = read(done.folder / "classifier" / "last.ckpt")
-    assert best.epochs == last.epochs == 4
-    assert all(torch.equal(best.tensors[name], last.tensors[name]) for name in last.tensors)
-    assert "(the last: nothing is chosen)" in done.logs

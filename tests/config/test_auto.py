@@ -11,8 +11,6 @@ import pytest
 from omegaconf import OmegaConf
 
 from dae.config.preflight import find_problems, resolve_auto
-from dae.run import plain
-from dae.sweeps.shared import stage1_digest
 from helpers import QUIET, composed, draw_images
 from outcome import Train
 
@@ -46,13 +44,6 @@ def test_the_folder_alone_is_enough(root, train: Train):
     assert again.exit_code == 0, again.text
 
 
-def test_one_of_both_and_what_follows_from_it(root):
-    resolved = resolve_auto(composed("data=image_folder", f"data.root={root}", "data.image_size=32"))
-    assert (resolved.data.image_size, resolved.data.channels) == (32, 3)
-    typed = composed("data=image_folder", f"data.root={root}", "data.image_size=32", "data.channels=1")
-    assert resolve_auto(typed) is typed
-
-
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
@@ -73,36 +64,6 @@ def test_no_such_folder(train: Train):
     assert (
         "data.root=nowhere is not a folder. data=image_folder reads <root>/train/<class>/*.png" in done.text
     )
-
-
-@pytest.mark.usefixtures("untrained")
-def test_a_sweep_is_continued(root, train: Train):
-    sweep = ("-m", *STAGE_1, f"data.root={root}", "hydra.sweep.dir=multirun/sweep")
-    first = train(*sweep, "seed=0")
-    assert first.exit_code == 0, first.text
-    (folder,) = first.folders
-    done = train(*sweep, "seed=0,1")
-    assert done.exit_code == 0, done.text
-    assert len(done.folders) == 2
-    assert {saved(job) for job in done.folders} == {(44, 3)}
-    assert "is taken as it is: completed" in (folder / "train.log").read_text()
-
-
-def test_a_shared_stage_1_is_found_by_what_it_came_to(root):
-    data = ("data=image_folder", f"data.root={root}")
-    found = resolve_auto(composed(*data))
-    typed = composed(*data, "data.image_size=44", "data.channels=3")
-    digests = {stage1_digest(plain(config), "code") for config in (found, typed)}
-    assert len(digests) == 1
-
-
-@pytest.mark.usefixtures("untrained")
-def test_a_search(root, train: Train):
-    pytest.importorskip("optuna")
-    search = ("-m", "hydra/sweeper=optuna", "hydra.sweep.dir=multirun/search", "hydra.sweeper.n_trials=1")
-    done = train(*search, "dae.noise.p=interval(0.1,0.4)", *STAGE_1, f"data.root={root}")
-    assert done.exit_code == 0, done.text
-    assert saved(done.folder) == (44, 3)
 
 
 def test_images_without_classes_and_then_with(root, tmp_path, train: Train):

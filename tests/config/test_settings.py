@@ -50,8 +50,7 @@ def test_what_has_a_default_in_the_signature_may_be_left_out():
         ("+dae.noise.std=0.4", "try dae/noise=gaussian dae.noise.std=0.4"),
         ("+dae.optimizer.momentum=0.9", "try dae/optimizer=sgd dae.optimizer.momentum=0.9"),
         ("+encoder.widths=[8,8,8]", "try 'dae.encoder.widths=[8, 8, 8]'"),
-        ("trainer.max_time=soon", "expected days:hours:minutes:seconds like 00:01:30:00"),
-        ("trainer.max_time={hour: 1}", "trainer.max_time.hour: found 'hour', expected 'weeks', 'days'"),
+        ("+trainer.max_time=00:01:00:00", "trainer.max_time: a limit is the system's"),
         ("trainer.val_check_interval=1.5", "trainer: You have passed invalid value 1.5"),
         ("trainer.sync_batchnorm=1", "trainer.sync_batchnorm: found 1, expected a valid boolean"),
         ("+trainer.max_epochs=3", "trainer.max_epochs: the epochs of a stage are its own: dae.epochs, class"),
@@ -98,7 +97,6 @@ def test_one_thing_wrong(override, words):
         (("callbacks=early_stopping", "data.validation=test"), "here nothing is chosen"),
         (("dae/noise=block", "dae.noise.size=40"), "a square of 40 pixels has no room in 28 x 28"),
         (("trainer.check_val_every_n_epoch=11",), "dae.epochs=10: no epoch would be validated"),
-        (("data.image_size=100000",), "70,000 images of that size take"),
         (("trainer.devices=2", "data.batch_size=33"), "data.batch_size: found 33"),
     ],
 )

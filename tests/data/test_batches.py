@@ -39,15 +39,6 @@ def test_few_images_are_passed_over_until_there_are_steps_enough():
     assert passes[0] != passes[1] != passes[2], "each in its own order"
 
 
-def test_one_pass_is_drawn_as_if_there_were_no_others():
-    torch.manual_seed(5)
-    order, after = torch.randperm(50), torch.rand(1)
-    for least in (1, 4):
-        assert torch.equal(torch.cat(drawn(50, 16, least=least)), order)
-        assert torch.equal(torch.rand(1), after)
-    assert torch.equal(torch.cat(drawn(50, 16, least=5)[:4]), order)
-
-
 @pytest.mark.parametrize(("count", "batch_size"), [(22, 4), (23, 4), (7, 128)])
 def test_the_shares_of_two_processes_are_disjoint_in_every_pass(count, batch_size):
     first, second = (drawn(count, batch_size, rank, 2, least=30) for rank in (0, 1))

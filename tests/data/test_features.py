@@ -61,25 +61,6 @@ def test_an_encoder_that_does_more_than_its_blocks_is_refused():
         latent_shape(Odd(), data)  # type: ignore[arg-type]
 
 
-def test_looking_at_an_encoder_leaves_its_buffers_alone():
-    from types import SimpleNamespace
-
-    from dae.run import latent_shape
-
-    class Normalised(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.blocks = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5))
-
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return self.blocks(images)
-
-    encoder = Normalised()
-    before = content_hash(encoder.state_dict())
-    assert latent_shape(encoder, SimpleNamespace(channels=1, image_size=28)) == (4, 26, 26)  # type: ignore[arg-type]
-    assert content_hash(encoder.state_dict()) == before
-
-
 def test_where_nothing_is_frozen_the_images_stay_bytes(train: Train, monkeypatch):
     monkeypatch.setattr(FeatureDataModule, "inputs", None)
     for preset in ("supervised", "mlp"):

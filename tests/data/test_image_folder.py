@@ -73,13 +73,6 @@ def test_the_order_is_image_folders(tmp_path):
     assert listing.files[0] == "a/00.png"
 
 
-@pytest.mark.parametrize("name", ["x.jfif", "x.JPG", "x.gif", "x.webp", "x.pgm"])
-def test_every_ending_of_the_formats_is_read(tmp_path, name):
-    draw_classes(tmp_path, ".")
-    Image.new("L", (9, 9)).save(tmp_path / "a" / name, format="JPEG" if "jf" in name else None)
-    assert sum(counts(read(tmp_path))) == 13
-
-
 @pytest.mark.parametrize(
     ("splits", "own"),
     [
@@ -186,14 +179,6 @@ def test_the_median_side_as_a_multiple_of_4_from_32_to_64(tmp_path, sizes, expec
     assert "{} x {}".format(*sizes[0]) in words
 
 
-def test_channels_are_those_of_most_images(tmp_path):
-    draw_images(tmp_path / "a", 3, mode="L")
-    draw_images(tmp_path / "b", 2)
-    assert look_at(list_images(tmp_path))[1] == 1
-    draw_images(tmp_path / "c", 2)
-    assert look_at(list_images(tmp_path))[1] == 3
-
-
 @pytest.fixture
 def kept(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(decoding, "SLOW", 0)
@@ -226,21 +211,6 @@ def test_a_swapped_file_of_the_same_size_and_time_is_decoded_again(kept):
     after = read(kept)
     assert len(cached(kept)) == 1, "that of the folder as it was is gone"
     assert after.checksum != before.checksum
-
-
-@pytest.mark.parametrize("damage", ["flip", "cut"])
-def test_a_damaged_cache_is_built_anew(kept, caplog, damage):
-    first = read(kept).checksum
-    (file,) = cached(kept)
-    content = bytearray(file.read_bytes())
-    middle = len(content) // 2
-    content[middle] ^= 1
-    file.write_bytes(content if damage == "flip" else content[:middle])
-    assert read(kept).checksum == first
-    assert "decoded anew" in caplog.text
-    caplog.clear()
-    assert read(kept).checksum == first
-    assert not caplog.text
 
 
 def test_one_class_is_no_question(train: Train, tmp_path):

@@ -117,17 +117,6 @@ def test_labels_are_drawn_by_their_own_seed_and_nothing_else_is():
         assert torch.equal(getattr(few, name).images[:], getattr(other, name).images[:])
 
 
-def test_bytes_become_floats_after_the_transfer():
-    data = digits()
-    images, labels = next(iter(data.train_dataloader()))
-    assert images.dtype == torch.uint8
-    floats, same = data.on_after_batch_transfer((images, labels), 0)
-    assert floats.dtype == torch.float32
-    assert torch.equal((floats * 255).round().to(torch.uint8), images)
-    assert 0 <= floats.min() < floats.max() <= 1
-    assert same is labels
-
-
 @pytest.mark.parametrize(
     ("images", "labels", "told"),
     [

@@ -11,7 +11,6 @@ from torch import nn
 from dae.models.classifier import EncoderClassifier
 from dae.models.networks import ClassifierHead, ConvEncoder
 from dae.models.optimization import constant
-from dae.models.resnet import ResNetEncoder
 
 
 class BatchNormEncoder(nn.Module):
@@ -66,12 +65,6 @@ def test_frozen_weights_and_buffers_stay_while_the_rest_moves(blocks):
     assert all(parameter.grad is None for parameter in module.parameters() if not parameter.requires_grad)
 
 
-def test_all_blocks_are_as_many_as_the_encoder_has():
-    assert len(classifier(ResNetEncoder(widths=(4, 4, 4, 4)), "all", 16).trained_blocks) == 4
-    with pytest.raises(ValueError, match="trainable_blocks=3, but the encoder has 2"):
-        classifier(ResNetEncoder(widths=(4, 4)), 3)
-
-
 def test_frozen_blocks_stay_in_evaluation_mode():
     module = classifier(BatchNormEncoder(), 1, 64)
     for _ in range(2):
@@ -86,15 +79,6 @@ def test_frozen_blocks_stay_in_evaluation_mode():
 def test_state_dict_holds_encoder_and_head_and_nothing_else():
     names = {name.split(".")[0] for name in classifier(ConvEncoder(), 1).state_dict()}
     assert names == {"encoder", "head"}
-
-
-def test_raw_pixels_have_no_encoder():
-    module = EncoderClassifier(
-        nn.Identity(), ClassifierHead(784, 10, 128), 0, partial(torch.optim.Adam), constant
-    )
-    assert sum(p.numel() for p in module.parameters()) == 101_770
-    assert module(torch.rand(2, 1, 28, 28)).shape == (2, 10)
-    assert not module.frozen_tensors()
 
 
 def test_what_is_frozen_has_no_entry_in_the_optimizer():

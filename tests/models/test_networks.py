@@ -71,15 +71,6 @@ def test_fast_forms_are_the_plain_ones_with_their_gradients(side):
         torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-5)
 
 
-def test_activations_keep_the_fast_memory_format():
-    """One channel is ambiguous: a first convolution that answers in NCHW makes its pool five times slower."""
-    encoder = ConvEncoder()
-    first = encoder.blocks[0]
-    assert isinstance(first, ConvBlock)
-    images = torch.randint(0, 256, (16, 1, 28, 28), dtype=torch.uint8)[torch.randperm(16)].float()
-    assert first.conv(images).is_contiguous(memory_format=torch.channels_last)
-
-
 def test_keras_initialisation():
     torch.manual_seed(0)
     layer = nn.Conv2d(16, 32, 3)

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from dae.models.description import build_described
 from dae.models.networks import ConvDecoder, ConvEncoder
 from dae.models.resnet import ResNetDecoder, ResNetEncoder
 
@@ -37,17 +36,3 @@ def test_either_decoder_takes_the_latent_of_either_encoder():
     latents = ConvEncoder()(images)
     assert ResNetDecoder(widths=(32, 16, 16), latent_shape=latents.shape[1:])(latents).shape == images.shape
     assert ResNetDecoder(latent_shape=latents.shape[1:])(latents).shape == images.shape
-
-
-def test_images_that_are_too_small_for_so_many_stages():
-    with pytest.raises(ValueError, match="fewer widths, or images of 9 pixels and more"):
-        ResNetEncoder(image_size=8)
-    with pytest.raises(ValueError, match="4 widths halve a side of 16 pixels to one pixel"):
-        ResNetDecoder(image_size=16, widths=(4, 4, 4, 4))
-
-
-@pytest.mark.parametrize("hostile", [{"depth": 10**9}, {"widths": [1] * 10**4}])
-def test_a_checkpoint_cannot_ask_for_any_number_of_layers(hostile):
-    described = {"_target_": "dae.models.resnet.ResNetEncoder", **hostile}
-    with pytest.raises(Exception, match=r"does not fit .*encoder\.(depth|widths)"):
-        build_described("x", "encoder", described, ())

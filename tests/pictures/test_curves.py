@@ -48,17 +48,6 @@ def test_steps_are_those_of_the_fit(train: Train):
         assert points(broken.folder, name) == points(whole, name)
 
 
-def test_accumulated_gradients(train: Train):
-    """A point a step, not a batch, and the loss of a batch as it is."""
-    folder = train(
-        *QUICK, "dae.epochs=1", "trainer.log_every_n_steps=1", "trainer.accumulate_grad_batches=3"
-    ).folder
-    losses = points(folder, "step_loss")
-    assert list(losses) == [48, 96, 100]
-    (mean,) = points(folder, "loss").values()
-    assert all(loss == pytest.approx(mean, rel=0.2) for loss in losses.values())
-
-
 def test_the_gradient_norm_is_that_of_the_step_taken(train: Train):
     """Of plain gradient descent: a step is lr times the gradient."""
     plain = (

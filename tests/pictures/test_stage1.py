@@ -5,8 +5,6 @@ import pytest
 import torch
 from PIL import Image
 
-from dae.launch import Terminated
-from dae.models.autoencoder import DenoisingAutoencoder
 from dae.pictures import stage1
 from dae.pictures.drawing import draw_image_rows
 from dae.pictures.stage1 import draw_filters
@@ -43,30 +41,6 @@ def test_the_same_images_and_noise_in_every_epoch_and_every_run(train: Train, dr
     assert list(first) == ["clean", "noisy", "reconstruction", "absolute error"]
     train(*QUICK, "dae.epochs=1", "data.split_seed=1", place="c")
     assert not torch.equal(drawn[-1]["clean"], first["clean"]), "another split"
-
-
-def test_and_after_an_interruption(train: Train, drawn, monkeypatch: pytest.MonkeyPatch):
-    step, steps = DenoisingAutoencoder.training_step, iter(range(100))
-
-    def stopped(self, batch, index):
-        if next(steps) == 6:  # in the second epoch
-            raise Terminated(143)
-        return step(self, batch, index)
-
-    monkeypatch.setattr(DenoisingAutoencoder, "training_step", stopped)
-    folder = train(*QUICK, "dae.epochs=2").folder
-    assert len(drawn) == 1
-    train(f"resume={folder}")
-    assert len(drawn) == 3
-    assert torch.equal(drawn[0]["noisy"], drawn[1]["noisy"])
-
-
-def test_seldom_if_wished_but_the_last_epoch_always(train: Train, drawn):
-    train(*QUICK, "dae.epochs=5", "callbacks.pictures.every_n_epochs=3", "callbacks.pictures.count=4")
-    assert len(drawn) == 3
-    assert drawn[0]["clean"].shape[0] == 4
-    train(*QUICK, "dae.epochs=5", "logger=none", place="none")
-    assert len(drawn) == 3 + 2, "where no logger shows them, the last and that of the checkpoint that counts"
 
 
 def test_the_file_is_of_the_checkpoint_that_counts(train: Train, drawn):

@@ -14,7 +14,7 @@ from dae.report import run_page, write
 from dae.report.intervals import bootstrap_interval, wilson_interval
 from dae.report.write import write_run_report
 from dae.text import format_figure
-from helpers import LOSS, SMOKE, Page, add_job, write_run_info
+from helpers import SMOKE, Page, add_job, write_run_info
 from outcome import WHOLE, Train
 
 
@@ -37,8 +37,7 @@ def test_the_page_of_a_run(finished: Train):
     for told in (run["data"], run["data_checksum"], run["device"], run["started"], run["versions"]["torch"]):
         assert told in page.text
     assert "reference_noise:" in page.text, "the whole config"
-    # Numbers: those of result.json, all of them that say something of grey images, and no others.
-    metrics = {name: value for name, value in done.result["metrics"].items() if "pixel_" not in name}
+    metrics = done.result["metrics"]
     assert sorted(page.figures) == sorted(metrics.values())
     assert all(name in page.text and format_figure(value) in page.text for name, value in metrics.items())
     # How sure one can be: an interval for each test figure, and its mean is the figure.
@@ -88,32 +87,6 @@ def test_a_page_with_signs_is_not_simply_green(tmp_path):
         assert ("dae: few_steps: 20, fewer than 300." in page.text) == bool(signs)
 
 
-@pytest.mark.parametrize(
-    ("ceiling", "objective", "shown"),
-    [
-        (0.81, LOSS, True),
-        (0.49, LOSS, False),
-        (0.49, ("dae/test/pixel_accuracy", "max"), True),
-        (None, LOSS, True),
-    ],
-)
-def test_pixel_accuracy_is_left_out_where_grey_targets_make_it_say_nothing(
-    tmp_path, ceiling, objective, shown
-):
-    folder = add_job(tmp_path, value=0.5, objective=objective, dae__test__pixel_accuracy=0.5)
-    if ceiling:
-        write_run_info(folder, pixel_accuracy_ceiling=ceiling)
-    (folder / "dae").mkdir()
-    (folder / "dae" / "metrics.csv").write_text(
-        "step,dae/val/pixel_accuracy,dae/val/psnr\n1,0.4,20\n2,0.4,21\n"
-    )
-    page = page_of(folder)
-    assert ("dae/test/pixel_accuracy" in page.text) == shown
-    curves = {told.partition(":")[0] for told in page.charts}
-    assert curves == {"dae/psnr"} | ({"dae/pixel_accuracy"} if ceiling != 0.49 else set())
-    assert page.text.count("Pixel accuracy is left out: it cannot exceed 0.4900 here") == (ceiling == 0.49)
-
-
 def test_the_page_of_the_data_alone(finished: Train):
     done = finished("stage=data", "data=digits", "data.labels=10/class", "classifier.epochs=1")
     page = Page(done.folder)
@@ -132,14 +105,6 @@ def test_a_diverged_run_says_why(train: Train):
     assert "Why it failed dae diverged: its loss is nan at step" in page.text
     assert f"resume={done.folder.relative_to(done.place)}" in page.text
     assert "ERROR dae diverged" in page.text, "the end of the log"
-
-
-def test_what_is_refused_has_a_page_when_it_is_asked_for(train: Train):
-    folder = train("classifier.epochs=ten").folder
-    assert not (folder / "report.html").exists()
-    page = page_of(folder)
-    assert "classifier.epochs: found 'ten', expected a valid integer" in page.text
-    assert "dae train classifier.epochs=ten" in page.text
 
 
 def test_what_is_written_is_escaped(tmp_path):

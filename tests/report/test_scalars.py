@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
@@ -24,11 +22,3 @@ def test_a_file_that_is_being_written_ends_in_half_a_record(tmp_path):
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:-3])
     assert read_series(tmp_path) == {"x": [(1, 1.0)]}
-
-
-def test_of_an_epoch_that_was_done_twice_the_later_counts(tmp_path):
-    for value in (1.0, 2.0):
-        with SummaryWriter(str(tmp_path)) as writer:
-            writer.add_scalar("x", value, 1)
-        time.sleep(1.1)  # the files are named after the second
-    assert read_series(tmp_path) == {"x": [(1, 2.0)]}

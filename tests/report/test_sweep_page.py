@@ -108,13 +108,6 @@ def test_each_arm_shows_what_its_own_stage_1_reconstructs(tmp_path):
     assert told == ["pretraining=plain, seed 0", "pretraining=denoising, seed 0"]
 
 
-def test_links_lead_to_the_pages_that_are_there(tmp_path):
-    one = add_job(tmp_path, "seed=0", value=0.5)
-    add_job(tmp_path, "seed=1", value=0.5)
-    (one / "report.html").touch()
-    assert page_of(tmp_path).references & {f"{one.name}/report.html"}
-
-
 def test_failed_running_and_broken_jobs(tmp_path):
     add_job(tmp_path, "dae.noise.p=0.1", value=0.8)
     failed = add_job(tmp_path, "dae.noise.p=7", status="failed", error="refused: <b>7</b>")
@@ -123,17 +116,6 @@ def test_failed_running_and_broken_jobs(tmp_path):
     assert f"{failed.name} 7 0 failed: refused: <b>7</b>" in page.text
     assert not page.all("b")
     assert "3 jobs: 1 completed, 1 failed, 1 running" in page.text
-
-
-def test_jobs_with_signs_are_marked(tmp_path):
-    for seed, signs in enumerate((["dae/few_steps", "classifier/one_class"], ["dae/few_steps"], [])):
-        add_job(tmp_path, f"seed={seed}", value=0.8, signs=signs)
-    page = page_of(tmp_path)
-    assert (
-        page.text.count("2 of 3 jobs show signs that little was learned: dae: few optimizer steps (2)") == 1
-    )
-    assert "completed, 2 signs" in page.text
-    assert "completed, 1 sign " in page.text
 
 
 @pytest.mark.parametrize("jobs", [0, 1])

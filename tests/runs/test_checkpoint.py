@@ -115,20 +115,6 @@ def test_a_renamed_a_removed_and_a_misfit_are_listed_together(tmp_path):
     assert text.count("encoder.") == 4
 
 
-@pytest.mark.parametrize("change", ["renamed", "removed", "misfit", "not finite"])
-def test_each_of_them_alone_is_an_error(tmp_path, change):
-    state, name = tensors(), "encoder.blocks.1.conv.weight"
-    if change == "renamed":
-        state["encoder.other"] = state.pop(name)
-    elif change == "removed":
-        del state[name]
-    elif change == "misfit":
-        state[name] = state[name][:, :1]
-    else:
-        state[name][0, 0] = torch.nan
-    assert name in refusal(save(tmp_path, state))
-
-
 def test_files_that_are_no_checkpoint_of_ours(tmp_path):
     file = tmp_path / "x.ckpt"
     file.write_bytes(b"not a checkpoint")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +16,7 @@ from dae.models.classifier import EncoderClassifier
 from dae.runs.checkpoint import content_hash, read
 from dae.runs.process import Terminated
 from dae.runs.resume import finished_objective, refuse_other_run, write_saved_config
-from dae.training.callbacks import EpochSeed, TimeLimit
+from dae.training.callbacks import EpochSeed
 from helpers import ONE_PASS, SMOKE, composed
 from outcome import Train
 
@@ -102,35 +100,6 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert not resumed.folders
     assert content(broken.folder) == content(whole)
     assert status(broken.folder) == "completed"
-
-
-def test_a_run_whose_time_is_up_is_interrupted_and_goes_on(train: Train, monkeypatch):
-    short = (*QUICK, "stage=dae", "dae.epochs=2")
-    whole = train(*short, place="whole").folder
-    clock = count(step=40)  # seconds; read before each of the 13 batches, and by validation
-    monkeypatch.setattr(
-        "pytorch_lightning.callbacks.timer.time", SimpleNamespace(monotonic=lambda: next(clock))
-    )
-    broken = train(*short, "trainer.max_time=00:00:10:00", place="broken")
-    assert broken.exit_code == 143
-    assert "Traceback" not in broken.text
-    told = "trainer.max_time is up: dae has done 1 of 2 epochs"
-    assert told in broken.out
-    assert f"python train.py resume=outputs/{broken.folder.name}" in broken.out
-    assert (broken.result["status"], broken.result["error"]) == ("interrupted", told)
-    # It has all of its time again, here another one; what it had used before does not count.
-    assert train(f"resume={broken.folder}", "trainer.max_time={minutes: 15}", place="broken").exit_code == 0
-    assert content(broken.folder) == content(whole)
-
-
-def test_in_a_sweep_the_other_jobs_have_their_time(train: Train, monkeypatch):
-    remaining = iter([0.0])
-    monkeypatch.setattr(TimeLimit, "time_remaining", lambda self: next(remaining, 1.0))
-    done = train(*SMOKE, "stage=dae", "-m", "trainer.max_time={hours: 1}", "seed=0,1")
-    assert done.exit_code == 1
-    assert [status(folder) for folder in done.folders] == ["interrupted", "completed"]
-    assert "1 of 2 jobs failed" in done.err
-    assert "trainer.max_time is up: dae has done 0 of 1 epoch" in done.err
 
 
 def test_what_went_before_is_not_trained_again(train: Train, stop_at, monkeypatch):

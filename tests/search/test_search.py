@@ -13,7 +13,6 @@ import pytest
 import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from dae.sweeps.names import job_folder
 from helpers import SMOKE
 from outcome import Outcome
 
@@ -194,23 +193,6 @@ def test_keys_that_only_a_choice_has(train):
     ):
         assert expected in points
     assert len(done.folders) == 3
-    assert "is measured on the clean input, so ranking" in done.out
-
-
-def test_a_job_is_the_same_as_without_a_search(train):
-    done = train(
-        *SEARCH,
-        "hydra.sweeper.n_trials=1",
-        "hydra.sweeper.pruner._target_=optuna.pruners.MedianPruner",
-        RATE,
-        *DAE,
-    )
-    (trial,) = study_of(done).trials
-    overrides = trial.user_attrs["overrides"]
-    assert done.folder.name == job_folder(overrides, ["dae.optimizer.lr"])
-    alone = train(*overrides, place="alone")
-    assert (alone.folder / "config.yaml").read_text() == (done.folder / "config.yaml").read_text()
-    assert alone.result["metrics"] == done.result["metrics"]
 
 
 @pytest.mark.long  # the same search as others here; README's line composes and checks it
@@ -246,21 +228,6 @@ def test_what_is_refused(train, arguments, words):
     assert done.exit_code == 2
     assert words in done.err
     assert "Traceback" not in done.text
-    assert not list(done.place.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["-m", RATE], "try -m hydra/sweeper=optuna"),
-        ([RATE], "try -m hydra/sweeper=optuna"),
-        (["-m", "experiment=search,notebook"], "try it alone: experiment=search"),
-    ],
-)
-def test_what_is_no_search(train, arguments, words):
-    done = train(*arguments)
-    assert done.exit_code == 2
-    assert words in done.err
     assert not list(done.place.iterdir())
 
 

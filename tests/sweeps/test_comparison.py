@@ -232,17 +232,6 @@ def test_the_baseline_and_the_answer_stay_what_they_were_when_first_asked(tmp_pa
     assert read_order(tmp_path) == ask(tmp_path, "pretraining")
 
 
-def test_a_seed_that_lacks_a_combination_does_not_count_in_the_whole(tmp_path):
-    for labels in ("10", "100"):
-        add_pair(tmp_path, (0.03, 0.035, 0.025, 0.15), f"data.labels={labels}")
-    (lost,) = tmp_path.glob("labels-100_pretraining-denoising_seed-3*")
-    (lost / "result.json").unlink()
-    found = compared(tmp_path, TWO, "data.labels=10,100", "seed=0,1,2,3")
-    assert found.primary.difference == pytest.approx(0.03)
-    assert [row.n for row in found.rows] == [4, 3]
-    assert any("denoising with data.labels=100 (seed 3)" in words for words in notes(found))
-
-
 def test_failed_and_otherwise_judged_jobs_are_no_pairs(tmp_path):
     simple(tmp_path, (*CLEAR, 0.02))
     folder = next(folder for folder in tmp_path.iterdir() if "denoising_seed-3" in folder.name)

@@ -7,19 +7,17 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
 from dae.cli import main
 from dae.launch import Job, _close
 from dae.sweeps.hook import SweepFolder, asked_comparison, comparison_problems
 from dae.sweeps.order import read_order, swept_values
-from helpers import SMOKE, add_job, begin_job, write_multirun
+from helpers import SMOKE, add_job, write_multirun
 from outcome import Train
 
 ARMS = "pretraining=none,denoising"
@@ -201,29 +199,6 @@ def test_the_leaderboard_is_there_while_the_sweep_runs_and_when_it_is_stopped(
     assert "3 jobs: 2 completed, 1 interrupted" in done.out
     assert "continue or extend" in done.out
     assert "failed:" not in done.err, "what was stopped has not failed"
-
-
-def test_jobs_that_other_processes_have_run_count(train: Train, monkeypatch):
-    """The process that launched them hears nothing of them but what lies in the folder."""
-
-    def elsewhere(launcher: Any, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[Any]:
-        sweep = Path(launcher.config.hydra.sweep.dir)
-        for number, overrides in enumerate(job_overrides):
-            if number < 2:
-                add_job(sweep, *overrides, value=0.5, status=("completed", "failed")[number], error="broke")
-            else:
-                begin_job(sweep, *overrides)
-        return []
-
-    basic = Plugins.instance().class_name_to_class[
-        "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
-    ]
-    monkeypatch.setattr(basic, "launch", elsewhere)
-    done = train("-m", "data=digits", "seed=0,1,2")
-    assert done.exit_code == 1
-    assert "Leaderboard by classifier/val/accuracy" in done.out
-    assert "2 of 3 jobs failed:\n" in done.err
-    assert ": broke\n" in done.err
 
 
 def test_the_exit_code_is_of_the_jobs_of_the_last_command(tmp_path, capsys, monkeypatch):

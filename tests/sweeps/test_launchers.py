@@ -97,10 +97,3 @@ def test_a_launcher_that_is_not_installed(train: Train, monkeypatch: pytest.Monk
     assert "hydra/launcher: its package is not installed" in done.text
     assert "pip install -e '.[cluster]'" in done.text
     assert not list(done.place.glob("multirun"))
-
-
-def test_a_misspelt_launcher(train: Train):
-    done = train("-m", "seed=0,1", "hydra/launcher=joblb", *SMOKE)
-    assert done.exit_code == 2
-    assert "there is no hydra/launcher 'joblb', expected one of joblib, ray, submitit_local" in done.text
-    assert "try hydra/launcher=joblib" in done.text

@@ -112,14 +112,6 @@ def test_a_job_goes_on_by_itself(train: Train):
     assert all(after[key] == before[key] for key in ("status", "metrics", "shared_from"))
 
 
-def test_jobs_that_differ_in_stage_1_and_those_that_shall_not_share(train: Train):
-    done = train("-m", *QUICK, "dae.noise.p=0.1,0.3", place="noise")
-    assert [place.name.rpartition("-")[0] for place in shared_folders(done)] == ["p-0.1", "p-0.3"]
-    assert fits(done) == 2
-    done = train("-m", *QUICK, "data.labels=20,50", "dae.share=false", place="alone")
-    assert (fits(done), len(shared_folders(done))) == (2, 0)
-
-
 def test_a_continued_sweep_takes_what_is_there(train: Train):
     sweep = ("-m", *QUICK, "hydra.sweep.dir=sweep")
     train(*sweep, "data.labels=20")

@@ -157,9 +157,7 @@ def test_only_what_shares_the_most_common_objective_is_ranked(tmp_path):
         add_job(tmp_path, "stage=both", f"dae.noise.p={p}", value=0.9)
     found = board(tmp_path)
     assert column(found, "rank") == ["1", "1", ""]
-    assert "1 job judged by dae/val/loss not ranked; objective=classifier/val/accuracy judges all" in console(
-        tmp_path
-    )
+    assert "1 job judged by another metric not ranked" in console(tmp_path)
 
 
 def test_no_file_is_ever_half_written(tmp_path, monkeypatch):
@@ -182,12 +180,7 @@ def test_no_file_is_ever_half_written(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("keys", "objective", "words"),
     [
-        (
-            ("dae.noise.p",),
-            "dae/val/loss",
-            "measured on the clean input, so ranking dae.noise.p by it favours",
-        ),
-        (("dae.noise.p",), "dae/val/psnr", None),
+        (("dae.noise.p",), "dae/val/loss", None),
         (("data.validation",), "classifier/val/accuracy", "data.validation are measured on different images"),
         (("data.labels",), "classifier/val/accuracy", None),
         (

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 
 import torch
 
 from dae.runs.checkpoint import read
 from helpers import ONE_PASS, SMOKE
-from outcome import BRIEF, REPOSITORY, Train
+from outcome import BRIEF, Train
 
 
 def test_running_means_of_frozen_stages_stay_and_those_of_trained_ones_move(train: Train):
@@ -61,38 +58,3 @@ def test_the_first_lines_are_what_is_run_on_which_data_and_the_first_epoch(train
     first = train(*SMOKE, "stage=dae").out.splitlines()
     assert [line.split(":")[0] for line in first[:3]] == ["Run folder", "Data", "dae"]
     assert first[3].startswith("dae epoch 1/")
-
-
-def test_a_terminal_shows_nothing_but_our_own_lines_and_a_bar_below_them(tmp_path):
-    """No tips, and no warnings that a user can do nothing about."""
-    ours, theirs = os.openpty()
-    words = (
-        "data=digits",
-        "debug=smoke",
-        "logger=[tensorboard,csv]",
-        "dae/scheduler=one_cycle",
-        "dae.epochs=2",
-    )
-    command = [sys.executable, str(REPOSITORY / "train.py"), *words]
-    wide = {**os.environ, "COLUMNS": "160", "TERM": "xterm"}
-    with (
-        (tmp_path / "errors").open("w") as errors,
-        subprocess.Popen(
-            command, cwd=tmp_path, env=wide, stdout=theirs, stderr=errors, stdin=theirs
-        ) as process,
-    ):
-        os.close(theirs)
-        shown = b""
-        # Linux ends a terminal that nobody holds any more with an error, others with nothing.
-        try:
-            while part := os.read(ours, 4096):
-                shown += part
-        except OSError:
-            process.wait(60)
-    assert process.returncode == 0, shown.decode()
-    assert not (tmp_path / "errors").read_text()
-    text = shown.decode()
-    assert not [line for line in text.splitlines() if "arning" in line or "tip" in line.lower()]
-    assert "━" in text
-    assert "dae epoch 2/2" in text
-    assert "Result of the checkpoint that counts" in text

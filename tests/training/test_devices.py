@@ -9,11 +9,9 @@ import pytest
 import torch
 
 from dae.data.batches import Batches
-from dae.errors import UserError
 from dae.runs.checkpoint import content_hash, read
-from dae.training.devices import workers
-from helpers import ONE_PASS, SMOKE, composed
-from outcome import Train, have_no_luck
+from helpers import ONE_PASS, SMOKE
+from outcome import Train
 
 # Without noise both come to the same, but for the order of sums.
 SAME = ("data=digits", "logger=none", "callbacks=none", "dae/noise=none", "trainer.precision=32-true")
@@ -98,14 +96,6 @@ def test_in_a_sweep_and_resumed(train: Train):
     folders = (whole.folder, swept.folders[0])
     ends = [content_hash(read(folder / "dae" / "last.ckpt").tensors) for folder in folders]
     assert ends[0] == ends[1]
-
-
-def test_a_worker_that_fails_is_told_with_its_last_words(tmp_path):
-    told = "a process that trains along has ended with exit code 1: .*the second process has no luck"
-    before = dict(os.environ)
-    with pytest.raises(UserError, match=told), workers(have_no_luck, composed(*TWO), tmp_path, "dae"):
-        pass
-    assert dict(os.environ) == before
 
 
 @pytest.mark.long  # the one above is told by the same words

@@ -171,42 +171,10 @@ def test_a_run_that_has_learned_little_says_so_and_has_completed(finished: Train
     for sign in told.values():
         assert f"    {sign['stage']}: {sign['text']}\n" in done.out
     assert f"  Completed, but with {len(told)} signs that little was learned:\n" in done.out
-    assert done.out.count("pixel accuracy is left out") == 1, "digits are grey"
-    assert "pixel_accuracy 0" not in done.out, "in no line of an epoch"
-    assert "dae/test/pixel_accuracy" not in done.out
-    assert done.result["metrics"]["dae/test/pixel_accuracy"] > 0
     kept = {
         stage: json.loads((done.folder / stage / "stage.json").read_text()) for stage in ("dae", "classifier")
     }
     assert [*kept["dae"]["signs"], *kept["classifier"]["signs"]] == list(told.values())
-
-
-def test_steps_of_a_resumed_run_count_all_and_a_stage_that_is_taken_keeps_its_signs(train: Train):
-    first = train(*QUICK, "dae.epochs=1", "classifier.epochs=1").folder
-    before = signs(first)
-    train(f"resume={first}", "classifier.epochs=2")
-    after = signs(first)
-    stage1 = {name: sign for name, sign in before.items() if name.startswith("dae/")}
-    assert stage1
-    assert {name: sign for name, sign in after.items() if name.startswith("dae/")} == stage1
-    few = "classifier/few_steps"
-    assert after[few]["value"] == 2 * before[few]["value"]
-    assert "dae/still_improving" not in before, "a point is no course"
-    train(f"resume={first}", "dae.epochs=2")
-    assert "dae/still_improving" in signs(first), "the course from before is known"
-
-
-def test_jobs_that_share_a_stage_1_all_have_its_signs(train: Train):
-    done = train("-m", *QUICK, "classifier=linear,random,notebook")
-    by_head = {folder.name.partition("-")[2].partition("-")[0]: signs(folder) for folder in done.folders}
-    assert "dae/input_ignored" in by_head["linear"]
-    assert {name for name in by_head["linear"] if "dae/" in name} == {
-        name for name in by_head["notebook"] if "dae/" in name
-    }
-    assert not any(name.startswith("dae/") for name in by_head["random"]), "its stage 1 was skipped"
-    lines = [line for line in done.out.splitlines() if ": completed: " in line]
-    assert len(lines) == 3
-    assert all(" s, with signs that little was learned" in line for line in lines)
 
 
 def test_where_nothing_was_to_be_learned_or_the_test_is_cut_there_are_no_signs(train: Train, finished: Train):

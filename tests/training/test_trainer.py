@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import ctypes
 import inspect
 import json
-import os
 
 import pytest
 import torch
@@ -12,26 +10,11 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from dae.config.compose import RESERVED, conf_folder
-from dae.config.preflight import check_config
 from dae.evaluation import evaluate
 from dae.runs.checkpoint import content_hash, read
 from dae.training.callbacks import StageCheckpoint
-from dae.training.trainer import best_precision, build_trainer, device_type
-from helpers import ONE_PASS, SMOKE, composed
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_without_cuda_no_step_looks_for_its_driver(tmp_path, monkeypatch):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    build_trainer(1, [], [], tmp_path)
-    parameter = torch.zeros(3, requires_grad=True)
-    optimizer = torch.optim.Adam([parameter], fused=True)
-    looked_for: list[str] = []
-    monkeypatch.setattr(ctypes, "CDLL", lambda name, *rest, **options: looked_for.append(name))
-    parameter.grad = torch.ones(3)
-    optimizer.step()
-    assert looked_for == []
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+from dae.training.trainer import best_precision, device_type
+from helpers import ONE_PASS, SMOKE
 
 
 @pytest.mark.parametrize(("computes", "chosen"), [(True, "bf16-mixed"), (False, "32-true")])
@@ -68,20 +51,6 @@ def test_every_argument_of_lightnings_trainer_is_in_conf_or_refused_with_a_word(
     refused = RESERVED.keys() - {"folder"}
     assert not given & refused
     assert given | refused == set(inspect.signature(Trainer).parameters)
-
-
-def test_further_arguments_reach_lightnings_trainer(tmp_path):
-    check_config(composed("trainer.inference_mode=false", "trainer.val_check_interval=0.5"))
-    trainer = build_trainer(1, [], [], tmp_path, inference_mode=False, val_check_interval=0.5)
-    assert (trainer.validate_loop.inference_mode, trainer.val_check_interval) == (False, 0.5)
-
-
-def test_an_interval_longer_than_an_epoch_is_refused_once_the_data_is_known(train):
-    done = train(*SMOKE, "stage=dae", "trainer.val_check_interval=4")
-    assert done.exit_code == 2
-    assert "trainer.val_check_interval: found 4, but an epoch of dae has 3 batches" in done.out
-    assert "try trainer.val_check_interval=0.5" in done.out
-    assert "Traceback" not in done.text
 
 
 def test_a_share_below_one_batch_is_refused_before_training(train):

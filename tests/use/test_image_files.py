@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -108,21 +107,6 @@ def test_noise_keeps_names_and_sizes_and_is_the_same_again(here, capsys):
     assert added.std() == pytest.approx(25.5, rel=0.1)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--noise", "mask", "--level", "1"], "--level 1.0: p of mask: found 1.0, expected less than 1"),
-        (["--level", "nan"], "std of gaussian: found nan, expected a finite number"),
-        (["--noise", "block", "--level", "0"], "size of block: found 0, expected greater than 0"),
-        (["--noise", "block", "--level", "1.5"], "size of block: found 1.5, expected a valid integer"),
-    ],
-)
-def test_levels_that_a_noise_has_not(here, capsys, arguments, words):
-    assert main(["noise", "in", "--out", "out", *arguments]) == 2
-    assert words in capsys.readouterr().err
-    assert not (here / "out").exists()
-
-
 def test_nothing_is_overwritten_unless_it_is_wished_and_no_original_ever(here, capsys):
     before = {path: path.read_bytes() for path in Path("in").rglob("*.png")}
     (here / "link").symlink_to("in")
@@ -153,15 +137,3 @@ def test_a_bad_file_among_others(here, capsys):
     assert len(said.out.split()) == 3
     assert "2 of 5 files could not be used:\n  - in/000_bad.png: it is no image of" in said.err
     assert "in/small/000.png: its 5 x 5 pixels have no room for a square of 8" in said.err
-
-
-def test_interrupted_there_is_no_half_of_a_file(here, monkeypatch):
-    save = Image.Image.save
-
-    def stop(image: Image.Image, path: Path, **how: Any) -> None:
-        save(image, path, **how)
-        os.kill(os.getpid(), 15)
-
-    monkeypatch.setattr(Image.Image, "save", stop)
-    assert main(["noise", "in", "--out", "out"]) == 143
-    assert [path for path in Path("out").rglob("*") if path.is_file()] == []

@@ -16,7 +16,6 @@ from dae.data.sources import digits as digits_source
 from dae.errors import UserError
 from dae.models.autoencoder import DenoisingAutoencoder
 from dae.models.classifier import EncoderClassifier
-from dae.runs.checkpoint import read
 from outcome import BRIEF, Train
 
 
@@ -111,13 +110,6 @@ def test_lightning_loads_both_modules(run):
     classifier.trainer = type("Trainer", (), {"estimated_stepping_batches": 10})()
     optimizer = classifier.configure_optimizers()["optimizer"]
     assert (type(optimizer), optimizer.defaults["lr"]) == (torch.optim.Adam, 1e-3)
-
-
-def test_a_checkpoint_says_how_its_images_were_made(run):
-    for stage in ("dae", "classifier"):
-        assert read(run, stage).hyper_parameters["preprocessing"] == {
-            **{"image_size": 28, "channels": 1, "fit": "pad", "background": "black"}
-        }
 
 
 def test_neither_hydra_nor_lightning_is_needed(run):

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -88,16 +87,6 @@ def test_each_form_says_the_same_and_a_bad_file_stops_nothing(run, images, capsy
         assert line.split() == [row["path"], *(w for name, share in pairs for w in (name, f"{share:.4f}"))]
 
 
-def test_a_run_without_a_classifier_says_how_to_train_one(run, images, capsys):
-    shutil.copytree(run, "half run", ignore=lambda folder, names: {"classifier"} & set(names))
-    command = (
-        "stage=classifier 'classifier.encoder_checkpoint=\"half run{}\"' data=digits data.limit=64 data."
-    )
-    for place in ("half run", "half run/dae/best.ckpt"):
-        assert main(["predict", place, "in"]) == 1
-        assert command.format(place.removeprefix("half run")) in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -131,13 +120,10 @@ def test_latents_as_npy_with_the_paths_beside_it_and_as_csv(run, images, capsys,
     assert np.allclose(np.array([row[1:] for row in rows], np.float32), found[:2], atol=1e-6)
 
 
-def test_the_encoder_of_stage_2_is_another(run, images, capsys):
-    assert main(["embed", str(run), "in/a.png", "--out", "a.npy", "--stage", "classifier"]) == 0
+def test_the_encoder_of_stage_2_is_another(run, images):
+    assert main(["embed", f"{run}/classifier", "in/a.png", "--out", "a.npy"]) == 0
     assert np.allclose(np.load("a.npy"), latents_of(run / "classifier" / "best.ckpt", "a"), atol=1e-6)
     assert not np.allclose(np.load("a.npy"), latents_of(run, "a"), atol=1e-3)
-    first = str(run / "dae" / "best.ckpt")
-    assert main(["embed", first, "in/a.png", "--out", "b.npy", "--stage", "classifier"]) == 1
-    assert "dae/best.ckpt is of the stage dae, expected classifier" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ RESERVED = {
     "callbacks": "callbacks are a group: 'callbacks=[pictures,early_stopping]'",
     "logger": "loggers are a group: 'logger=[tensorboard,csv]'",
     **dict.fromkeys(("folder", "default_root_dir"), "the folder is Hydra's: hydra.run.dir"),
+    "max_time": "a limit is the system's: timeout 2h python train.py ..., and resume= goes on",
     "num_nodes": "a run has one machine; several share a sweep: -m hydra/launcher=submitit_slurm",
     **dict.fromkeys(("fast_dev_run", "num_sanity_val_steps"), "a quick try is debug=smoke"),
     "overfit_batches": "learning one batch by heart is debug=overfit",

@@ -19,10 +19,8 @@ from dae.data.listing import list_images, look_at, split_folders
 from dae.errors import CheckpointError, Problem, UserError, raise_problems
 from dae.runs import checkpoint
 from dae.runs.resume import read_saved_config, run_folder
-from dae.schema import select
 from dae.text import closest_name, first_line, path_from_here, pluralize, quoted_override, train_command
 from dae.training.devices import device_count
-from dae.training.machine import total_memory
 
 log = logging.getLogger(__name__)
 
@@ -120,17 +118,6 @@ def _uneven_batches(config: Config) -> Iterator[Problem]:
         yield Problem("data.batch_size", what, f"try data.batch_size={max(1, round(size / count)) * count}")
 
 
-def _too_large(config: Config) -> Iterator[Problem]:
-    """Images that do not fit into memory at that size."""
-    data, there = config["data"], total_memory()
-    name = str(select(data, "source._target_")).rpartition(".")[2]
-    count = {"digits": 1_797, "mnist": 70_000, "fashion_mnist": 70_000, "kmnist": 70_000}.get(name, 1)
-    needed = count * data["channels"] * data["image_size"] ** 2
-    if there is not None and needed > there:
-        sizes = f"{needed / 1e9:,.0f} GB, and this machine has {there / 1e9:,.0f}"
-        yield Problem("data.image_size", f"{pluralize(count, 'image')} of that size take {sizes}")
-
-
 RULES: list[Callable[[Config], Iterator[Problem]]] = [
     _checkpoints,
     _untrained,
@@ -139,7 +126,6 @@ RULES: list[Callable[[Config], Iterator[Problem]]] = [
     _chosen_all_the_same,
     _never_validated,
     _uneven_batches,
-    _too_large,
 ]
 
 
@@ -285,10 +271,3 @@ def _limits(config: Config, data: ImageDataModule, stage: str) -> Iterator[Probl
         if (limit if isinstance(limit, int) else int(limit * count)) < 1:
             what = f"found {limit}, less than one of the {pluralize(count, 'batch', 'batches')} of {stage}"
             yield Problem(f"trainer.{key}", what, f"try trainer.{key}=1")
-    limit, interval = (
-        config["trainer"].get(key) or 1.0 for key in ("limit_train_batches", "val_check_interval")
-    )
-    trained = min(limit, counts["train"]) if isinstance(limit, int) else int(limit * counts["train"])
-    if isinstance(interval, int) and interval > trained:
-        what = f"found {interval}, but an epoch of {stage} has {pluralize(trained, 'batch', 'batches')}"
-        yield Problem("trainer.val_check_interval", what, "try trainer.val_check_interval=0.5")

@@ -85,16 +85,6 @@ class ImageSet:
     warnings: tuple[str, ...] = ()
 
     @cached_property
-    def pixel_accuracy_ceiling(self) -> float:
-        """The share of values in the test images that are exactly black or white.
-
-        What is rounded is one of the two, so no reconstruction has a higher pixel accuracy.
-        """
-        images = self.test.images
-        extreme = sum(int(((piece == 0) | (piece == 255)).sum()) for piece in images.split(PIECE))
-        return extreme / images.numel()
-
-    @cached_property
     def checksum(self) -> str:
         """SHA-256 of all images and labels."""
         digest = hashlib.sha256()

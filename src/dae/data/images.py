@@ -195,12 +195,6 @@ class ImageDataModule(LightningDataModule):
         return {name: words for name, words in found.items() if words}
 
     @property
-    def pixel_accuracy_ceiling(self) -> float:
-        """The highest pixel accuracy that any reconstruction of the test images can have."""
-        assert self.images is not None
-        return self.images.pixel_accuracy_ceiling
-
-    @property
     def preprocessing(self) -> Preprocessing:
         """What makes such images of files."""
         return Preprocessing(self.image_size, self.channels, background=self.background)

@@ -11,7 +11,7 @@ from typing import Any
 from dae.config.settings import arm_words
 from dae.errors import UserError
 from dae.files import read_yaml
-from dae.metrics import METRICS, is_telling, left_out_words, meaning
+from dae.metrics import METRICS, meaning
 from dae.report.charts import Picture, curve_chart, png_picture
 from dae.report.intervals import interval_of
 from dae.report.scalars import read_series
@@ -29,7 +29,7 @@ from dae.runs.records import (
     shared_stage_folder,
 )
 from dae.runs.resume import resume_command
-from dae.text import command, path_from_here, pluralize, quoted_override, quoted_path, run_alone
+from dae.text import command, path_from_here, quoted_override, quoted_path, run_alone
 
 STAGES = {"dae": "Stage 1: the denoising autoencoder", "classifier": "Stage 2: the classifier"}
 # In the order of the page.
@@ -106,11 +106,6 @@ class RunFolder:
         ended = [stage.get("metrics", {}) for stage in self.stages.values()]
         return self.result.get("metrics") or {name: each for part in ended for name, each in part.items()}
 
-    @property
-    def ceiling(self) -> float | None:
-        """The highest pixel accuracy that the targets allow; None if that was not noted."""
-        return self.run.get("pixel_accuracy_ceiling")
-
     def stage_folder(self, stage: str) -> Path:
         """Where a stage was trained; for stage 1 this may be in the ``stage1/`` of the sweep."""
         elsewhere = shared_stage_folder(self.folder, self.shared_from, stage)
@@ -128,7 +123,6 @@ def run_page(folder: Path) -> dict[str, Any]:
     """Everything that ``run.html.jinja`` shows."""
     run = RunFolder(folder)
     figures = {split: list(metric_figures(run, split)) for split in ("test", "val")}
-    telling = all(is_telling(name, run.ceiling) for name in run.metrics)
     sweep = folder.parent / "multirun.yaml"  # the page of the sweep is written when that ends
     log = folder / "train.log"
     lines = log.read_text("utf-8", errors="replace").splitlines() if log.is_file() else []
@@ -137,7 +131,6 @@ def run_page(folder: Path) -> dict[str, Any]:
         "title": f"{folder.name}: {run.status}",
         "home": "../report.html" if sweep.is_file() else None,
         "figures": figures,
-        "left_out": None if telling or run.ceiling is None else left_out_words(run.ceiling),
         "charts": {STAGES[stage]: list(stage_charts(run, stage)) for stage in run.series},
         "pictures": list(pictures(run)),
         "notes": [*run_notes(run), *run.damaged],
@@ -150,17 +143,17 @@ def run_page(folder: Path) -> dict[str, Any]:
 
 
 def metric_figures(run: RunFolder, split: str) -> Iterator[Figure]:
-    """The telling metrics of ``result.json`` on a split, in its order, and the objective."""
+    """The metrics of ``result.json`` on a split, in its order."""
     objective = run.result.get("objective", {}).get("name")
     for name, value in run.metrics.items():
         stage, part, metric = name.split("/")
-        if part == split and (name == objective or is_telling(name, run.ceiling)):
+        if part == split:
             interval, how = interval_of(metric, value, run.tested[stage]) if split == "test" else (None, "")
             yield Figure(name, value, meaning(name), interval, how, name == objective)
 
 
 def stage_charts(run: RunFolder, stage: str) -> Iterator[Picture]:
-    """A chart for each telling metric of a stage that was logged more than once."""
+    """A chart for each metric of a stage that was logged more than once."""
     series = run.series[stage]
     counts = next(
         (points[-1][0] for name, points in series.items() if name.startswith(f"result/{stage}/val/")), None
@@ -171,8 +164,7 @@ def stage_charts(run: RunFolder, stage: str) -> Iterator[Picture]:
     for metric in names:
         found = {split: series.get(f"{stage}/{split}/{metric}") for split in ("train", "val")}
         curves = {split: points for split, points in found.items() if points}
-        is_curve = any(len(points) > 1 for points in curves.values())
-        if is_curve and is_telling(f"{stage}/{metric}", run.ceiling):
+        if any(len(points) > 1 for points in curves.values()):
             yield curve_chart(f"{stage}/{metric}", curves, counts)
 
 
@@ -213,10 +205,6 @@ def run_notes(run: RunFolder) -> Iterator[str]:
         yield f"Only a part of the data was used: {', '.join(cut)}."
     for split, absent in run.run.get("absent_classes", {}).items():
         yield f"No {split} image is of class {', '.join(absent)}, so no {split} figure covers it."
-    if resumed := run.run.get("resumed"):
-        yield f"It was interrupted and resumed {pluralize(len(resumed), 'time')}."
-    if (run.run.get("git") or {}).get("diff"):
-        yield "The code had uncommitted changes, which run.json holds."
 
 
 def next_commands(run: RunFolder) -> dict[str, str]:

@@ -168,20 +168,17 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
         return None
 
 
-def load_encoder(
-    place: str | Path, allow_targets: Sequence[str] = (), stage: str = "dae"
-) -> tuple[nn.Module, Checkpoint]:
+def load_encoder(place: str | Path, allow_targets: Sequence[str] = ()) -> tuple[nn.Module, Checkpoint]:
     """The encoder of a checkpoint of either stage, rebuilt from the file alone.
 
     Args:
         place: A checkpoint file or a run folder.
         allow_targets: Packages besides ours whose classes the checkpoint may name.
-        stage: Whose checkpoint of a run folder is meant.
 
     Raises:
         CheckpointError: See ``find_checkpoint``, ``read``, ``strict_load``; or the encoder may not be built.
     """
-    checkpoint = read(place, stage)
+    checkpoint = read(place)
     if checkpoint.encoder is None:
         raise AbsentError(f"{checkpoint.path} holds no encoder: its classifier works on raw pixels")
     return _rebuilt(checkpoint, "encoder", allow_targets), checkpoint

@@ -84,9 +84,6 @@ def told(run: Callable[[], object]) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:  # `| head -1` has what it wants
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
-        return 0
     except OSError as error:
         print(error, file=sys.stderr)
         return 1

@@ -21,9 +21,9 @@ from typing import Any
 import torch
 
 from dae.data.images import ImageDataModule
-from dae.errors import ConfigError, TimeUp, UserError
+from dae.errors import ConfigError, UserError
 from dae.files import write_json
-from dae.metrics import NOISY_BELOW_CLEAN, PSNR_BY_NOISE, Metric, is_telling, left_out_words
+from dae.metrics import NOISY_BELOW_CLEAN, PSNR_BY_NOISE, Metric
 from dae.runs.checkpoint import read
 from dae.runs.process import NAMES, Terminated
 from dae.runs.records import (
@@ -174,18 +174,15 @@ class RunRecord:
             has_encoder: Whether there is one.
         """
         assert self.objective is not None
-        width, ceiling = max(map(len, self.metrics)), read_run(self.folder)["pixel_accuracy_ceiling"]
+        width = max(map(len, self.metrics))
         lines = ["Result of the checkpoint that counts"]
-        telling = [name for name in self.metrics if is_telling(name, ceiling) or name == self.objective.name]
-        for name in telling:
+        for name in self.metrics:
             mark = "  <- objective" if name == self.objective.name else ""
             lines.append(f"  {name:<{width}}  {self.metrics[name]:.4f}{mark}")
         if self.metrics.get("dae/val/noisy_loss", math.inf) < self.metrics.get("dae/val/loss", -math.inf):
             lines.append(f"  {NOISY_BELOW_CLEAN}")
         if any(name.startswith("dae/test/psnr_") for name in self.metrics):
             lines.append(f"  {PSNR_BY_NOISE}")
-        if len(telling) < len(self.metrics):
-            lines.append(f"  {left_out_words(ceiling)}")
         if self.signs:
             lines.append(
                 f"  Completed, but with {pluralize(len(self.signs), 'sign')} that little was learned:"
@@ -204,7 +201,7 @@ class RunRecord:
 
 
 def _text(error: BaseException) -> str:
-    if isinstance(error, UserError | TimeUp | Terminated):
+    if isinstance(error, UserError | Terminated):
         return str(error)
     if isinstance(error, KeyboardInterrupt | SystemExit):  # Lightning turns Ctrl-C into an exit of its own
         return f"interrupted by {next(iter(NAMES.values()))}"
@@ -232,7 +229,6 @@ def write_run_json(folder: Path, command: str, data: ImageDataModule) -> None:
         "classes": list(data.classes),
         "absent_classes": data.absent(),
         "labels": len(data.train_labelled.labels),
-        "pixel_accuracy_ceiling": round(data.pixel_accuracy_ceiling, 6),
         "data_checksum": data.checksum(),
     }
     begun = read_run(folder)

@@ -102,7 +102,6 @@ class RunInfo(_Record):
     classes: list[str]
     absent_classes: dict[str, list[str]]
     labels: int
-    pixel_accuracy_ceiling: float
     data_checksum: str
     resumed: list[dict[str, Any]] = []
     shown: list[str] = []

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 # All that may be said anew: anything else would make the rest of the run another run than its beginning.
 EXTENDABLE = (
     *("dae.epochs", "classifier.epochs", "data.root", "classifier.encoder_checkpoint", "threads"),
-    *("trainer.accelerator", "trainer.devices", "trainer.max_time", "allow_targets"),
+    *("trainer.accelerator", "trainer.devices", "allow_targets"),
 )
 # What a command admits, where things are, how many compute: no run becomes another run by it.
 NOT_COMPARED = (*NO_PART_OF_A_RUN, *PATH_KEYS, "allow_targets", "threads")

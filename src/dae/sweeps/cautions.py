@@ -25,20 +25,8 @@ def cautions(table: SweepTable, is_compared: bool = False) -> Iterator[str]:
         yield said
     if table.objective is None:
         return
-    others = [job for job in table.jobs if job.objective and job.objective != table.objective]
-    if others:
-        names = " and ".join(sorted({job.objective.name for job in others if job.objective}))
-        yield (
-            f"{pluralize(len(others), 'job')} judged by {names} not ranked; "
-            f"objective={table.objective.name} judges all by the same"
-        )
-    stage, split, metric = table.objective.name.split("/")
-    noise = [key for key in table.keys if is_below(key, "dae.noise")]
-    if noise and stage == "dae" and metric in ("loss", "pixel_accuracy"):
-        yield (
-            f"{table.objective.name} is measured on the clean input, so ranking {' and '.join(noise)} by it "
-            f"favours little noise; objective=dae/{split}/psnr compares denoisers"
-        )
+    if others := sum(job.objective not in (None, table.objective) for job in table.jobs):
+        yield f"{pluralize(others, 'job')} judged by another metric not ranked"
     yield from different_images(table.keys, table.objective.name)
     ranked = [group for group in table.groups if group.scored]
     if len(ranked) > 1 and all(len(group.scored) == 1 for group in ranked):

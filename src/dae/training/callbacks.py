@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import time
-from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from pydantic import AfterValidator, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import NonNegativeFloat, PositiveInt
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning import callbacks as lightning
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.trainer.states import TrainerFn
 
-from dae.errors import TimeUp, UserError
+from dae.errors import UserError
 from dae.metrics import Metric
 from dae.models.epoch_metrics import MeasuredModule
 from dae.runs.process import shows_progress
 from dae.seeds import seed_all
-from dae.text import pluralize
 
 if TYPE_CHECKING:  # Optuna is an extra
     from optuna.trial import Trial
@@ -231,58 +228,8 @@ class Pruning(Callback):
             trainer.should_stop = True
 
 
-def _known_duration(text: str) -> str:
-    if not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", text):
-        raise ValueError("days:hours:minutes:seconds like 00:01:30:00, or a mapping like {hours: 2}")
-    return text
-
-
-Unit = Literal["weeks", "days", "hours", "minutes", "seconds"]
-Duration = Annotated[str, AfterValidator(_known_duration)] | dict[Unit, NonNegativeInt]
-
-
-class TimeLimit(lightning.Timer):
-    """Ends the run between two steps, as Ctrl-C would, so that resuming equals not having stopped.
-
-    Lightning's Timer ends the epoch early instead: half an epoch would count as one.
-
-    Args:
-        max_time: Since the stage began to train in this process; a run that is resumed has all of it again.
-    """
-
-    def __init__(self, max_time: Duration) -> None:
-        super().__init__(cast(Any, max_time), verbose=False)
-
-    def on_fit_start(self, trainer: Trainer, *_: Any) -> None:
-        """Nothing can be up yet."""
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Look at the clock. At an epoch's end its checkpoint is written before the next batch starts."""
-        if cast(float, self.time_remaining()) <= 0:
-            done = f"{trainer.current_epoch} of {pluralize(trainer.max_epochs or 0, 'epoch')}"
-            raise TimeUp(f"trainer.max_time is up: {pl_module.stage} has done {done}")
-
-    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Lightning's would stop the epoch here."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing: the time is this process's."""
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Nothing: the time is this process's."""
-
-
 class EpochLines(Callback):
-    """One line an epoch: training loss, the validation metrics if there are new ones, the time it took.
-
-    Args:
-        left_out: Metrics that it does not name.
-    """
-
-    def __init__(self, left_out: Collection[str] = ()) -> None:
-        self.left_out = left_out
-        self.validated = False
+    """One line an epoch: training loss, the validation metrics if there are new ones, the time it took."""
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock of the epoch."""
@@ -300,7 +247,7 @@ class EpochLines(Callback):
         measured = {
             name.removeprefix(prefix): float(value)
             for name, value in trainer.callback_metrics.items()
-            if self.validated and name.startswith(prefix) and name.rpartition("/")[2] not in self.left_out
+            if self.validated and name.startswith(prefix)
         }
         texts = [
             f"{split}: {' '.join(f'{name} {value:.4f}' for name, value in metrics.items())}"
@@ -317,8 +264,7 @@ def stage_checkpoint(trainer: Trainer) -> StageCheckpoint:
     return found
 
 
-def progress_callbacks(left_out: Collection[str] = ()) -> list[Callback]:
-    """The line an epoch, without some metrics, and on a terminal Lightning's bar too."""
-    lines: list[Callback] = [EpochLines(left_out)]
-    # Every step would cost 2 ms on a terminal.
-    return [*lines, RichProgressBar(refresh_rate=20)] if shows_progress() else lines
+def progress_callbacks() -> list[Callback]:
+    """The line an epoch, and on a terminal Lightning's bar too."""
+    # At every step it would cost 2 ms.
+    return [EpochLines(), *([RichProgressBar(refresh_rate=20)] if shows_progress() else [])]

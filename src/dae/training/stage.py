@@ -16,9 +16,9 @@ from pytorch_lightning.utilities.model_summary import ModelSummary
 from torch import Tensor
 
 from dae.data.images import ImageDataModule
-from dae.errors import TimeUp, UserError, with_place
+from dae.errors import UserError, with_place
 from dae.files import write_json
-from dae.metrics import Metric, is_telling, metrics_of
+from dae.metrics import Metric
 from dae.models.classifier import EncoderClassifier
 from dae.models.epoch_metrics import MeasuredModule
 from dae.runs.checkpoint import Checkpoint, content_hash, newest_checkpoint, read
@@ -69,7 +69,7 @@ def run_stage(
     checkpoint = StageCheckpoint(folder, monitor, time.perf_counter() - started)
     signs = LearningSigns(data)
     own: list[Callback] = [EpochSeed(seed, module.stage), StopOnDivergence(), signs, checkpoint]
-    own += progress_callbacks(_left_out(module.stage, data, monitor))
+    own += progress_callbacks()
     frozen = _frozen_hash(module, module.state_dict())
     stage_loggers = [_made(make, folder) for make in make_loggers]
     trainer = make_trainer(
@@ -96,7 +96,7 @@ def run_stage(
         status = "completed"
     except MisconfigurationException as error:
         raise UserError(f"Lightning refuses what {module.stage} is to be trained with: {error}") from error
-    except (KeyboardInterrupt, SystemExit, TimeUp):
+    except (KeyboardInterrupt, SystemExit):
         status = "interrupted"
         raise
     finally:
@@ -168,12 +168,6 @@ def _made(make: Callable[..., lightning_loggers.Logger], folder: Path) -> lightn
         return make(save_dir=folder)
     except Exception as error:
         raise UserError(f"a logger cannot begin: {with_place(error)}") from error
-
-
-def _left_out(stage: str, data: ImageDataModule, monitor: Metric | None) -> set[str]:
-    """The metrics that say nothing on these images; not the one that was asked for."""
-    names = {name for name in metrics_of([stage]) if not is_telling(name, data.pixel_accuracy_ceiling)}
-    return {name.rpartition("/")[2] for name in names - ({monitor.name} if monitor else set())}
 
 
 def quiet_lightning() -> None:

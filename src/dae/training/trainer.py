@@ -22,8 +22,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch.optim import Optimizer
 
 from dae.runs.checkpoint import read_content, write_content
-from dae.training.callbacks import Duration, TimeLimit
-from dae.training.devices import device_count, is_worker
+from dae.training.devices import device_count
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +38,6 @@ def build_trainer(
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto",
     devices: PositiveInt | Annotated[list[int], Field(min_length=1)] = 1,
     precision: Precision = "auto",
-    max_time: Duration | None = None,
     profiler: Literal["simple", "advanced", "pytorch"] | None = None,
     **lightning: Annotated[Any, Trainer],
 ) -> Trainer:
@@ -53,7 +51,6 @@ def build_trainer(
         accelerator: ``auto`` is the best that is there.
         devices: How many, or a list with the indices of those to use; the processes are ``devices.py``'s.
         precision: ``auto`` is bf16-mixed where the device computes in bf16, else 32-true.
-        max_time: How long the stage may train in this process before the run is interrupted.
         profiler: Time the parts of the fit; printed at its end.
         **lightning: Any other argument of Lightning's Trainer that is not set here, with its own meaning.
 
@@ -80,7 +77,7 @@ def build_trainer(
         # The environment is named, since under SLURM Lightning would take its tasks for processes of the run.
         plugins=[WholeCheckpoints(), *own, LightningEnvironment()],
         max_epochs=max_epochs,
-        callbacks=[*callbacks, *([TimeLimit(max_time)] if max_time and not is_worker() else [])],
+        callbacks=list(callbacks),
         profiler=profiler or Unprofiled(),
         # False, not []: an empty list would be replaced by Lightning's default logger.
         logger=list(logger) or False,

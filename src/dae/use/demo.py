@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torchvision.transforms.functional import to_pil_image
 
 from dae.errors import UserError
 from dae.metrics import NOISE_LEVELS
@@ -22,9 +22,8 @@ from dae.models.noise import KINDS
 from dae.use.models import TrainedModel, load_autoencoder, load_classifier, run_of
 from dae.use.writing import require_packages
 
-SHOWN = 280  # pixels; a picture is enlarged by whole numbers up to here
 HOST = "127.0.0.1"
-PIXELS = ".picture img { image-rendering: pixelated; }"
+PIXELS = ".picture img { image-rendering: pixelated; width: 100%; }"
 # Gradio's own editor draws by WebGL, which takes a minute a stroke where no GPU helps.
 CANVAS = (
     '<canvas width="280" height="280" aria-label="Draw here"></canvas><button type="button">Clear</button>'
@@ -53,7 +52,7 @@ element.querySelector('button').onclick = () => { wipe(); tell(); };
 
 @dataclass(frozen=True)
 class DemoOutput:
-    """An image on its way through the networks, enlarged; and the probability of each class, if there are."""
+    """An image on its way through the networks, and the probability of each class, if there are any."""
 
     clean: Image.Image
     noisy: Image.Image
@@ -76,15 +75,7 @@ def run_demo(
         dict(zip(classifier.classes, classifier(images)[0].tolist(), strict=True)) if classifier else {}
         for images in (noisy, denoised)
     ]
-    pictures = [_enlarged(images[0]) for images in (clean, noisy, denoised)]
-    return DemoOutput(pictures[0], pictures[1], pictures[2], found[0], found[1])
-
-
-def _enlarged(image: Tensor) -> Image.Image:
-    levels = (image.clamp(0, 1) * 255).round().byte().movedim(0, -1).squeeze(-1).numpy()
-    flat = Image.fromarray(levels)
-    times = max(1, SHOWN // max(flat.size))
-    return flat.resize((flat.width * times, flat.height * times), Image.Resampling.NEAREST)
+    return DemoOutput(*(to_pil_image(images[0].clamp(0, 1)) for images in (clean, noisy, denoised)), *found)
 
 
 def demo(run: str, *, port: int | None, browser: bool, allow_targets: Sequence[str] = ()) -> None:
@@ -134,7 +125,7 @@ def demo_page(denoiser: TrainedModel, classifier: TrainedModel | None) -> Any:
     import gradio as gr
 
     ground = denoiser.preprocessing.background
-    blank = Image.new("RGB", (SHOWN, SHOWN), ground)
+    blank = Image.new("RGB", (280, 280), ground)
 
     def slider(kind: str) -> Any:
         argument, level = NOISE_LEVELS[kind]

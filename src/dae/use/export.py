@@ -19,11 +19,10 @@ from torch import Tensor
 from torch.export import Dim
 
 import dae
-from dae.data.image_file import Preprocessing
-from dae.errors import ConfigError, Problem, UserError
+from dae.errors import UserError
 from dae.files import atomic_path, write_json
 from dae.text import path_from_here
-from dae.use.models import PARTS, Stage, TrainedModel, load_autoencoder, load_classifier, load_encoder
+from dae.use.models import PARTS, TrainedModel, load_autoencoder, load_classifier, load_encoder
 from dae.use.writing import check_output, require_packages
 
 # Compared in batches of so many; outputs may differ by so much of the largest of them, or of 1.
@@ -34,12 +33,6 @@ FORMATS = {
     "torch_export": (".pt2", ()),
     "safetensors": (".safetensors", ("safetensors",)),
 }
-FIT = {
-    "pad": "Scale it, bilinear with antialiasing, until its longer side has {0} pixels, and lay it in the "
-    "middle of a square of {0} x {0}, {1}.",
-    "crop": "Cut the largest square out of its middle and scale that, bilinear, antialiased, to {0} x {0}.",
-    "stretch": "Scale it, bilinear with antialiasing, to {0} x {0}, whatever its proportions.",
-}
 
 
 def export(
@@ -49,7 +42,6 @@ def export(
     kind: str,
     out: Path,
     overwrite: bool,
-    stage: Stage | None,
     allow_targets: Sequence[str] = (),
 ) -> None:
     """Write the file, and beside it a JSON card that says how it is used, if it computes what the part does.
@@ -60,21 +52,18 @@ def export(
         kind: One of ``FORMATS``.
         out: The file; the card is ``<out>.json``.
         overwrite: Whether a file that is there is replaced.
-        stage: Whose encoder is meant.
         allow_targets: Packages besides ours whose classes the checkpoint may name.
 
     Raises:
-        ConfigError: Something is wrong with ``out``; or ``stage`` is given without the encoder.
+        ConfigError: Something is wrong with ``out``.
         UserError: A package is missing, the run has no such part, or it cannot be exported, or written.
     """
-    if stage and part != "encoder":
-        raise ConfigError([Problem(f"--stage {stage}", "is of a meaning for --part encoder alone")])
     suffix, packages = FORMATS[kind]
     card = out.with_name(f"{out.name}.json")
     check_output(out, [suffix], overwrite)
     check_output(card, [".json"], overwrite)
     require_packages(f"--format {kind}", packages, "export")
-    model, sample = load_part(part, run, allow_targets, stage)
+    model, sample = load_part(part, run, allow_targets)
     write, read = CONVERSIONS[kind]
     with _quiet(), atomic_path(out) as temporary:
         try:
@@ -92,13 +81,11 @@ def export(
 
 
 def load_part(
-    part: str, place: str | Path, allow_targets: Sequence[str] = (), stage: Stage | None = None
+    part: str, place: str | Path, allow_targets: Sequence[str] = ()
 ) -> tuple[TrainedModel, Callable[[int], Tensor]]:
     """A part of a run, and a function that draws so many inputs of it, the same ones each time."""
-    if part == "encoder":
-        whole = load_encoder(place, allow_targets, stage)
-    else:
-        whole = (load_classifier if part == "classifier" else load_autoencoder)(place, allow_targets)
+    load = {"encoder": load_encoder, "classifier": load_classifier}.get(part, load_autoencoder)
+    whole = load(place, allow_targets)
     how = whole.preprocessing
 
     def images(count: int) -> Tensor:
@@ -127,7 +114,7 @@ def describe(model: TrainedModel, inputs: Tensor, kind: str, name: str) -> dict[
         "input": tensor(takes, inputs.shape),
         "output": tensor(gives, outputs.shape),
         "classes": list(model.classes) if gives == "probabilities" else None,
-        "preprocessing": steps(model.preprocessing) if takes == "images" else None,
+        "preprocessing": model.preprocessing.described() if takes == "images" else None,
         "network": {
             n: source.hyper_parameters[n] for n, _ in model.named_children() if source.hyper_parameters.get(n)
         },
@@ -137,18 +124,6 @@ def describe(model: TrainedModel, inputs: Tensor, kind: str, name: str) -> dict[
         "metrics": source.metrics,
         "lightning-dae": dae.__version__,
     }
-
-
-def steps(how: Preprocessing) -> list[str]:
-    """What becomes of a file, in words, so that it can be done by another program."""
-    colour = "grey (0.299 R + 0.587 G + 0.114 B)" if how.channels == 1 else "RGB"
-    return [
-        "Of several frames or pages take the first; turn it upright as its EXIF orientation says.",
-        f"Lay it on {how.background} if it is transparent.",
-        f"Convert it to {colour} of 8 bits: grey of 16 bits is divided by 257, floats are multiplied by 255.",
-        FIT[how.fit].format(how.image_size, how.background),
-        "Divide by 255: float32 in [0, 1]; the axes are batch, channel, row, column.",
-    ]
 
 
 @contextmanager

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from PIL import Image
 from torch import Tensor, nn
@@ -13,12 +11,10 @@ from torch import Tensor, nn
 from dae.data.image_file import NotAnImageError, Preprocessing
 from dae.errors import CheckpointError, UserError
 from dae.runs import checkpoint
-from dae.runs.checkpoint import AbsentError, Checkpoint
-from dae.runs.records import read_overrides
+from dae.runs.checkpoint import Checkpoint
 from dae.sweeps.table import read_table
-from dae.text import path_from_here, quoted_override, train_command
+from dae.text import path_from_here
 
-Stage = Literal["dae", "classifier"]
 # What goes into each part of a model, and what comes out of it.
 PARTS = {
     "encoder": ("images", "latents"),
@@ -100,24 +96,17 @@ def load_autoencoder(place: str | Path, allow_targets: Sequence[str] = ()) -> Tr
     return TrainedModel("autoencoder", source, encoder=encoder, decoder=decoder)
 
 
-def load_encoder(
-    place: str | Path, allow_targets: Sequence[str] = (), stage: Stage | None = None
-) -> TrainedModel:
-    """The encoder of a stage 1, or of a classifier.
+def load_encoder(place: str | Path, allow_targets: Sequence[str] = ()) -> TrainedModel:
+    """The encoder of a stage 1, or of a classifier, which may have trained some of its blocks on.
 
     Args:
-        place: A run folder, a checkpoint of either stage, or the folder of a sweep.
+        place: A run folder, whose stage 1 is meant, a checkpoint of either stage, or the folder of a sweep.
         allow_targets: Packages besides ours whose classes the checkpoint may name.
-        stage: Whose encoder is meant, in which the trained blocks of ``classifier`` are others; None is that
-            of the file, or of stage 1.
 
     Raises:
         UserError: See ``load_autoencoder``.
     """
-    network, source = checkpoint.load_encoder(run_of(place), allow_targets, stage or "dae")
-    found = "classifier" if source.head else "dae"
-    if stage not in (None, found):
-        raise CheckpointError(f"{path_from_here(source.path)} is of the stage {found}, expected {stage}")
+    network, source = checkpoint.load_encoder(run_of(place), allow_targets)
     return TrainedModel("encoder", source, encoder=network)
 
 
@@ -129,13 +118,9 @@ def load_classifier(place: str | Path, allow_targets: Sequence[str] = ()) -> Tra
         allow_targets: Packages besides ours whose classes the checkpoint may name.
 
     Raises:
-        UserError: See ``load_autoencoder``; or the run has no classifier, and the command that trains one.
+        UserError: See ``load_autoencoder``.
     """
-    run = run_of(place)
-    try:
-        encoder, head, source = checkpoint.load_classifier(run, allow_targets)
-    except AbsentError as error:
-        raise AbsentError(f"{error}{_training_hint(run)}") from error
+    encoder, head, source = checkpoint.load_classifier(run_of(place), allow_targets)
     return TrainedModel("classifier", source, encoder=encoder, head=head)
 
 
@@ -152,14 +137,3 @@ def run_of(place: str | Path) -> Path:
     if table.winner is None:
         raise CheckpointError(f"{place}: a sweep of {len(table.jobs)} jobs, none of which has completed")
     return table.winner.folder
-
-
-def _training_hint(run: Path) -> str:
-    """The command that trains a classifier on the encoder of a run, with its data; empty if it has none."""
-    try:
-        overrides = read_overrides(checkpoint.find_checkpoint(run).parent.parent)
-    except UserError:
-        return ""
-    words = [quoted_override("classifier.encoder_checkpoint", path_from_here(run))]
-    words += [shlex.quote(word) for word in overrides if word.startswith(("data=", "data."))]
-    return f"\n      to train one on its encoder: {train_command()} stage=classifier {' '.join(words)}"

@@ -20,7 +20,7 @@ from dae.errors import ConfigError, Problem, UserError
 from dae.files import atomic_path
 from dae.text import aligned, path_from_here, pluralize, printable
 from dae.use.images import Input, find_images
-from dae.use.models import Stage, TrainedModel, load_classifier, load_encoder
+from dae.use.models import TrainedModel, load_classifier, load_encoder
 from dae.use.writing import check_output, progress, raise_bad
 
 # Images of a batch, and the pixels that it may have: what a network makes of each takes memory, too.
@@ -115,13 +115,12 @@ def embed(
     *,
     out: Path,
     overwrite: bool,
-    stage: Stage | None,
     allow_targets: Sequence[str] = (),
 ) -> None:
     """Write a row an image, flattened, in the order of the images; bad files have none.
 
     Args:
-        run: See ``load_encoder``, as for ``stage`` and ``allow_targets``.
+        run: See ``load_encoder``, as for ``allow_targets``.
         images: See ``find_images``.
         out: ``.csv`` begins each row with the path; of ``.npy`` the paths are in a ``.txt`` beside it.
         overwrite: Whether a file that is there is replaced.
@@ -135,7 +134,7 @@ def embed(
     names = out.with_suffix(".txt")
     if suffix == ".npy":
         check_output(names, (".txt",), overwrite)
-    model = load_encoder(run, allow_targets, stage)
+    model = load_encoder(run, allow_targets)
     paths, latents, bad = [], [], []
     for each, made in progress(outputs(model, inputs), "images", len(inputs)):
         if isinstance(made, Tensor):
