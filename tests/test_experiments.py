@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import re
 
+import pytest
 from omegaconf import OmegaConf
 
+from dae.cli import main
 from dae.metrics import NOISE_LEVELS
 from helpers import composed
 from outcome import Train
@@ -13,15 +16,23 @@ from outcome import Train
 QUICK = ("data=digits", "debug=smoke", "logger=none", "seed=0")
 
 
-def test_which_noise(train: Train):
+def test_which_noise(train: Train, capsys: pytest.CaptureFixture[str]):
     done = train("experiment=which_noise", *QUICK, "dae/noise=none,dropout", "callbacks.robustness.images=9")
     assert done.exit_code == 0, done.text
     (sweep,) = done.place.glob("multirun/*")
     rows = list(csv.DictReader((sweep / "leaderboard.csv").open()))
     assert {row["dae/noise"] for row in rows} == {"none", "dropout"}
-    for name in ("probe_accuracy", *(f"psnr_{kind}" for kind in NOISE_LEVELS)):
-        assert all(float(row[f"dae/test/{name}_mean"]) > 0 for row in rows)
-    assert "Leaderboard by dae/val/probe_accuracy" in done.out
+    for kind in NOISE_LEVELS:
+        assert all(float(row[f"dae/test/psnr_{kind}_mean"]) > 0 for row in rows)
+    other = ("dae/noise=dropout", "dae.noise.p=0.3,0.4,0.5", f"hydra.sweep.dir={sweep}")
+    done = train("experiment=which_noise", *QUICK, *other, "callbacks.robustness.images=9")
+    assert "Does dae.noise=dropout p 0.5 help?" in done.out, "other levels join the sweep as arms"
+    assert main(["results", str(sweep), "--figures", str(done.place)]) == 0
+    shown = capsys.readouterr().out
+    for level in (0.2, 0.4):
+        assert re.search(rf"\n\| dropout p {level} \| [\d.]+ \| [\d.]+ \| ", shown), "a row an arm"
+    assert "psnr_mask" in shown
+    assert (done.place / f"{sweep.name}.svg").read_bytes().startswith(b"<?xml")
 
 
 def test_baselines(train: Train):

@@ -13,17 +13,17 @@ from outcome import REPOSITORY
 SOURCE = REPOSITORY / "src" / "dae"
 # A room's budget, or what it had when this was last looked at, where that is more.
 ROOMS = {
-    "": 1206,
-    "config": 634,
-    "data": 870,
+    "": 1188,
+    "config": 617,
+    "data": 861,
     "models": 595,
     "pictures": 506,
-    "report": 573,
-    "runs": 768,
+    "report": 610,
+    "runs": 770,
     "search": 246,
-    "sweeps": 1103,
-    "training": 870,
-    "use": 771,
+    "sweeps": 1150,
+    "training": 840,
+    "use": 721,
 }
 NO_CODE = {
     tokenize.COMMENT,

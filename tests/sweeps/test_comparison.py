@@ -262,10 +262,11 @@ def test_where_no_arm_is_better_than_one_class_that_is_said_first(tmp_path):
 
 
 def test_the_answer_stands_above_the_leaderboard_and_names_the_test_set(tmp_path):
-    simple(tmp_path, CLEAR)
+    add_pair(tmp_path, CLEAR)
     stage = next(tmp_path.glob("*none*")) / "classifier"
     stage.mkdir()
     (stage / "test.json").write_text('{"images": 360}')
+    compared(tmp_path, TWO, "seed=0,1,2")
     first, *lines = console_text(*read_sweep(tmp_path)).splitlines()
     assert first.startswith("Does pretraining help? denoising against none: yes, it helps: +3.0 points")
     assert first.endswith("3 seeds, one test set of 360 images).")

@@ -75,7 +75,7 @@ def test_the_values_keep_the_order_of_the_command():
     [
         (
             ["compare=pretraining"],
-            "try python train.py -m compare=pretraining pretraining=none,plain,denoising",
+            "expected a key with several values",
         ),
         (["-m", "compare=dae.noise.p", "seed=0,1"], "dae.noise.p has not several values in this sweep"),
         (["-m", "seed=0,1", "hydra.sweep.subdir=x"], "the jobs of a sweep are named after what they are"),

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from dae.report.charts import Picture, comparison_chart, png_picture, spread_chart
-from dae.runs.records import read_or_empty, read_run, read_stage, shared_stage_folder
+from dae.runs.records import read_or_empty, read_stage, shared_stage_folder
 from dae.sweeps import answer
 from dae.sweeps.cautions import cautions
 from dae.sweeps.commands import next_commands
@@ -76,8 +76,7 @@ def _chance(comparison: Comparison) -> float | None:
     """One of the number of classes, where an accuracy is compared."""
     if not comparison.metric.name.endswith("accuracy"):
         return None
-    runs = (read_or_empty(read_run, job.folder) for job in comparison.jobs.values())
-    return next((1 / len(run["classes"]) for run in runs if run.get("classes")), None)
+    return next((1 / job.classes for job in comparison.jobs.values() if job.classes), None)
 
 
 def _reconstructions(comparison: Comparison, arm: str) -> Picture | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dae.runs.records import read_or_empty, read_tested
 from dae.sweeps.cautions import different_images, signs_sentence
 from dae.sweeps.comparison import FEWEST, PROTOCOL, Comparison, Row
 from dae.text import first_few, pluralize
@@ -70,8 +69,8 @@ def evidence(comparison: Comparison) -> str:
     row, measure = comparison.primary, unit(comparison)
     if row.difference is None:
         return f"no seed has been measured with {comparison.arms[-1]} and {comparison.baseline} everywhere"
-    count = test_images(comparison)
-    images = f" of {pluralize(count, 'image')}" if count else ""
+    counts = [job.images for job in comparison.jobs.values() if job.images and comparison.is_tested]
+    images = f" of {pluralize(counts[0], 'image')}" if counts else ""
     told = f"{pluralize(row.n, 'seed')}, one {'test' if comparison.is_tested else 'validation'} set{images}"
     if comparison.metric.mode == "min":
         told = f"lower is better; {told}"
@@ -107,13 +106,18 @@ def worth(comparison: Comparison) -> Iterator[str]:
         if row.arm != comparison.arms[-1] or row.labels_worth is None or which in said:
             continue
         said.add(which)
-        mean, low, high = row.labels_worth
         place = f"{', '.join(which)}: " if which else ""
         had = comparison.labels_per_class[row.others]
         yield (
             f"{place}with {had:.3g} labels a class, {row.arm} is as good as {comparison.baseline} with "
-            f"{mean:.3g} ({low:.3g} to {high:.3g})"
+            f"{worth_words(row)}"
         )
+
+
+def worth_words(row: Row) -> str:
+    """``1,020 (971 to 1,080)``: with how many labels a class the baseline is as good; a dash if not known."""
+    counts = [f"{n:.3g}" if n < 100 else f"{n:,.0f}" for n in row.labels_worth or ()]
+    return "{} ({} to {})".format(*counts) if counts else "-"
 
 
 def verdict(row: Row) -> str:
@@ -145,11 +149,4 @@ def notes(comparison: Comparison) -> Iterator[str]:
         jobs = [job for (*_, name), job in comparison.jobs.items() if name == arm]
         if said := signs_sentence(jobs):
             yield f"{arm}: {said}"
-    yield from different_images((comparison.key, *comparison.others), comparison.metric.name)
-
-
-def test_images(comparison: Comparison) -> int | None:
-    """How many test images the metric was measured on; None if no job says so."""
-    stage, split, _ = comparison.metric.name.split("/")
-    tested = (read_or_empty(read_tested, job.folder / stage) for job in comparison.jobs.values())
-    return next((each["images"] for each in tested if each), None) if split == "test" else None
+    yield from different_images((comparison.key, *comparison.others))

@@ -10,13 +10,12 @@ from dae.sweeps.jobs import Job
 from dae.sweeps.table import SweepTable, is_below
 from dae.text import pluralize
 
-# Keys that decide which images the metrics are measured on, and metrics under the reference noise.
+# Keys that decide which images the metrics are measured on.
 IMAGES = (
     "data",
     *(f"data.{key}" for key in ("validation", "split_seed", "image_size", "channels", "root")),
     *(f"data.{key}" for key in ("fit", "background", "bad_images")),
 )
-UNDER_REFERENCE_NOISE = ("noisy_loss", "psnr", "ssim")
 
 
 def cautions(table: SweepTable, is_compared: bool = False) -> Iterator[str]:
@@ -27,22 +26,16 @@ def cautions(table: SweepTable, is_compared: bool = False) -> Iterator[str]:
         return
     if others := sum(job.objective not in (None, table.objective) for job in table.jobs):
         yield f"{pluralize(others, 'job')} judged by another metric not ranked"
-    yield from different_images(table.keys, table.objective.name)
+    yield from different_images(table.keys)
     ranked = [group for group in table.groups if group.scored]
     if len(ranked) > 1 and all(len(group.scored) == 1 for group in ranked):
         yield "one seed each: what is smaller than the spread over seeds says nothing; add seed=0,1,2"
 
 
-def different_images(keys: Sequence[str], metric: str) -> Iterator[str]:
-    """A sentence if keys decide which images, or which noise, a metric is measured on."""
-    moved = [key for key in keys if key in IMAGES]
-    if metric.rpartition("/")[2] in UNDER_REFERENCE_NOISE:
-        moved += [key for key in keys if is_below(key, "dae.reference_noise")]
-    if moved:
-        yield (
-            f"the values of {' and '.join(moved)} are measured on different images, or under other noise: "
-            "their figures do not compare"
-        )
+def different_images(keys: Sequence[str]) -> Iterator[str]:
+    """A sentence if keys decide which images are measured on, or under which noise."""
+    if moved := [key for key in keys if key in IMAGES or is_below(key, "dae.reference_noise")]:
+        yield f"{' and '.join(moved)} decide what is measured on: their values' figures do not compare"
 
 
 def signs_sentence(jobs: Collection[Job]) -> str | None:

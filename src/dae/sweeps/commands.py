@@ -22,7 +22,7 @@ def next_commands(table: SweepTable) -> dict[str, str]:
     """Label -> command, only those that make sense for this sweep."""
     hydra = read_or_empty(read_hydra, table.folder / "multirun.yaml")
     found = {}
-    if table.winner:
+    if hydra and table.winner:
         found["the winner again"] = command(hydra, *run_alone(table.winner.overrides))
     if hydra:
         found["continue or extend"] = continue_command(table.folder, hydra)

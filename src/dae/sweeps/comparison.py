@@ -16,10 +16,9 @@ from itertools import product
 import numpy as np
 
 from dae.metrics import Metric
-from dae.runs.records import read_or_empty, read_run
 from dae.sweeps.jobs import Job
 from dae.sweeps.order import Order
-from dae.sweeps.table import SweepTable
+from dae.sweeps.table import SweepTable, merged
 
 LABELS, PROTOCOL = "data.labels", "classifier"
 LEVEL = 0.05
@@ -214,11 +213,7 @@ class Comparison:
     @cached_property
     def labels_per_class(self) -> dict[Others, float]:
         """How many labels stage 2 has had of each class, on average, where a job says so."""
-        found: dict[Others, float] = {}
-        for (others, *_), job in self.jobs.items():
-            if others not in found and (run := read_or_empty(read_run, job.folder)).get("classes"):
-                found[others] = run["labels"] / len(run["classes"])
-        return found
+        return {others: job.labels for (others, *_), job in self.jobs.items() if job.labels}
 
     def _labels_worth(self, row: Row) -> tuple[float, float, float] | None:
         """With how many labels the baseline is as good, read off its curve on a logarithmic axis."""
@@ -257,7 +252,11 @@ class Comparison:
 
 def compare(table: SweepTable, order: Order | None) -> Comparison | None:
     """Compare the arms of a sweep; None if nothing is asked for, or there is nothing to be compared yet."""
-    if order is None or table.objective is None or order.key not in table.keys:
+    objective = table.objective
+    if order is None or objective is None:
+        return None
+    table = merged(table, order.key)
+    if order.key not in table.keys:
         return None
     others = tuple(key for key in table.keys if key != order.key)
     arms, seeds = (
@@ -266,7 +265,6 @@ def compare(table: SweepTable, order: Order | None) -> Comparison | None:
     )
     orders = [order.sorted(key, (job.values[key] for job in table.jobs)) for key in others]
     there = {tuple(job.values[key] for key in others) for job in table.jobs if job.values[order.key] in arms}
-    objective = table.objective
     tested = objective.name.replace("/val/", "/test/")
     name = tested if tested in table.metrics or objective.name not in table.metrics else objective.name
     return Comparison(

@@ -19,12 +19,13 @@ from dae.errors import Problem, UserError, raise_problems
 from dae.files import changed_at
 from dae.runs.folder import lock, remove_half_written
 from dae.runs.process import sweep_log
-from dae.runs.records import ENDED, FILE, OUTPUT_SUBDIR
+from dae.runs.records import ENDED, FILE
 from dae.runs.resume import refuse_other_run
 from dae.sweeps.commands import TOLD
 from dae.sweeps.jobs import Job, launch_time, launched_jobs, read_jobs
 from dae.sweeps.order import ask, sweep_overrides, swept_values
-from dae.text import closest_name, format_duration, format_figure, path_from_here, pluralize, train_command
+from dae.sweeps.table import is_below
+from dae.text import closest_name, format_duration, format_figure, path_from_here, pluralize
 
 
 class SweepFolder(Callback):
@@ -193,10 +194,6 @@ def count_jobs(config: DictConfig) -> int:
 
 def _layout_problems(config: DictConfig) -> Iterator[Problem]:
     """Why the jobs of a sweep would not be found again, or not be told apart."""
-    given = config.hydra.output_subdir
-    if given != OUTPUT_SUBDIR:
-        what = f"found {given!r}, but a sweep knows its jobs by what Hydra writes into {OUTPUT_SUBDIR}"
-        yield Problem("hydra.output_subdir", what, "leave it out")
     for text in config.hydra.overrides.hydra:
         if text.startswith("hydra.sweep.subdir="):
             what = (
@@ -242,10 +239,9 @@ def key_problems(where: str, key: str, swept: Sequence[str], is_search: bool = F
     if is_search:
         what = "a search draws its values, so that its trials are no pairs"
         yield Problem(where, what, "sweep over the values themselves, without hydra/sweeper=optuna")
-    elif key not in arms:
+    elif key not in arms and not any(is_below(name, key) for name in arms):
         what = f"{key} has not several values in this sweep; expected {offered}"
         if key == "seed":
             what = f"seeds are what a comparison is repeated over; expected {offered}"
         meant = closest_name(key, arms, cutoff=0.3) or next(iter(arms), None)
-        example = f"{train_command()} -m compare=pretraining pretraining=none,plain,denoising seed=0,1,2"
-        yield Problem(where, what, f"try {where.removesuffix(key)}{meant}" if meant else f"try {example}")
+        yield Problem(where, what, f"try {where.removesuffix(key)}{meant}" if meant else "")

@@ -1,20 +1,35 @@
-"""A job of a sweep, as its folder tells: what it is, by its resolved config, and what became of it."""
+"""A job of a sweep, as its folder tells, or a row of ``jobs.csv`` that was kept without its folder."""
 
 from __future__ import annotations
 
+import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from dae import metrics
 from dae.files import DamagedFileError, changed_at, read_yaml
 from dae.metrics import Metric
 from dae.runs.folder import is_stale
-from dae.runs.records import FILE, OUTPUT_SUBDIR, is_hydras, read_hydra, read_overrides, read_result
+from dae.runs.records import (
+    FILE,
+    OUTPUT_SUBDIR,
+    is_hydras,
+    read_hydra,
+    read_or_empty,
+    read_overrides,
+    read_result,
+    read_run,
+    read_tested,
+)
 from dae.schema import leaves
+
+# The tables that a sweep writes.
+WRITTEN = ("jobs.csv", "leaderboard.csv", "comparison.csv")
 
 
 @dataclass(frozen=True)
@@ -34,6 +49,10 @@ class Job:
         seconds: Wall time of the whole job.
         signs: That little was learned, as ``dae/few_steps``.
         error: What went wrong, on one line; empty if nothing did.
+        labels: How many stage 2 has had of each class, on average; None if that is not known.
+        classes: How many there are.
+        images: Of the test set that the objective's stage was measured on; None if that is not known.
+        device: That it has run on.
     """
 
     folder: Path
@@ -48,6 +67,10 @@ class Job:
     seconds: float | None = None
     signs: tuple[str, ...] = ()
     error: str = ""
+    labels: float | None = None
+    classes: int = 0
+    images: int | None = None
+    device: str = ""
 
     @property
     def seed(self) -> str:
@@ -67,9 +90,46 @@ class Job:
 
 
 def read_jobs(sweep_folder: Path) -> list[Job]:
-    """All jobs that have begun, ordered by the names of their folders; other folders are skipped."""
+    """All jobs that have begun, ordered by the names of their folders; other folders are skipped.
+
+    Where there is none, the rows of the tables that were kept there: each a ``jobs.csv`` by another name.
+
+    Raises:
+        DamagedFileError: One of these is no ``jobs.csv``.
+    """
     folders = sorted(place for place in sweep_folder.glob("*") if place.is_dir())
-    return [job for job in map(read_job, folders) if job is not None]
+    jobs = [job for job in map(read_job, folders) if job is not None]
+    kept = sorted(file for file in sweep_folder.glob("*.csv") if file.name not in WRITTEN)
+    return jobs or [job for file in kept for job in _read_kept(file)]
+
+
+def _read_kept(file: Path) -> Iterator[Job]:
+    """The jobs of a ``jobs.csv``; see ``leaderboard.job_columns``."""
+    try:
+        with file.open(newline="", encoding="utf-8") as lines:
+            for row in csv.DictReader(lines):
+                names = [*row]
+                keys = names[1 : names.index("seed") + 1]
+                measured = names[names.index("value") + 1 : names.index("seconds")]
+                judged = row["objective"] and metrics.objective(
+                    row["objective"], list(metrics.STAGES), True, metrics.OF_CALLBACKS
+                )
+                yield Job(
+                    folder=file.parent / row["folder"],
+                    config={key: row[key] for key in keys},
+                    status=row["status"],
+                    objective=judged or None,
+                    metrics={name: float(row[name]) for name in measured if row[name]},
+                    seconds=float(row["seconds"]) if row["seconds"] else None,
+                    signs=tuple(row["signs"].split()),
+                    error=row["error"],
+                    labels=float(row["labels_per_class"]) if row["labels_per_class"] else None,
+                    classes=int(row["classes"]),
+                    images=int(row["test_images"]) if row["test_images"] else None,
+                    device=row["device"],
+                )
+    except (KeyError, ValueError, csv.Error) as error:
+        raise DamagedFileError(file, f"it is no jobs.csv of this version: {error}") from error
 
 
 def read_job(folder: Path) -> Job | None:
@@ -120,21 +180,25 @@ def _outcome(folder: Path) -> dict[str, Any]:
 def _read_outcome(folder: Path, _: int) -> dict[str, Any]:
     result = read_result(folder)
     name, mode = result["objective"]["name"], result["objective"]["mode"]
-    metrics = {key: number for key, number in result["metrics"].items() if _is_number(number)}
+    measured = {key: number for key, number in result["metrics"].items() if _is_number(number)}
     error = error_line(result["error"] or "")
-    if result["status"] == "completed" and name and name not in metrics:
+    if result["status"] == "completed" and name and name not in measured:
         error = f"completed, but {name} is not a number"
     checkpoints = result["checkpoints"]
+    run, stage = read_or_empty(read_run, folder), str(name).partition("/")[0]
+    classes = len(run.get("classes", ()))
     return {
         "status": result["status"],
         "objective": Metric(name, mode) if name else None,
-        "metrics": metrics,
-        "checkpoint": checkpoints.get(
-            str(name).partition("/")[0], next(reversed(checkpoints.values()), None)
-        ),
+        "metrics": measured,
+        "checkpoint": checkpoints.get(stage, next(reversed(checkpoints.values()), None)),
         "seconds": result["seconds"].get("total"),
         "signs": tuple(f"{sign['stage']}/{sign['name']}" for sign in result["signs"]),
         "error": error,
+        "labels": run["labels"] / classes if classes else None,
+        "classes": classes,
+        "images": read_or_empty(read_tested, folder / stage).get("images"),
+        "device": run.get("device", ""),
     }
 
 

@@ -72,6 +72,10 @@ def job_columns(table: SweepTable) -> dict[str, list[Any]]:
         "value": [job.value for job in jobs],
         **{name: [job.metrics.get(name) for job in jobs] for name in table.metrics},
         "seconds": [job.seconds for job in jobs],
+        "labels_per_class": [job.labels for job in jobs],
+        "classes": [job.classes for job in jobs],
+        "test_images": [job.images for job in jobs],
+        "device": [job.device for job in jobs],
         "checkpoint": [f"{job.folder.name}/{job.checkpoint}" if job.checkpoint else None for job in jobs],
         "signs": [" ".join(job.signs) for job in jobs],
         "error": [job.error for job in jobs],
@@ -145,9 +149,8 @@ def shown_comparison(comparison: Comparison) -> Shown:
     shown["p-value (Holm)"] = [_p(row.p_adjusted) for row in rows]
     shown["mean"], shown[f"mean of {comparison.baseline}"] = columns["mean"], columns["baseline_mean"]
     if any(row.labels_worth for row in rows):
-        worth = [row.labels_worth for row in rows]
         name = f"labels a class that {comparison.baseline} needs"
-        shown[name] = ["{:.3g} ({:.3g} to {:.3g})".format(*each) if each else "-" for each in worth]
+        shown[name] = [answer.worth_words(row) for row in rows]
     return {name: [_written(cell) for cell in cells] for name, cells in shown.items()}
 
 

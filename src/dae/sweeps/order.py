@@ -12,6 +12,7 @@ from hydra.core.override_parser.types import Glob, Override, QuotedString
 
 from dae.files import DamagedFileError, read_json, read_yaml, write_json
 from dae.sweeps.jobs import text_of
+from dae.sweeps.table import is_below
 
 FILE = "comparison.json"
 
@@ -30,9 +31,19 @@ class Order:
     values: dict[str, list[str]] = field(default_factory=dict)
 
     def arms(self, found: Iterable[str]) -> list[str]:
-        """The values of the compared key, further ones between the first and the last."""
-        first, *rest = self.values.get(self.key) or sorted({*found}, key=_natural)
-        more = sorted({*found} - {first, *rest}, key=_natural)
+        """The values of the compared key, further ones between the first and the last.
+
+        Those of a node of the config begin with the value of a key in it: ``gaussian std 0.3``.
+        """
+        there = sorted({*found}, key=_natural)
+        below = (values for key, values in self.values.items() if is_below(key, self.key))
+        given = [
+            arm
+            for word in self.values.get(self.key) or next(below, [])
+            for arm in [each for each in there if each.startswith(f"{word} ")] or [word]
+        ]
+        first, *rest = given or there
+        more = [arm for arm in there if arm not in (first, *rest)]
         return [first, *rest[:-1], *more, *rest[-1:]]
 
     def sorted(self, key: str, found: Iterable[str]) -> list[str]:

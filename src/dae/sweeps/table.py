@@ -114,6 +114,23 @@ def read_table(folder: Path) -> SweepTable:
     return SweepTable(folder, tuple(rows), tuple(columns), _common_objective(jobs))
 
 
+def merged(table: SweepTable, node: str) -> SweepTable:
+    """The table with one column for all keys of a node of the config: ``dae.noise``: ``gaussian std 0.3``."""
+    below = [key for key in table.keys if is_below(key, node)]
+    if node in table.keys or not below:
+        return table
+
+    def words(job: Job) -> str:
+        there = {key: job.values[key] for key in below if job.values[key] != ABSENT}
+        named = (f"{key.rpartition('.')[2]} {text}" if "." in key else text for key, text in there.items())
+        return " ".join(named)
+
+    rest = tuple(key for key in table.keys if key not in below)
+    values = [{key: job.values[key] for key in rest} | {node: words(job)} for job in table.jobs]
+    jobs = tuple(replace(job, values=own) for job, own in zip(table.jobs, values, strict=True))
+    return replace(table, jobs=jobs, keys=(*rest, node))
+
+
 def differing_keys(jobs: Sequence[Job]) -> dict[str, dict[Path, str]]:
     """The value of each job for each key, or group of the config, in which some of them differ.
 

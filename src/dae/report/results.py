@@ -1,0 +1,79 @@
+"""The tables and figures of README, from the rows that were kept of its studies: ``dae results``."""
+
+from __future__ import annotations
+
+import base64
+import statistics
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dae.report.charts import comparison_chart
+from dae.sweeps import answer
+from dae.sweeps.comparison import Comparison
+from dae.sweeps.jobs import Job
+from dae.sweeps.leaderboard import read_sweep, rows_of
+from dae.text import markdown
+
+# With more arms, each is a row.
+FEW_ARMS = 4
+
+
+def show_results(folders: Sequence[Path], figures: Path | None) -> None:
+    """Print the answer and the table of each study, in Markdown; draw its figure.
+
+    Args:
+        folders: Of studies: sweeps, or folders that hold the ``jobs.csv`` of each shard, by any other name,
+            and the sweep's ``comparison.json``.
+        figures: The folder of the figures, each named after its study; None draws none.
+    """
+    for folder in folders:
+        _, comparison = read_sweep(folder)
+        if comparison is None:
+            print(f"{folder}: nothing is compared")
+            continue
+        print("\n".join([*result_lines(comparison), ""]))
+        if figures and (chart := comparison_chart(comparison, None)) and chart.source:
+            image = base64.b64decode(chart.source.partition(",")[2])
+            (figures / f"{folder.name}.svg").write_bytes(image)
+
+
+def result_lines(comparison: Comparison) -> Iterator[str]:
+    """The answer, over all and for each classifier, what labels are worth, and the table."""
+    yield f"{answer.sentence(comparison)}."
+    yield from (f"* {line}" for line in (*answer.by_protocol(comparison), *answer.worth(comparison)))
+    yield ""
+    table = arms_as_columns if len(comparison.arms) <= FEW_ARMS else arms_as_rows
+    head, *rows = rows_of(table(comparison))
+    yield from (f"| {' | '.join(map(markdown, row))} |" for row in (head, ["---"] * len(head), *rows))
+
+
+def arms_as_columns(comparison: Comparison) -> dict[str, list[str]]:
+    """A row for each combination of the other keys: means of the arms, what the last gains on the first."""
+    last, measure = comparison.arms[-1], answer.unit(comparison)
+    rows = {row.others: row for row in comparison.rows if row.arm == last}
+    places = [others for others in comparison.combinations if others in rows]
+    shown = {key: [others[at] for others in places] for at, key in enumerate(comparison.others)}
+    shown |= {arm: [_mean(comparison, others, arm) for others in places] for arm in comparison.arms}
+    gains = [f"{measure.signed(rows[each].difference)} ({measure.interval(rows[each])})" for each in places]
+    return {**shown, f"{last} - {comparison.baseline} ({measure.word})": gains}
+
+
+def arms_as_rows(comparison: Comparison) -> dict[str, list[str]]:
+    """A row for each arm: its mean at each combination of the other keys, its PSNR under each noise."""
+    shown = {comparison.key: list(comparison.arms)}
+    for others in comparison.combinations:
+        shown[comparison.place(others)] = [_mean(comparison, others, arm) for arm in comparison.arms]
+    jobs: dict[str, list[Job]] = {}
+    for (*_, arm), job in comparison.jobs.items():
+        jobs.setdefault(arm, []).append(job)
+    names = sorted({name for job in comparison.jobs.values() for name in job.metrics if "/test/psnr" in name})
+    for name in names:
+        means = [statistics.fmean(job.metrics[name] for job in jobs[arm]) for arm in comparison.arms]
+        shown[name.rpartition("/")[2]] = [f"{mean:.2f}" for mean in means]
+    return shown
+
+
+def _mean(comparison: Comparison, others: tuple[str, ...], arm: str) -> str:
+    values = [comparison.value(others, seed, arm) for seed in comparison.seeds]
+    there = [value * answer.unit(comparison).scale for value in values if value is not None]
+    return f"{statistics.fmean(there):.2f}" if there else "-"

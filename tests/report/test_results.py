@@ -1,0 +1,59 @@
+"""README's tables, from rows that were kept of sweeps."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dae.cli import main
+from dae.files import DamagedFileError
+from dae.report.results import result_lines
+from dae.sweeps.leaderboard import read_sweep, write_leaderboard
+from dae.sweeps.order import ask
+from helpers import add_job, write_multirun, write_run_info
+
+
+def lines_of(folder: Path) -> list[str]:
+    _, comparison = read_sweep(folder)
+    assert comparison is not None
+    return list(result_lines(comparison))
+
+
+def test_rows_that_were_kept_of_each_shard_say_what_the_sweep_says(tmp_path, capsys):
+    sweep, kept = tmp_path / "sweep", tmp_path / "kept"
+    write_multirun(sweep, ["pretraining=none,denoising", "data.labels=10,20", "seed=0,1,2"])
+    for number, arm in enumerate(("none", "denoising")):
+        for seed in range(3):
+            for count in (10, 20):
+                value = 0.5 + count / 100 + number * (1 + seed) / 50
+                words = (f"pretraining={arm}", f"data.labels={count}", f"seed={seed}")
+                job = add_job(sweep, *words, value=value, classifier__test__accuracy=value)
+                write_run_info(job, labels=count, classes=["a", "b"])
+    ask(sweep, "pretraining")
+    write_leaderboard(sweep)
+    kept.mkdir()
+    shutil.copy(sweep / "comparison.json", kept)
+    with (sweep / "jobs.csv").open() as opened:
+        head, *rows = csv.reader(opened)
+    for seed in range(3):
+        with (kept / f"seed-{seed}.csv").open("w") as opened:
+            own = [row for row in rows if row[head.index("seed")] == str(seed)]
+            csv.writer(opened).writerows([head, *own])
+    said = lines_of(kept)
+    assert said == lines_of(sweep)
+    assert "* with 5 labels a class, denoising is as good as none with 6.6 (5.74 to 7.58)" in said
+    assert said[-1] == "| 20 | 70.00 | 74.00 | +4.0 (-1.0 to +9.0) |"
+    assert main(["results", str(kept), "--figures", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [*said, ""]
+    assert "10" in (tmp_path / "kept.svg").read_text()
+    write_leaderboard(kept)
+    assert lines_of(kept) == said, "what it writes is not read as rows"
+
+
+def test_what_is_no_table_of_jobs(tmp_path):
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DamagedFileError, match=r"other.csv cannot be read: it is no jobs.csv"):
+        read_sweep(tmp_path)
