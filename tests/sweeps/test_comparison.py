@@ -12,7 +12,7 @@ from zlib import crc32
 import pytest
 from scipy import stats
 
-from dae.sweeps.answer import by_protocol, notes, sentence, worth
+from dae.sweeps.answer import answer_lines, notes, sentence, worth
 from dae.sweeps.comparison import Comparison, holm
 from dae.sweeps.leaderboard import console_text, read_sweep, write_leaderboard
 from dae.sweeps.order import ask, read_order
@@ -181,11 +181,18 @@ def test_the_answer_of_each_classifier_stands_under_that_of_all(tmp_path):
             more = [each + labels / 10000 for each in differences]
             add_pair(tmp_path, more, f"classifier={classifier}", f"data.labels={labels}")
     found = compared(tmp_path, TWO, "classifier=linear,finetune", "data.labels=10,100", "seed=0,1,2")
-    linear, finetune = by_protocol(found)
+    linear, finetune = answer_lines(found)
     assert linear.startswith("linear: yes, it helps: +7.5 points (")
     assert finetune.startswith("finetune: no difference that 3 seeds can show: +1.2 points (")
     write_leaderboard(tmp_path)
     assert linear in (tmp_path / "leaderboard.md").read_text()
+
+
+def test_the_last_arm_is_also_held_to_the_one_between(tmp_path):
+    for arm, gains in (("none", (-0.1, -0.1, -0.1)), ("plain", (0, 0, 0)), ("denoising", CLEAR)):
+        add_arm(tmp_path, arm, [0.8 + seed / 100 + gain for seed, gain in enumerate(gains)])
+    found = compared(tmp_path, "pretraining=none,plain,denoising", "seed=0,1,2")
+    assert [*answer_lines(found)] == ["denoising against plain: yes, it helps: +3.0 points (+1.8 to +4.2)"]
 
 
 def test_what_a_label_is_worth_is_read_off_the_curve_of_the_baseline(tmp_path):

@@ -40,7 +40,7 @@ def show_results(folders: Sequence[Path], figures: Path | None) -> None:
 def result_lines(comparison: Comparison) -> Iterator[str]:
     """The answer, over all and for each classifier, what labels are worth, and the table."""
     yield f"{answer.sentence(comparison)}."
-    yield from (f"* {line}" for line in (*answer.by_protocol(comparison), *answer.worth(comparison)))
+    yield from (f"* {line}" for line in (*answer.answer_lines(comparison), *answer.worth(comparison)))
     yield ""
     table = arms_as_columns if len(comparison.arms) <= FEW_ARMS else arms_as_rows
     head, *rows = rows_of(table(comparison))

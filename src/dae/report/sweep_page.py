@@ -63,7 +63,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "answer": f"{told[0].upper()}{told[1:]}",
         "evidence": f"{comparison.metric.name}: {answer.evidence(comparison)}",
         "tone": "doubtful" if chance else comparison.primary.verdict,
-        "protocols": list(answer.by_protocol(comparison)),
+        "protocols": list(answer.answer_lines(comparison)),
         "worth": list(answer.worth(comparison)),
         "notes": list(answer.notes(comparison)),
         "chart": comparison_chart(comparison, _chance(comparison)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dae.sweeps.cautions import different_images, signs_sentence
 from dae.sweeps.comparison import FEWEST, PROTOCOL, Comparison, Row
@@ -90,8 +90,13 @@ def sentence(comparison: Comparison) -> str:
     return f"{question(comparison)} {versus}: {chance + '; ' if chance else ''}{told}"
 
 
-def by_protocol(comparison: Comparison) -> Iterator[str]:
-    """The answer for each classifier alone."""
+def answer_lines(comparison: Comparison) -> Iterator[str]:
+    """The answer against a single arm between the first and the last; that for each classifier alone."""
+    if len(comparison.arms) == 3:
+        _, between, last = comparison.arms
+        pair = replace(comparison, arms=(between, last))
+        interval = unit(pair).interval(pair.primary)
+        yield f"{last} against {between}: {answer(pair)}" + (f" ({interval})" if interval != "-" else "")
     at = comparison.others.index(PROTOCOL) if comparison.protocols else 0
     for row in comparison.protocols:
         interval = unit(comparison).interval(row)

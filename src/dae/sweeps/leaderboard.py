@@ -158,7 +158,7 @@ def sections(table: SweepTable, comparison: Comparison | None) -> Iterator[tuple
     """A sentence, a table and what is to be known of it: of a comparison, if there is one; of the ranking."""
     if comparison:
         notes = [f"Note: {words}" for words in answer.notes(comparison)]
-        told = [*answer.by_protocol(comparison), *answer.worth(comparison), *notes]
+        told = [*answer.answer_lines(comparison), *answer.worth(comparison), *notes]
         yield answer.sentence(comparison), shown_comparison(comparison), told
     words = [f"Caution: {sentence}" for sentence in cautions(table, comparison is not None)]
     yield f"{headline(table)}. {count_by_status(table)}", shown_groups(table), words
