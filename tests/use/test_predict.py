@@ -79,7 +79,7 @@ def test_each_form_says_the_same_and_a_bad_file_stops_nothing(run, images, capsy
     wrong = cells.pop(2)
     assert wrong[:7] == ["in/c\\x1b[31m.png", *[""] * 6]
     assert wrong[7].startswith("it is no image of")
-    lines = said[""].splitlines()[1:]
+    lines = [line for line in said[""].splitlines()[1:] if "no image" not in line]
     for row, cell, line in zip(rows, cells, lines, strict=True):
         pairs = list(row["probabilities"].items())
         assert len(pairs) == 3

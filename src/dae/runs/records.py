@@ -18,7 +18,6 @@ PATH_KEYS = ("data.root", "data.unlabelled", "classifier.encoder_checkpoint", "d
 # Nothing is left to do in a run that ended so.
 ENDED = ("completed", "pruned")
 WORDS = {
-    "input_ignored": "the reconstruction hardly depends on the input",
     "mean_image": "the reconstruction is no better than the mean training image",
     "worse_than_input": "the reconstruction is worse than the noisy input",
     "one_class": "one class is said for nearly all images",

@@ -90,19 +90,13 @@ def predict(
 
 
 def _print_rows(rows: list[dict[str, Any]], top: int, form: Form) -> None:
-    head = [
-        f"{word}{'' if n == 1 else f'_{n}'}" for n in range(1, top + 1) for word in ("class", "probability")
-    ]
-    lines = [["path", *head, *(["error"] if form == "csv" else [])]]
+    numbers = ["", *(f"_{n}" for n in range(2, top + 1))]
+    lines = [["path", *(f"{word}{n}" for n in numbers for word in ("class", "probability")), "error"]]
+    digits = "" if form == "csv" else ".4f"
     for row in rows:
-        pairs = (row["probabilities"] or dict.fromkeys(range(top), "")).items()
-        digits = "" if form == "csv" or row["error"] else ".4f"
-        cells = [
-            cell for name, share in pairs for cell in ("" if row["error"] else name, f"{share:{digits}}")
-        ]
-        if form == "csv" or not row["error"]:
-            lines.append([row["path"], *cells, *([row["error"] or ""] if form == "csv" else [])])
-    lines = [[printable(cell) for cell in line] for line in lines]
+        pairs = (row["probabilities"] or {}).items()
+        cells = [cell for name, share in pairs for cell in (name, f"{share:{digits}}")] or [""] * 2 * top
+        lines.append([printable(cell) for cell in (row["path"], *cells, row["error"] or "")])
     if form == "csv":
         csv.writer(sys.stdout, lineterminator="\n").writerows(lines)
     else:
