@@ -180,7 +180,7 @@ def write_run_info(folder: Path, **changed: Any) -> None:
     info: dict[str, Any] = {
         **{"format": FORMAT, "command": "python train.py", "started": "2020-01-01T00:00:00+00:00"},
         **{"git": None, "versions": {}, "device": "a", "threads": 1, "platform": "b", "data": "digits"},
-        **{"classes": [], "absent_classes": {}, "labels": 1, "data_checksum": ""},
+        **{"classes": [], "labels": 1, "data_checksum": ""},
     }
     (folder / "run.json").write_text(json.dumps({**info, **changed}))
 

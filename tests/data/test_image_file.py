@@ -27,7 +27,7 @@ def levels(path: Path, channels: int = 1, background: str = "white", size: int |
     with Image.open(path) as image:
         side = size or max(image.size)
     how = Preprocessing(side, channels, "stretch", background)  # type: ignore[arg-type]
-    return np.asarray(how.read(path)[0], int)
+    return np.asarray(how.read(path), int)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_images_are_turned_upright(tmp_path, suffix, orientation):
 )
 def test_images_that_are_not_square(tmp_path, fit, background, corner, middle):
     Image.new("L", (40, 10), 100).save(tmp_path / "x.png")
-    found = np.asarray(Preprocessing(16, 1, fit, background).read(tmp_path / "x.png")[0])
+    found = np.asarray(Preprocessing(16, 1, fit, background).read(tmp_path / "x.png"))
     assert found.shape == (16, 16)
     assert (found[0, 0], found[8, 8]) == (corner, middle)
 

@@ -138,17 +138,10 @@ def test_bad_files_are_an_error_or_left_out_and_named(tmp_path):
         read(tmp_path, bad_images="skip")
 
 
-def test_one_line_says_what_was_converted_and_what_is_not_used(tmp_path):
+def test_folders_beside_the_splits_are_named(tmp_path):
     draw_classes(tmp_path, "train", "test")
-    Image.fromarray(np.full((8, 8), 9999, "<u2")).save(tmp_path / "train" / "a" / "deep.png")
-    Image.new("RGBA", (8, 8)).save(tmp_path / "train" / "a" / "clear.png")
-    draw_images(tmp_path / "train" / "extra", 0)
-    (tmp_path / "train" / "extra").rmdir()
     draw_images(tmp_path / "more", 1)
-    text = "\n".join(read(tmp_path).warnings)
-    assert "of 14 images" in text
-    assert "1 of 16 bits or floats scaled to 8 bits, 1 transparent laid on white" in text
-    assert "not used, beside the folders that divide the images: more" in text
+    assert "not used, beside the folders that divide the images: more" in "\n".join(read(tmp_path).warnings)
 
 
 def test_unlabelled_images_join_stage_1_alone(tmp_path):

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dae.data.image_file import Conversion, NotAnImageError, Preprocessing
+from dae.data.image_file import NotAnImageError, Preprocessing
 from dae.files import atomic_path
 from dae.text import path_from_here, pluralize
 
@@ -34,24 +34,11 @@ class Decoded:
 
     Attributes:
         images: (N, C, S, S) in uint8, a row for each file; black where it is none.
-        done: ``Conversion`` of each, (N,) in uint8.
         bad: File -> why it cannot be read as an image.
     """
 
     images: Tensor
-    done: Tensor
     bad: dict[str, str]
-
-    def conversions(self, background: str) -> list[str]:
-        """What was done to them, a part of a sentence each."""
-        words = {
-            Conversion.SCALED: "of 16 bits or floats scaled to 8 bits",
-            Conversion.OPAQUE: f"transparent laid on {background}",
-            Conversion.TURNED: "turned upright as their EXIF says",
-            Conversion.FIRST: "of several frames or pages, of which the first is used",
-        }
-        counts = {kind: int(((self.done & kind.value) > 0).sum()) for kind in words}
-        return [f"{count:,} {words[kind]}" for kind, count in counts.items() if count]
 
 
 def decode_files(root: Path, files: Sequence[str], how: Preprocessing, cache: Path) -> Decoded:
@@ -68,8 +55,7 @@ def decode_files(root: Path, files: Sequence[str], how: Preprocessing, cache: Pa
     if kept.is_file():
         try:
             with np.load(kept) as content:  # whose zip pieces have checksums
-                images, done = torch.from_numpy(content["images"]), torch.from_numpy(content["done"])
-                return Decoded(images, done, json.loads(str(content["bad"])))
+                return Decoded(torch.from_numpy(content["images"]), json.loads(str(content["bad"])))
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             log.warning("%s cannot be read (%s): the images are decoded anew", path_from_here(kept), error)
     started = time.perf_counter()
@@ -85,12 +71,11 @@ def _decode(root: Path, files: Sequence[str], how: Preprocessing) -> Decoded:
     from rich.progress import track
 
     shape = (len(files), how.image_size, how.image_size, how.channels)
-    images, done, bad = np.zeros(shape, np.uint8), np.zeros(len(files), np.uint8), {}
+    images, bad = np.zeros(shape, np.uint8), {}
 
     def decode(number: int) -> None:
         try:
-            image, conversion = how.read(root / files[number])
-            images[number], done[number] = np.asarray(image).reshape(shape[1:]), conversion
+            images[number] = np.asarray(how.read(root / files[number])).reshape(shape[1:])
         except NotAnImageError as error:
             bad[files[number]] = str(error)
 
@@ -99,7 +84,7 @@ def _decode(root: Path, files: Sequence[str], how: Preprocessing) -> Decoded:
         quiet = not sys.stdout.isatty()
         [*track(pool.map(decode, range(len(files))), "Decoding", len(files), transient=True, disable=quiet)]
     pixels = torch.from_numpy(images).movedim(-1, 1).contiguous()
-    return Decoded(pixels, torch.from_numpy(done), {file: bad[file] for file in files if file in bad})
+    return Decoded(pixels, {file: bad[file] for file in files if file in bad})
 
 
 def _content_key(root: Path, files: Sequence[str]) -> str:
@@ -119,7 +104,7 @@ def _write_cache(path: Path, name: str, decoded: Decoded) -> None:
         path.parent.mkdir(exist_ok=True)
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             bad = np.array(json.dumps(decoded.bad))
-            np.savez(file, images=decoded.images.numpy(), done=decoded.done.numpy(), bad=bad)
+            np.savez(file, images=decoded.images.numpy(), bad=bad)
         for stale in path.parent.glob(f"{name}_*.npz"):
             if stale != path:
                 stale.unlink(missing_ok=True)

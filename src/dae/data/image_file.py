@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from enum import IntFlag
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,15 +27,6 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 class NotAnImageError(Exception):
     """A file cannot be read as an image; the argument says why, in words that follow the file's name."""
-
-
-class Conversion(IntFlag):
-    """What had to be done to a file."""
-
-    SCALED = 1
-    OPAQUE = 2
-    TURNED = 4
-    FIRST = 8
 
 
 def is_image(name: str) -> bool:
@@ -75,7 +65,7 @@ def opened(path: Path, verify: bool = True) -> Iterator[Image.Image]:
         raise NotAnImageError(getattr(error, "strerror", None) or str(error) or repr(error)) from error
 
 
-def flattened(image: Image.Image, channels: int, background: str) -> tuple[Image.Image, Conversion]:
+def flattened(image: Image.Image, channels: int, background: str) -> Image.Image:
     """The image, the first if there are several: grey or RGB of 8 bits, upright, laid over one colour.
 
     Args:
@@ -86,22 +76,17 @@ def flattened(image: Image.Image, channels: int, background: str) -> tuple[Image
     Raises:
         NotAnImageError: Its levels have no range that is known.
     """
-    done = Conversion.FIRST if getattr(image, "is_animated", False) else Conversion(0)
-    if image.getexif().get(ORIENTATION, 1) != 1:
-        done |= Conversion.TURNED
     flat = ImageOps.exif_transpose(image)
     if is_deep(flat):
-        done |= Conversion.SCALED
         levels, top = deep_levels(flat)
         flat = Image.fromarray(np.rint(levels * (255 / top)).astype(np.uint8))
     elif flat.has_transparency_data:
-        done |= Conversion.OPAQUE
         ground = Image.new("RGBA", flat.size, background)
         ground.alpha_composite(flat.convert("RGBA"))
         flat = ground
     if flat.mode not in ("1", "L"):
         flat = flat.convert("RGB")  # from which any mode can be made grey
-    return flat.convert("L" if channels == 1 else "RGB"), done
+    return flat.convert("L" if channels == 1 else "RGB")
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -142,8 +127,8 @@ class Preprocessing:
         """Plain values, from which it can be built again."""
         return asdict(self)
 
-    def read(self, image: Path | str | Image.Image) -> tuple[Image.Image, Conversion]:
-        """An image as it is trained on, and what had to be done to it.
+    def read(self, image: Path | str | Image.Image) -> Image.Image:
+        """An image as it is trained on.
 
         Args:
             image: A file, or an image that Pillow has read.
@@ -152,15 +137,15 @@ class Preprocessing:
             NotAnImageError: It is none, not a whole one, or its levels have no range that is known.
         """
         if isinstance(image, Image.Image):
-            flat, done = flattened(image, self.channels, self.background)
+            flat = flattened(image, self.channels, self.background)
         else:
             with opened(Path(image)) as read:
-                flat, done = flattened(read, self.channels, self.background)
-        return self._fitted(flat), done
+                flat = flattened(read, self.channels, self.background)
+        return self._fitted(flat)
 
     def tensor(self, image: Path | str | Image.Image) -> Tensor:
         """The same as (1, C, S, S) in [0, 1]."""
-        pixels = torch.from_numpy(np.array(self.read(image)[0], np.uint8))
+        pixels = torch.from_numpy(np.array(self.read(image), np.uint8))
         return (pixels[None] if pixels.dim() == 2 else pixels.movedim(-1, 0))[None].float().div_(255)
 
     def _fitted(self, flat: Image.Image) -> Image.Image:

@@ -109,7 +109,7 @@ def _used_folders(root: Path, own_validation: bool) -> tuple[dict[str, Path], li
 def _read_split(
     listing: Listing, cache: Path, how: Preprocessing, bad_images: str
 ) -> tuple[Split, list[str]]:
-    """The images of a listing that can be read, and a line on each thing that was done to them."""
+    """The images of a listing that can be read, and a line on those that cannot."""
     decoded = decode_files(listing.folder, listing.files, how, cache)
     split, lines = Split(decoded.images, torch.tensor(listing.labels)), []
     if bad := decoded.bad:
@@ -121,8 +121,6 @@ def _read_split(
         split = split.chosen(torch.tensor([n for n, file in enumerate(listing.files) if file not in bad]))
         if gone := [name for n, name in enumerate(listing.classes) if n not in split.labels]:
             raise UserError(f"{what}, and no image of {', '.join(gone)} is left:{named}")
-    if done := decoded.conversions(how.background):
-        lines.append(f"of {pluralize(len(split.labels), 'image')} in {listing.folder}: {', '.join(done)}")
     return split, lines
 
 

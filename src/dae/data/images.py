@@ -186,14 +186,6 @@ class ImageDataModule(LightningDataModule):
         tested = f"{len(self.test.labels):,} to test"
         return f"{self.source_name}, {shape}, {classes}: {trained}, {validated}, {tested}"
 
-    def absent(self) -> dict[str, list[str]]:
-        """The classes that a split has no image of, where there are any."""
-        found = {}
-        for name, split in {"training": self.train, "validation": self.val, "test": self.test}.items():
-            present = {*split.labels.tolist()}
-            found[name] = [word for label, word in enumerate(self.classes) if label not in present]
-        return {name: words for name, words in found.items() if words}
-
     @property
     def preprocessing(self) -> Preprocessing:
         """What makes such images of files."""

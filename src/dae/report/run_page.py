@@ -203,8 +203,6 @@ def run_notes(run: RunFolder) -> Iterator[str]:
     ]
     if cut:
         yield f"Only a part of the data was used: {', '.join(cut)}."
-    for split, absent in run.run.get("absent_classes", {}).items():
-        yield f"No {split} image is of class {', '.join(absent)}, so no {split} figure covers it."
 
 
 def next_commands(run: RunFolder) -> dict[str, str]:

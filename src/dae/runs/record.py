@@ -227,7 +227,6 @@ def write_run_json(folder: Path, command: str, data: ImageDataModule) -> None:
         "platform": platform.platform(),
         "data": str(data),
         "classes": list(data.classes),
-        "absent_classes": data.absent(),
         "labels": len(data.train_labelled.labels),
         "data_checksum": data.checksum(),
     }

@@ -99,7 +99,6 @@ class RunInfo(_Record):
     platform: str
     data: str
     classes: list[str]
-    absent_classes: dict[str, list[str]]
     labels: int
     data_checksum: str
     resumed: list[dict[str, Any]] = []
