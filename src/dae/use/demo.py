@@ -23,7 +23,9 @@ from dae.use.models import TrainedModel, load_autoencoder, load_classifier, run_
 from dae.use.writing import require_packages
 
 HOST = "127.0.0.1"
-PIXELS = ".picture img { image-rendering: pixelated; width: 100%; }"
+PIXELS = (
+    ".picture img { image-rendering: pixelated; object-fit: contain !important; height: 100% !important; }"
+)
 # Gradio's own editor draws by WebGL, which takes a minute a stroke where no GPU helps.
 CANVAS = (
     '<canvas width="280" height="280" aria-label="Draw here"></canvas><button type="button">Clear</button>'
@@ -159,7 +161,14 @@ def demo_page(denoiser: TrainedModel, classifier: TrainedModel | None) -> Any:
                 names = ("As the network takes it", "Noisy", "Denoised")
                 with gr.Row():
                     outputs: list[Any] = [
-                        gr.Image(label=name, format="png", buttons=[], min_width=150, elem_classes="picture")
+                        gr.Image(
+                            label=name,
+                            format="png",
+                            buttons=[],
+                            height=280,
+                            min_width=150,
+                            elem_classes="picture",
+                        )
                         for name in names
                     ]
                 if classifier:
