@@ -161,22 +161,6 @@ hydra: {mode: MULTIRUN, sweeper: {params: {seed: "0,1"}}}
 """
 
 
-@pytest.mark.usefixtures("untrained")
-def test_the_winner_of_an_experiment_that_is_a_sweep_runs_alone(train: Train, tmp_path):
-    file = tmp_path / "my conf" / "experiment" / "study.yaml"
-    file.parent.mkdir(parents=True)
-    file.write_text(STUDY)
-    own = ("--config-dir", str(tmp_path / "my conf"))
-    done = train(*own, "experiment=study", "stage=dae", *SMOKE, place="sweep")
-    assert done.exit_code == 0, done.text
-    (winner,) = (line for line in done.out.splitlines() if line.startswith("  the winner again "))
-    (row,) = rows(done.folders[0].parent / "leaderboard.csv")
-    assert row["n"] == "2"
-    again = train(*shlex.split(winner.split("python train.py ")[1]), place="again")
-    assert again.exit_code == 0, again.text
-    assert again.folder.parent.name == "outputs"
-
-
 def test_the_leaderboard_is_there_while_the_sweep_runs_and_when_it_is_stopped(
     train: Train, finished, monkeypatch
 ):

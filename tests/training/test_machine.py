@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 import pytest
 
 from dae.training import machine
 from dae.training.machine import SPIN, available_cores, configure_waiting, thread_count
-from helpers import SMOKE
-from outcome import Train
 
 
 @pytest.fixture(autouse=True)
@@ -64,15 +61,3 @@ def test_how_many_threads(monkeypatch, asked, environment, launcher, count):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert thread_count(asked, launcher) == count
-
-
-def test_a_run_notes_its_threads_and_a_resumed_one_keeps_them(train: Train):
-    begun = train(*SMOKE, "stage=dae", "threads=2")
-    file = begun.folder / "run.json"
-    noted = json.loads(file.read_text())
-    assert noted["threads"] == 2
-    file.write_text(json.dumps({**noted, "threads": 1}))
-    config = begun.folder / "config.yaml"
-    config.write_text(config.read_text().replace("threads: 2", "threads: auto"))
-    train(f"resume={begun.folder}", "dae.epochs=2")
-    assert json.loads(file.read_text())["resumed"][-1]["threads"] == 1

@@ -127,13 +127,3 @@ def test_nothing_is_overwritten_unless_it_is_wished_and_no_original_ever(here, c
     assert main(["noise", "in", "--seed", "1", "--out", "out", "--overwrite"]) == 0
     assert all(path.read_bytes() != content for path, content in made.items())
     assert {path: path.read_bytes() for path in before} == before
-
-
-def test_a_bad_file_among_others(here, capsys):
-    (here / "in" / "000_bad.png").write_text("no image")
-    draw_images(here / "in" / "small", 1, (5, 5))
-    assert main(["noise", "in", "--noise", "block", "--out", "out"]) == 1
-    said = capsys.readouterr()
-    assert len(said.out.split()) == 3
-    assert "2 of 5 files could not be used:\n  - in/000_bad.png: it is no image of" in said.err
-    assert "in/small/000.png: its 5 x 5 pixels have no room for a square of 8" in said.err

@@ -52,7 +52,7 @@ class Job:
         labels: How many stage 2 has had of each class, on average; None if that is not known.
         classes: How many there are.
         images: Of the test set that the objective's stage was measured on; None if that is not known.
-        device: That it has run on.
+        machine: That it has run on, with the versions of torch and of the code.
     """
 
     folder: Path
@@ -70,7 +70,7 @@ class Job:
     labels: float | None = None
     classes: int = 0
     images: int | None = None
-    device: str = ""
+    machine: str = ""
 
     @property
     def seed(self) -> str:
@@ -126,7 +126,7 @@ def _read_kept(file: Path) -> Iterator[Job]:
                     labels=float(row["labels_per_class"]) if row["labels_per_class"] else None,
                     classes=int(row["classes"]),
                     images=int(row["test_images"]) if row["test_images"] else None,
-                    device=row["device"],
+                    machine=row["machine"],
                 )
     except (KeyError, ValueError, csv.Error) as error:
         raise DamagedFileError(file, f"it is no jobs.csv of this version: {error}") from error
@@ -198,8 +198,16 @@ def _read_outcome(folder: Path, _: int) -> dict[str, Any]:
         "labels": run["labels"] / classes if classes else None,
         "classes": classes,
         "images": read_or_empty(read_tested, folder / stage).get("images"),
-        "device": run.get("device", ""),
+        "machine": _machine(run),
     }
+
+
+def _machine(run: dict[str, Any]) -> str:
+    if not run:
+        return ""
+    commit = (run["git"] or {}).get("commit")
+    code = [f"commit {commit:.10}"] if commit else []
+    return ", ".join([run["device"], f"torch {run['versions'].get('torch')}", *code])
 
 
 def _is_number(value: float | None) -> bool:

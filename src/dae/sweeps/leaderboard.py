@@ -75,7 +75,7 @@ def job_columns(table: SweepTable) -> dict[str, list[Any]]:
         "labels_per_class": [job.labels for job in jobs],
         "classes": [job.classes for job in jobs],
         "test_images": [job.images for job in jobs],
-        "device": [job.device for job in jobs],
+        "machine": [job.machine for job in jobs],
         "checkpoint": [f"{job.folder.name}/{job.checkpoint}" if job.checkpoint else None for job in jobs],
         "signs": [" ".join(job.signs) for job in jobs],
         "error": [job.error for job in jobs],
