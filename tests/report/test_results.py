@@ -53,7 +53,9 @@ def test_rows_that_were_kept_of_each_shard_say_what_the_sweep_says(tmp_path, cap
     assert lines_of(kept) == said, "what it writes is not read as rows"
 
 
-def test_what_is_no_table_of_jobs(tmp_path):
+def test_what_is_no_table_of_jobs(tmp_path, capsys):
+    assert main(["results", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere: holds nothing that is compared" in capsys.readouterr().err
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DamagedFileError, match=r"other.csv cannot be read: it is no jobs.csv"):
         read_sweep(tmp_path)

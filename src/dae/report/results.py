@@ -7,10 +7,10 @@ import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from dae.errors import ConfigError, Problem
 from dae.report.charts import comparison_chart
 from dae.sweeps import answer
 from dae.sweeps.comparison import Comparison
-from dae.sweeps.jobs import Job
 from dae.sweeps.leaderboard import read_sweep, rows_of
 from dae.text import markdown
 
@@ -25,12 +25,15 @@ def show_results(folders: Sequence[Path], figures: Path | None) -> None:
         folders: Of studies: sweeps, or folders that hold the ``jobs.csv`` of each shard, by any other name,
             and the sweep's ``comparison.json``.
         figures: The folder of the figures, each named after its study; None draws none.
+
+    Raises:
+        ConfigError: Nothing is compared in one of the folders.
     """
     for folder in folders:
         _, comparison = read_sweep(folder)
         if comparison is None:
-            print(f"{folder}: nothing is compared")
-            continue
+            what = "holds nothing that is compared, expected a sweep with comparison.json, or rows of one"
+            raise ConfigError([Problem(str(folder), what)])
         print("\n".join([*result_lines(comparison), ""]))
         if figures and (chart := comparison_chart(comparison, None)) and chart.source:
             image = base64.b64decode(chart.source.partition(",")[2])
@@ -63,17 +66,19 @@ def arms_as_rows(comparison: Comparison) -> dict[str, list[str]]:
     shown = {comparison.key: list(comparison.arms)}
     for others in comparison.combinations:
         shown[comparison.place(others)] = [_mean(comparison, others, arm) for arm in comparison.arms]
-    jobs: dict[str, list[Job]] = {}
-    for (*_, arm), job in comparison.jobs.items():
-        jobs.setdefault(arm, []).append(job)
     names = sorted({name for job in comparison.jobs.values() for name in job.metrics if "/test/psnr" in name})
     for name in names:
-        means = [statistics.fmean(job.metrics[name] for job in jobs[arm]) for arm in comparison.arms]
-        shown[name.rpartition("/")[2]] = [f"{mean:.2f}" for mean in means]
+        measured: dict[str, list[float]] = {}
+        for (*_, arm), job in comparison.jobs.items():
+            measured.setdefault(arm, []).extend([job.metrics[name]] if name in job.metrics else [])
+        shown[name.rpartition("/")[2]] = [_written(measured.get(arm, [])) for arm in comparison.arms]
     return shown
 
 
 def _mean(comparison: Comparison, others: tuple[str, ...], arm: str) -> str:
     values = [comparison.value(others, seed, arm) for seed in comparison.seeds]
-    there = [value * answer.unit(comparison).scale for value in values if value is not None]
-    return f"{statistics.fmean(there):.2f}" if there else "-"
+    return _written([value * answer.unit(comparison).scale for value in values if value is not None])
+
+
+def _written(values: Sequence[float]) -> str:
+    return f"{statistics.fmean(values):.2f}" if values else "-"
