@@ -56,29 +56,37 @@ def arms_as_columns(comparison: Comparison) -> dict[str, list[str]]:
     rows = {row.others: row for row in comparison.rows if row.arm == last}
     places = [others for others in comparison.combinations if others in rows]
     shown = {key: [others[at] for others in places] for at, key in enumerate(comparison.others)}
-    shown |= {arm: [_mean(comparison, others, arm) for others in places] for arm in comparison.arms}
+    for arm in comparison.arms:
+        shown[arm] = [_mean(_values(comparison, others, arm)) for others in places]
     gains = [f"{measure.signed(rows[each].difference)} ({measure.interval(rows[each])})" for each in places]
     return {**shown, f"{last} - {comparison.baseline} ({measure.word})": gains}
 
 
 def arms_as_rows(comparison: Comparison) -> dict[str, list[str]]:
     """A row for each arm: its mean at each combination of the other keys, its PSNR under each noise."""
+    columns = {
+        comparison.place(others): [_values(comparison, others, arm) for arm in comparison.arms]
+        for others in comparison.combinations
+    }
+    for name in sorted({name for job in comparison.jobs.values() for name in job.metrics}):
+        if "/test/psnr" in name:
+            measured: dict[str, list[float]] = {arm: [] for arm in comparison.arms}
+            for (*_, arm), job in comparison.jobs.items():
+                measured[arm] += [job.metrics[name]] if name in job.metrics else []
+            columns[name.rpartition("/")[2]] = [*measured.values()]
     shown = {comparison.key: list(comparison.arms)}
-    for others in comparison.combinations:
-        shown[comparison.place(others)] = [_mean(comparison, others, arm) for arm in comparison.arms]
-    names = sorted({name for job in comparison.jobs.values() for name in job.metrics if "/test/psnr" in name})
-    for name in names:
-        measured: dict[str, list[float]] = {}
-        for (*_, arm), job in comparison.jobs.items():
-            measured.setdefault(arm, []).extend([job.metrics[name]] if name in job.metrics else [])
-        shown[name.rpartition("/")[2]] = [_written(measured.get(arm, [])) for arm in comparison.arms]
+    for name, cells in columns.items():
+        best = max((statistics.fmean(each) for each in cells if each), default=None)
+        shown[name] = [
+            f"**{_mean(each)}**" if each and statistics.fmean(each) == best else _mean(each) for each in cells
+        ]
     return shown
 
 
-def _mean(comparison: Comparison, others: tuple[str, ...], arm: str) -> str:
+def _values(comparison: Comparison, others: tuple[str, ...], arm: str) -> list[float]:
     values = [comparison.value(others, seed, arm) for seed in comparison.seeds]
-    return _written([value * answer.unit(comparison).scale for value in values if value is not None])
+    return [value * answer.unit(comparison).scale for value in values if value is not None]
 
 
-def _written(values: Sequence[float]) -> str:
+def _mean(values: Sequence[float]) -> str:
     return f"{statistics.fmean(values):.2f}" if values else "-"
