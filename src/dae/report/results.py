@@ -76,7 +76,8 @@ def arms_as_rows(comparison: Comparison) -> dict[str, list[str]]:
             columns[name.rpartition("/")[2]] = [*measured.values()]
     shown = {comparison.key: list(comparison.arms)}
     for name, cells in columns.items():
-        best = max((statistics.fmean(each) for each in cells if each), default=None)
+        pick = min if comparison.metric.mode == "min" and "psnr" not in name else max
+        best = pick((statistics.fmean(each) for each in cells if each), default=None)
         shown[name] = [
             f"**{_mean(each)}**" if each and statistics.fmean(each) == best else _mean(each) for each in cells
         ]
