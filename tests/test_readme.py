@@ -114,3 +114,18 @@ def test_it_is_short_and_its_pictures_are_there():
     assert len(README.splitlines()) <= 180
     for picture in re.findall(r"\((\.github/images/[^)]+)\)", README):
         assert (REPOSITORY / picture).is_file()
+
+
+def test_tables_and_figures_are_made_of_the_rows_that_were_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    studies = [str(folder) for folder in (REPOSITORY / ".github" / "results").iterdir()]
+    assert main(["results", *studies, "--figures", str(tmp_path)]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("|", "* "))]
+    assert len(said) > 10
+    assert not [line for line in said if line not in README.splitlines()]
+    drawn, shown = (
+        re.findall(r">([^<>\n]+)<", (folder / "does_it_help.svg").read_text())
+        for folder in (tmp_path, REPOSITORY / ".github" / "images")
+    )
+    assert drawn == shown
