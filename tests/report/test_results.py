@@ -28,7 +28,7 @@ def test_rows_that_were_kept_of_each_shard_say_what_the_sweep_says(tmp_path, cap
     for number, arm in enumerate(("none", "denoising")):
         for seed in range(3):
             for count in (10, 20):
-                value = 0.5 + count / 100 + number * (1 + seed) / 50
+                value = 0.5 + count / 100 + number * (2 + seed / 2) / 50
                 words = (f"pretraining={arm}", f"data.labels={count}", f"seed={seed}")
                 job = add_job(sweep, *words, value=value, classifier__test__accuracy=value)
                 write_run_info(job, labels=count, classes=["a", "b"])
@@ -44,8 +44,8 @@ def test_rows_that_were_kept_of_each_shard_say_what_the_sweep_says(tmp_path, cap
             csv.writer(opened).writerows([head, *own])
     said = lines_of(kept)
     assert said == lines_of(sweep)
-    assert "* with 5 labels a class, denoising is as good as none with 6.6 (5.74 to 7.58)" in said
-    assert said[-1] == "| 20 | 70.00 | 74.00 | +4.0 (-1.0 to +9.0) |"
+    assert "* with 5 labels a class, denoising is as good as none with 7.07 (seeds: 6.6 to 7.58)" in said
+    assert said[-1] == "| 20 | 70.00 | 75.00 | +5.0 (+2.5 to +7.5) |"
     assert main(["results", str(kept), "--figures", str(tmp_path)]) == 0
     assert capsys.readouterr().out.splitlines() == [*said, ""]
     assert "10" in (tmp_path / "kept.svg").read_text()

@@ -192,7 +192,10 @@ def test_the_last_arm_is_also_held_to_the_one_between(tmp_path):
     for arm, gains in (("none", (-0.1, -0.1, -0.1)), ("plain", (0, 0, 0)), ("denoising", CLEAR)):
         add_arm(tmp_path, arm, [0.8 + seed / 100 + gain for seed, gain in enumerate(gains)])
     found = compared(tmp_path, "pretraining=none,plain,denoising", "seed=0,1,2")
-    assert [*answer_lines(found)] == ["denoising against plain: yes, it helps: +3.0 points (+1.8 to +4.2)"]
+    assert [*answer_lines(found)] == [
+        "denoising against plain: yes, it helps: +3.0 points (+1.8 to +4.2)",
+        "plain against none: no verdict (all differences are equal): +10.0 points",
+    ]
 
 
 def test_what_a_label_is_worth_is_read_off_the_curve_of_the_baseline(tmp_path):
@@ -211,7 +214,8 @@ def test_what_a_label_is_worth_is_read_off_the_curve_of_the_baseline(tmp_path):
     assert second == pytest.approx((10**2.5, 100 * 10**0.41, 100 * 10**0.59))
     assert last is None, "outside of the curve"
     assert (
-        next(worth(found)) == "with 10 labels a class, denoising is as good as none with 31.6 (25.7 to 38.9)"
+        next(worth(found))
+        == "with 10 labels a class, denoising is as good as none with 31.6 (seeds: 25.7 to 38.9)"
     )
     assert [row["labels_worth"] and round(float(row["labels_worth"])) for row in table(tmp_path)] == [
         "",

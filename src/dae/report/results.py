@@ -10,7 +10,7 @@ from pathlib import Path
 from dae.errors import ConfigError, Problem
 from dae.report.charts import comparison_chart
 from dae.sweeps import answer
-from dae.sweeps.comparison import Comparison
+from dae.sweeps.comparison import LABELS, Comparison
 from dae.sweeps.leaderboard import read_sweep, rows_of
 from dae.text import markdown
 
@@ -55,7 +55,7 @@ def arms_as_columns(comparison: Comparison) -> dict[str, list[str]]:
     last, measure = comparison.arms[-1], answer.unit(comparison)
     rows = {row.others: row for row in comparison.rows if row.arm == last}
     places = [others for others in comparison.combinations if others in rows]
-    shown = {key: [others[at] for others in places] for at, key in enumerate(comparison.others)}
+    shown = {key: [_word(key, others[at]) for others in places] for at, key in enumerate(comparison.others)}
     for arm in comparison.arms:
         shown[arm] = [_mean(_values(comparison, others, arm)) for others in places]
     gains = [f"{measure.signed(rows[each].difference)} ({measure.interval(rows[each])})" for each in places]
@@ -65,7 +65,9 @@ def arms_as_columns(comparison: Comparison) -> dict[str, list[str]]:
 def arms_as_rows(comparison: Comparison) -> dict[str, list[str]]:
     """A row for each arm: its mean at each combination of the other keys, its PSNR under each noise."""
     columns = {
-        comparison.place(others): [_values(comparison, others, arm) for arm in comparison.arms]
+        ", ".join(map(_word, comparison.others, others)): [
+            _values(comparison, others, arm) for arm in comparison.arms
+        ]
         for others in comparison.combinations
     }
     for name in sorted({name for job in comparison.jobs.values() for name in job.metrics}):
@@ -82,6 +84,10 @@ def arms_as_rows(comparison: Comparison) -> dict[str, list[str]]:
             f"**{_mean(each)}**" if each and statistics.fmean(each) == best else _mean(each) for each in cells
         ]
     return shown
+
+
+def _word(key: str, value: str) -> str:
+    return "all labels" if (key, value) == (LABELS, "null") else value
 
 
 def _values(comparison: Comparison, others: tuple[str, ...], arm: str) -> list[float]:

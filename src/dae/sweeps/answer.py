@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from dae.sweeps.cautions import different_images, signs_sentence
-from dae.sweeps.comparison import FEWEST, PROTOCOL, Comparison, Row
+from dae.sweeps.comparison import FEWEST, LEVEL, PROTOCOL, Comparison, Row, holm
 from dae.text import first_few, pluralize
 
 
@@ -91,24 +91,29 @@ def sentence(comparison: Comparison) -> str:
 
 
 def answer_lines(comparison: Comparison) -> Iterator[str]:
-    """The answer against a single arm between the first and the last; that for each classifier alone."""
+    """With three arms each pair that the answer is not about; the answer for each classifier alone."""
     if len(comparison.arms) == 3:
-        _, between, last = comparison.arms
-        pair = replace(comparison, arms=(between, last))
-        interval = unit(pair).interval(pair.primary)
-        yield f"{last} against {between}: {answer(pair)}" + (f" ({interval})" if interval != "-" else "")
+        first, between, last = comparison.arms
+        pairs = [replace(comparison, arms=arms) for arms in ((between, last), (first, between))]
+        for pair, row in zip(pairs, holm([pair.primary for pair in pairs]), strict=True):
+            yield f"{pair.arms[1]} against {pair.arms[0]}: {_with_interval(pair, row)}"
     at = comparison.others.index(PROTOCOL) if comparison.protocols else 0
     for row in comparison.protocols:
-        interval = unit(comparison).interval(row)
-        yield f"{row.others[at]}: {answer(comparison, row)}" + (f" ({interval})" if interval != "-" else "")
+        yield f"{row.others[at]}: {_with_interval(comparison, row)}"
+
+
+def _with_interval(comparison: Comparison, row: Row) -> str:
+    interval = unit(comparison).interval(row)
+    return answer(comparison, row) + (f" ({interval})" if interval != "-" else "")
 
 
 def worth(comparison: Comparison) -> Iterator[str]:
-    """What labels are worth to the last arm, for each classifier at the first number that can be read off."""
+    """What labels are worth to the last arm, for each classifier at the first number where it differs."""
     said = set()
     for row in comparison.rows:
         which = tuple(v for key, v in zip(comparison.others, row.others, strict=True) if key != "data.labels")
-        if row.arm != comparison.arms[-1] or row.labels_worth is None or which in said:
+        differs = row.labels_worth and row.p is not None and row.p < LEVEL
+        if row.arm != comparison.arms[-1] or not differs or which in said:
             continue
         said.add(which)
         place = f"{', '.join(which)}: " if which else ""
@@ -120,15 +125,15 @@ def worth(comparison: Comparison) -> Iterator[str]:
 
 
 def worth_words(row: Row) -> str:
-    """``1,020 (971 to 1,080)``: with how many labels a class the baseline is as good; a dash if not known."""
+    """``1,020 (seeds: 971 to 1,080)``: with how many labels a class the baseline is as good."""
     counts = [f"{n:.3g}" if n < 100 else f"{n:,.0f}" for n in row.labels_worth or ()]
-    return "{} ({} to {})".format(*counts) if counts else "-"
+    return "{} (seeds: {} to {})".format(*counts) if counts else "-"
 
 
 def verdict(row: Row) -> str:
     """The verdict of a row in words."""
     why = "all differences are equal" if row.n >= FEWEST else f"it needs {FEWEST} seeds, found {row.n}"
-    alone = f"{'helps' if row.better > 0 else 'hurts'} on its own, not among all rows"
+    alone = f"{'helps' if row.better > 0 else 'hurts'} on its own, not corrected for all rows"
     none = f"no difference that {pluralize(row.n, 'seed')} can show"
     words = {"none": none, "alone": alone, "open": f"no verdict ({why})"}
     return words.get(row.verdict, row.verdict) if row.n else "not known yet"
