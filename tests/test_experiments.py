@@ -30,7 +30,7 @@ def test_which_noise(train: Train, capsys: pytest.CaptureFixture[str]):
     assert main(["results", str(sweep), "--figures", str(done.place)]) == 0
     shown = capsys.readouterr().out
     for level in (0.2, 0.4):
-        assert re.search(rf"\n\| dropout p {level} \| [\d.*]+ \| [\d.*]+ \| ", shown), "a row an arm"
+        assert re.search(rf"\n\| dropout p {level} \| [\d.*]+ \| [-+][\d.]+ \(-\) \| ", shown), "a row an arm"
     assert "psnr_mask" in shown
     assert (done.place / f"{sweep.name}.svg").read_bytes().startswith(b"<?xml")
 

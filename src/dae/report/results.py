@@ -10,7 +10,7 @@ from pathlib import Path
 from dae.errors import ConfigError, Problem
 from dae.report.charts import comparison_chart
 from dae.sweeps import answer
-from dae.sweeps.comparison import LABELS, Comparison
+from dae.sweeps.comparison import LABELS, Comparison, Others
 from dae.sweeps.leaderboard import read_sweep, rows_of
 from dae.text import markdown
 
@@ -52,45 +52,51 @@ def result_lines(comparison: Comparison) -> Iterator[str]:
 
 def arms_as_columns(comparison: Comparison) -> dict[str, list[str]]:
     """A row for each combination of the other keys: means of the arms, what the last gains on the first."""
-    last, measure = comparison.arms[-1], answer.unit(comparison)
-    rows = {row.others: row for row in comparison.rows if row.arm == last}
-    places = [others for others in comparison.combinations if others in rows]
+    last = comparison.arms[-1]
+    places = comparison.combinations
     shown = {key: [_word(key, others[at]) for others in places] for at, key in enumerate(comparison.others)}
     for arm in comparison.arms:
         shown[arm] = [_mean(_values(comparison, others, arm)) for others in places]
-    gains = [f"{measure.signed(rows[each].difference)} ({measure.interval(rows[each])})" for each in places]
-    return {**shown, f"{last} - {comparison.baseline} ({measure.word})": gains}
+    gain = f"{last} - {comparison.baseline} ({answer.unit(comparison).word})"
+    return {**shown, gain: [_gain(comparison, others, last) for others in places]}
 
 
 def arms_as_rows(comparison: Comparison) -> dict[str, list[str]]:
-    """A row for each arm: its mean at each combination of the other keys, its PSNR under each noise."""
-    columns = {
-        ", ".join(map(_word, comparison.others, others)): [
-            _values(comparison, others, arm) for arm in comparison.arms
-        ]
-        for others in comparison.combinations
-    }
+    """A row for each arm: mean and gain at each combination of the other keys, PSNR under each noise."""
+    shown = {comparison.key: list(comparison.arms)}
+    for others in comparison.combinations:
+        place = ", ".join(map(_word, comparison.others, others))
+        shown[place] = _best_bold([_values(comparison, others, arm) for arm in comparison.arms])
+        shown[f"{place}: gain"] = [_gain(comparison, others, arm) for arm in comparison.arms]
     for name in sorted({name for job in comparison.jobs.values() for name in job.metrics}):
         if "/test/psnr" in name:
             measured: dict[str, list[float]] = {arm: [] for arm in comparison.arms}
             for (*_, arm), job in comparison.jobs.items():
                 measured[arm] += [job.metrics[name]] if name in job.metrics else []
-            columns[name.rpartition("/")[2]] = [*measured.values()]
-    shown = {comparison.key: list(comparison.arms)}
-    for name, cells in columns.items():
-        pick = min if comparison.metric.mode == "min" and "psnr" not in name else max
-        best = pick((statistics.fmean(each) for each in cells if each), default=None)
-        shown[name] = [
-            f"**{_mean(each)}**" if each and statistics.fmean(each) == best else _mean(each) for each in cells
-        ]
+            shown[name.rpartition("/")[2]] = _best_bold([*measured.values()])
     return shown
+
+
+def _best_bold(cells: Sequence[Sequence[float]]) -> list[str]:
+    """Means, the highest of them bold."""
+    best = max((statistics.fmean(each) for each in cells if each), default=None)
+    return [
+        f"**{_mean(each)}**" if each and statistics.fmean(each) == best else _mean(each) for each in cells
+    ]
+
+
+def _gain(comparison: Comparison, others: Others, arm: str) -> str:
+    """``+1.2 (+0.3 to +2.1)``; a dash where nothing is compared."""
+    measure = answer.unit(comparison)
+    found = (row for row in comparison.rows if (row.others, row.arm) == (others, arm))
+    return next((f"{measure.signed(row.difference)} ({measure.interval(row)})" for row in found), "-")
 
 
 def _word(key: str, value: str) -> str:
     return "all labels" if (key, value) == (LABELS, "null") else value
 
 
-def _values(comparison: Comparison, others: tuple[str, ...], arm: str) -> list[float]:
+def _values(comparison: Comparison, others: Others, arm: str) -> list[float]:
     values = [comparison.value(others, seed, arm) for seed in comparison.seeds]
     return [value * answer.unit(comparison).scale for value in values if value is not None]
 
