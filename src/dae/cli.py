@@ -189,7 +189,8 @@ def _report(folders: Sequence[Path]) -> None:
             continue
         _require_sweep(folder)
         for job in read_jobs(folder):
-            write_run_report(job.folder)
+            if job.folder.is_dir():  # else its row was kept alone
+                write_run_report(job.folder)
         print(path_from_here(write_sweep_report(folder)))
 
 

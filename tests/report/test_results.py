@@ -47,10 +47,36 @@ def test_rows_that_were_kept_of_each_shard_say_what_the_sweep_says(tmp_path, cap
     assert "* with 5 labels a class, denoising is as good as none with 7.07 (seeds: 6.6 to 7.58)" in said
     assert said[-1] == "| 20 | 70.00 | 75.00 | +5.0 (+2.5 to +7.5) |"
     assert main(["results", str(kept), "--figures", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.splitlines() == [*said, ""]
+    assert capsys.readouterr().out.splitlines() == ["## kept", "", *said, ""]
     assert "10" in (tmp_path / "kept.svg").read_text()
     write_leaderboard(kept)
     assert lines_of(kept) == said, "what it writes is not read as rows"
+    shutil.copy(kept / "seed-0.csv", kept / "again.csv")
+    with pytest.raises(DamagedFileError, match="is there twice"):
+        read_sweep(kept)
+
+
+@pytest.mark.parametrize("keys", [("dae.noise.p",), ("dae/noise", "dae.noise.p")])
+def test_arms_that_are_a_node_keep_their_names_and_their_order(tmp_path, keys):
+    """The first level that was typed is the baseline, the last the answer, also when another one joins."""
+
+    def add(level: str) -> None:
+        for seed in range(3):
+            values = {"dae/noise": "mask", "dae.noise.p": level}
+            words = [f"{key}={values[key]}" for key in keys]
+            value = float(level) + seed / 100
+            add_job(tmp_path, *words, f"seed={seed}", value=value, classifier__test__accuracy=value)
+
+    write_multirun(tmp_path, ["dae.noise.p=0.4,0.1", "seed=0,1,2"])
+    ask(tmp_path, "dae.noise")
+    kind = "mask" if len(keys) > 1 else "dropout"
+    for levels in (("0.4", "0.1"), ("0.2",)):
+        for level in levels:
+            add(level)
+        _, comparison = read_sweep(tmp_path)
+        assert comparison is not None
+        assert (comparison.arms[0], comparison.arms[-1]) == (f"{kind} p 0.4", f"{kind} p 0.1")
+    assert "| 41.00 | 21.00 | 11.00 | -30.0 (-) |" in lines_of(tmp_path)
 
 
 def test_what_is_no_table_of_jobs(tmp_path, capsys):

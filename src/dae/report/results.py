@@ -34,16 +34,18 @@ def show_results(folders: Sequence[Path], figures: Path | None) -> None:
         if comparison is None:
             what = "holds nothing that is compared, expected a sweep with comparison.json, or rows of one"
             raise ConfigError([Problem(str(folder), what)])
-        print("\n".join([*result_lines(comparison), ""]))
+        name = folder.resolve().name
+        print("\n".join([f"## {markdown(name)}", "", *result_lines(comparison), ""]))
         if figures and (chart := comparison_chart(comparison, None)) and chart.source:
-            image = base64.b64decode(chart.source.partition(",")[2])
-            (figures / f"{folder.name}.svg").write_bytes(image)
+            figures.mkdir(parents=True, exist_ok=True)
+            (figures / f"{name}.svg").write_bytes(base64.b64decode(chart.source.partition(",")[2]))
 
 
 def result_lines(comparison: Comparison) -> Iterator[str]:
     """The answer, over all and for each classifier, what labels are worth, and the table."""
     yield f"{answer.sentence(comparison)}."
     yield from (f"* {line}" for line in (*answer.answer_lines(comparison), *answer.worth(comparison)))
+    yield from (f"Note: {line}." for line in answer.notes(comparison))
     yield ""
     table = arms_as_columns if len(comparison.arms) <= FEW_ARMS else arms_as_rows
     head, *rows = rows_of(table(comparison))
@@ -57,7 +59,8 @@ def arms_as_columns(comparison: Comparison) -> dict[str, list[str]]:
     shown = {key: [_word(key, others[at]) for others in places] for at, key in enumerate(comparison.others)}
     for arm in comparison.arms:
         shown[arm] = [_mean(_values(comparison, others, arm)) for others in places]
-    gain = f"{last} - {comparison.baseline} ({answer.unit(comparison).word})"
+    word = answer.unit(comparison).word
+    gain = f"{last} - {comparison.baseline}{f' ({word})' if word else ''}"
     return {**shown, gain: [_gain(comparison, others, last) for others in places]}
 
 
@@ -65,7 +68,7 @@ def arms_as_rows(comparison: Comparison) -> dict[str, list[str]]:
     """A row for each arm: mean and gain at each combination of the other keys, PSNR under each noise."""
     shown = {comparison.key: list(comparison.arms)}
     for others in comparison.combinations:
-        place = ", ".join(map(_word, comparison.others, others))
+        place = ", ".join(map(_word, comparison.others, others)) or "mean"
         shown[place] = _best_bold([_values(comparison, others, arm) for arm in comparison.arms])
         shown[f"{place}: gain"] = [_gain(comparison, others, arm) for arm in comparison.arms]
     for name in sorted({name for job in comparison.jobs.values() for name in job.metrics}):
@@ -88,7 +91,7 @@ def _best_bold(cells: Sequence[Sequence[float]]) -> list[str]:
 def _gain(comparison: Comparison, others: Others, arm: str) -> str:
     """``+1.2 (+0.3 to +2.1)``; a dash where nothing is compared."""
     measure = answer.unit(comparison)
-    found = (row for row in comparison.rows if (row.others, row.arm) == (others, arm))
+    found = (row for row in comparison.all_rows if (row.others, row.arm) == (others, arm))
     return next((f"{measure.signed(row.difference)} ({measure.interval(row)})" for row in found), "-")
 
 
@@ -102,4 +105,7 @@ def _values(comparison: Comparison, others: Others, arm: str) -> list[float]:
 
 
 def _mean(values: Sequence[float]) -> str:
-    return f"{statistics.fmean(values):.2f}" if values else "-"
+    if not values:
+        return "-"
+    mean = statistics.fmean(values)
+    return f"{mean:.2f}" if mean > 5 else f"{mean:.4f}"  # a share in points, or dB; a loss

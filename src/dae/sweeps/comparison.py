@@ -18,7 +18,7 @@ import numpy as np
 from dae.metrics import Metric
 from dae.sweeps.jobs import Job
 from dae.sweeps.order import Order
-from dae.sweeps.table import SweepTable, merged
+from dae.sweeps.table import SweepTable
 
 LABELS, PROTOCOL = "data.labels", "classifier"
 LEVEL = 0.05
@@ -255,7 +255,6 @@ def compare(table: SweepTable, order: Order | None) -> Comparison | None:
     objective = table.objective
     if order is None or objective is None:
         return None
-    table = merged(table, order.key)
     if order.key not in table.keys:
         return None
     others = tuple(key for key in table.keys if key != order.key)

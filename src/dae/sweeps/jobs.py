@@ -28,8 +28,8 @@ from dae.runs.records import (
 )
 from dae.schema import leaves
 
-# The tables that a sweep writes.
-WRITTEN = ("jobs.csv", "leaderboard.csv", "comparison.csv")
+# Tables that hold no rows of jobs.
+NO_JOBS = ("leaderboard.csv", "comparison.csv")
 
 
 @dataclass(frozen=True)
@@ -92,15 +92,22 @@ class Job:
 def read_jobs(sweep_folder: Path) -> list[Job]:
     """All jobs that have begun, ordered by the names of their folders; other folders are skipped.
 
-    Where there is none, the rows of the tables that were kept there: each a ``jobs.csv`` by another name.
+    Where there is none, the rows of all tables that were kept there: each a ``jobs.csv``, by any name.
 
     Raises:
-        DamagedFileError: One of these is no ``jobs.csv``.
+        DamagedFileError: One of these is no ``jobs.csv``, or they have two rows for one config and seed.
     """
     folders = sorted(place for place in sweep_folder.glob("*") if place.is_dir())
     jobs = [job for job in map(read_job, folders) if job is not None]
-    kept = sorted(file for file in sweep_folder.glob("*.csv") if file.name not in WRITTEN)
-    return jobs or [job for file in kept for job in _read_kept(file)]
+    if jobs:
+        return jobs
+    tables = sorted(file for file in sweep_folder.glob("*.csv") if file.name not in NO_JOBS)
+    kept = [(file, job) for file in tables for job in _read_kept(file)]
+    known: dict[tuple[tuple[str, str], ...], Job] = {}
+    for file, job in kept:
+        if known.setdefault(tuple(sorted(job.config.items())), job) is not job:
+            raise DamagedFileError(file, f"{job.folder.name} is there twice, or lacks the key that parts it")
+    return [job for _, job in kept]
 
 
 def _read_kept(file: Path) -> Iterator[Job]:
@@ -119,7 +126,9 @@ def _read_kept(file: Path) -> Iterator[Job]:
                     config={key: row[key] for key in keys},
                     status=row["status"],
                     objective=judged or None,
-                    metrics={name: float(row[name]) for name in measured if row[name]},
+                    metrics={
+                        name: float(row[name]) for name in measured if _is_number(float(row[name] or "nan"))
+                    },
                     seconds=float(row["seconds"]) if row["seconds"] else None,
                     signs=tuple(row["signs"].split()),
                     error=row["error"],
@@ -128,7 +137,7 @@ def _read_kept(file: Path) -> Iterator[Job]:
                     images=int(row["test_images"]) if row["test_images"] else None,
                     machine=row["machine"],
                 )
-    except (KeyError, ValueError, csv.Error) as error:
+    except (KeyError, ValueError, AttributeError, TypeError, csv.Error) as error:
         raise DamagedFileError(file, f"it is no jobs.csv of this version: {error}") from error
 
 
@@ -205,8 +214,8 @@ def _read_outcome(folder: Path, _: int) -> dict[str, Any]:
 def _machine(run: dict[str, Any]) -> str:
     if not run:
         return ""
-    commit = (run["git"] or {}).get("commit")
-    code = [f"commit {commit:.10}"] if commit else []
+    git = run["git"] or {}
+    code = [f"commit {git['commit']:.10}{' and changes' if git['diff'] else ''}"] if git else []
     return ", ".join([run["device"], f"torch {run['versions'].get('torch')}", *code])
 
 

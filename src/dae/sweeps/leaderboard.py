@@ -17,7 +17,7 @@ from dae.sweeps.cautions import cautions
 from dae.sweeps.commands import next_commands
 from dae.sweeps.comparison import LABELS, Comparison, compare
 from dae.sweeps.order import read_order
-from dae.sweeps.table import SweepTable, read_table
+from dae.sweeps.table import SweepTable, merged, read_table
 from dae.text import aligned, format_figure, markdown, path_from_here, pluralize, printable
 
 log = logging.getLogger(__name__)
@@ -30,8 +30,9 @@ BETTER = {"min": "lower is better", "max": "higher is better"}
 
 def read_sweep(folder: Path) -> tuple[SweepTable, Comparison | None]:
     """The table of a sweep, and the comparison that it has been asked for."""
-    table = read_table(folder)
-    return table, compare(table, read_order(folder))
+    table, order = read_table(folder), read_order(folder)
+    table = merged(table, order.key) if order else table
+    return table, compare(table, order)
 
 
 def write_leaderboard(folder: Path) -> tuple[SweepTable, Comparison | None]:
@@ -44,8 +45,9 @@ def write_leaderboard(folder: Path) -> tuple[SweepTable, Comparison | None]:
     table, comparison = read_sweep(folder)
     if comparison:
         write_text_atomically(folder / "comparison.csv", _csv(comparison_columns(comparison)))
-    if table.jobs:
+    if table.jobs and table.jobs[0].folder.is_dir():  # else they are from there
         write_text_atomically(folder / "jobs.csv", _csv(job_columns(table)))
+    if table.jobs:
         write_text_atomically(folder / "leaderboard.csv", _csv(group_columns(table)))
         write_text_atomically(folder / "leaderboard.md", markdown_text(table, comparison))
     return table, comparison

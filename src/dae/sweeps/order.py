@@ -33,15 +33,15 @@ class Order:
     def arms(self, found: Iterable[str]) -> list[str]:
         """The values of the compared key, further ones between the first and the last.
 
-        Those of a node of the config begin with the value of a key in it: ``gaussian std 0.3``.
+        A value of a node is several words, ``gaussian std 0.3``, one of which the command has given.
         """
         there = sorted({*found}, key=_natural)
-        below = (values for key, values in self.values.items() if is_below(key, self.key))
-        given = [
-            arm
-            for word in self.values.get(self.key) or next(below, [])
-            for arm in [each for each in there if each.startswith(f"{word} ")] or [word]
-        ]
+        given = self.values.get(self.key)
+        if given is None:  # of the first key in the node
+            typed = next((v for key, v in self.values.items() if is_below(key, self.key)), [])
+            groups = [[arm for arm in there if word in arm.split()] or [word] for word in typed]
+            groups[-1:] = [group[::-1] for group in groups[-1:]]  # what joins later comes between
+            given = [arm for group in groups for arm in group]
         first, *rest = given or there
         more = [arm for arm in there if arm not in (first, *rest)]
         return [first, *rest[:-1], *more, *rest[-1:]]
@@ -75,7 +75,9 @@ def ask(sweep_folder: Path, key: str, values: Mapping[str, list[str]] | None = N
     """
     order = read_order(sweep_folder)
     if order is None or order.key != key:
-        if values is None:
+        if values is None and order is not None:
+            values = order.values  # of all swept keys, when it was asked first
+        elif values is None:
             values = swept_values((read_yaml(sweep_folder / "multirun.yaml") or {}).get("hydra") or {})
         order = Order(key, dict(values))
         sweep_folder.mkdir(parents=True, exist_ok=True)

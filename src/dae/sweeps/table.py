@@ -115,15 +115,18 @@ def read_table(folder: Path) -> SweepTable:
 
 
 def merged(table: SweepTable, node: str) -> SweepTable:
-    """The table with one column for all keys of a node of the config: ``dae.noise``: ``gaussian std 0.3``."""
+    """The table with one column for all keys of a node of the config: ``dae.noise``: ``gaussian std 0.3``.
+
+    A value names the choice of the group and all that is set below: it stays the same when others join.
+    """
     below = [key for key in table.keys if is_below(key, node)]
     if node in table.keys or not below:
         return table
 
     def words(job: Job) -> str:
-        there = {key: job.values[key] for key in below if job.values[key] != ABSENT}
-        named = (f"{key.rpartition('.')[2]} {text}" if "." in key else text for key, text in there.items())
-        return " ".join(named)
+        own = [key for key in job.config if is_below(key, node) and "._" not in key]
+        settings = (f"{key.rpartition('.')[2]} {job.config[key]}" for key in own)
+        return " ".join([job.choices.get(node.replace(".", "/"), ABSENT), *settings])
 
     rest = tuple(key for key in table.keys if key not in below)
     values = [{key: job.values[key] for key in rest} | {node: words(job)} for job in table.jobs]
