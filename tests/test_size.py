@@ -13,17 +13,17 @@ from outcome import REPOSITORY
 SOURCE = REPOSITORY / "src" / "dae"
 # A room's budget, or what it had when this was last looked at, where that is more.
 ROOMS = {
-    "": 1188,
+    "": 1189,
     "config": 617,
-    "data": 861,
+    "data": 830,
     "models": 595,
     "pictures": 506,
     "report": 610,
-    "runs": 770,
+    "runs": 767,
     "search": 246,
     "sweeps": 1150,
-    "training": 840,
-    "use": 721,
+    "training": 831,
+    "use": 724,
 }
 NO_CODE = {
     tokenize.COMMENT,
