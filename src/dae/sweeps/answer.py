@@ -133,7 +133,7 @@ def worth_words(row: Row) -> str:
 def verdict(row: Row) -> str:
     """The verdict of a row in words."""
     why = "all differences are equal" if row.n >= FEWEST else f"it needs {FEWEST} seeds, found {row.n}"
-    alone = f"{'helps' if row.better > 0 else 'hurts'} on its own, not corrected for all rows"
+    alone = f"{'helps' if row.better > 0 else 'hurts'} on its own, not when corrected for all"
     none = f"no difference that {pluralize(row.n, 'seed')} can show"
     words = {"none": none, "alone": alone, "open": f"no verdict ({why})"}
     return words.get(row.verdict, row.verdict) if row.n else "not known yet"
