@@ -279,9 +279,11 @@ def _with_labels(
         found = f"the classes {first_few(strange)}" if strange else "no labels"
         what = f"found {found}, but the classifier knows {first_few(known)}"
         raise ConfigError([Problem("data", what, "an autoencoder needs none: try RUN/dae" if rest else "")])
+    if tuple(classes) == known:
+        return sources, []
     missing = [name for name in known if name not in classes]
     lacks = f"; there are none of class {first_few(missing)}" if missing else ""
-    return sources, [f"classes are matched by their names{lacks}"] if tuple(classes) != known else []
+    return sources, [f"classes are matched by their names{lacks}"]
 
 
 def _noise(

@@ -10,7 +10,7 @@ import pytest
 
 from dae.cli import main
 from dae.files import DamagedFileError
-from dae.report.results import result_lines
+from dae.report.results import best_bold, result_lines
 from dae.sweeps.leaderboard import read_sweep, write_leaderboard
 from dae.sweeps.order import ask
 from helpers import add_job, write_multirun, write_run_info
@@ -77,6 +77,10 @@ def test_arms_that_are_a_node_keep_their_names_and_their_order(tmp_path, keys):
         assert comparison is not None
         assert (comparison.arms[0], comparison.arms[-1]) == (f"{kind} p 0.4", f"{kind} p 0.1")
     assert "| 41.00 | 21.00 | 11.00 | -30.0 (-) |" in lines_of(tmp_path)
+
+
+def test_the_best_of_a_loss_is_the_least():
+    assert best_bold([[2.0, 3.0], [1.0], []], "min") == ["2.5000", "**1.0000**", "-"]
 
 
 def test_what_is_no_table_of_jobs(tmp_path, capsys):

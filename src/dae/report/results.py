@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dae.errors import ConfigError, Problem
+from dae.metrics import Mode
 from dae.report.charts import comparison_chart
 from dae.sweeps import answer
 from dae.sweeps.comparison import LABELS, Comparison, Others
-from dae.sweeps.leaderboard import read_sweep, rows_of
+from dae.sweeps.leaderboard import Shown, markdown_table, read_sweep
 from dae.text import markdown
 
 # With more arms, each is a row.
@@ -22,7 +23,7 @@ def show_results(folders: Sequence[Path], figures: Path | None) -> None:
     """Print the answer and the table of each study, in Markdown; draw its figure.
 
     Args:
-        folders: Of studies: sweeps, or folders that hold the ``jobs.csv`` of each shard, by any other name,
+        folders: Of studies: sweeps, or folders that hold the ``jobs.csv`` of each shard, by any name,
             and the sweep's ``comparison.json``.
         figures: The folder of the figures, each named after its study; None draws none.
 
@@ -48,11 +49,10 @@ def result_lines(comparison: Comparison) -> Iterator[str]:
     yield from (f"Note: {line}." for line in answer.notes(comparison))
     yield ""
     table = arms_as_columns if len(comparison.arms) <= FEW_ARMS else arms_as_rows
-    head, *rows = rows_of(table(comparison))
-    yield from (f"| {' | '.join(map(markdown, row))} |" for row in (head, ["---"] * len(head), *rows))
+    yield from markdown_table(table(comparison))
 
 
-def arms_as_columns(comparison: Comparison) -> dict[str, list[str]]:
+def arms_as_columns(comparison: Comparison) -> Shown:
     """A row for each combination of the other keys: means of the arms, what the last gains on the first."""
     last = comparison.arms[-1]
     places = comparison.combinations
@@ -64,27 +64,30 @@ def arms_as_columns(comparison: Comparison) -> dict[str, list[str]]:
     return {**shown, gain: [_gain(comparison, others, last) for others in places]}
 
 
-def arms_as_rows(comparison: Comparison) -> dict[str, list[str]]:
+def arms_as_rows(comparison: Comparison) -> Shown:
     """A row for each arm: mean and gain at each combination of the other keys, PSNR under each noise."""
     shown = {comparison.key: list(comparison.arms)}
     for others in comparison.combinations:
         place = ", ".join(map(_word, comparison.others, others)) or "mean"
-        shown[place] = _best_bold([_values(comparison, others, arm) for arm in comparison.arms])
+        cells = [_values(comparison, others, arm) for arm in comparison.arms]
+        shown[place] = best_bold(cells, comparison.metric.mode)
         shown[f"{place}: gain"] = [_gain(comparison, others, arm) for arm in comparison.arms]
     for name in sorted({name for job in comparison.jobs.values() for name in job.metrics}):
         if "/test/psnr" in name:
             measured: dict[str, list[float]] = {arm: [] for arm in comparison.arms}
             for (*_, arm), job in comparison.jobs.items():
                 measured[arm] += [job.metrics[name]] if name in job.metrics else []
-            shown[name.rpartition("/")[2]] = _best_bold([*measured.values()])
+            shown[name.rpartition("/")[2]] = best_bold([*measured.values()], "max")
     return shown
 
 
-def _best_bold(cells: Sequence[Sequence[float]]) -> list[str]:
-    """Means, the highest of them bold."""
-    best = max((statistics.fmean(each) for each in cells if each), default=None)
+def best_bold(cells: Sequence[Sequence[float]], mode: Mode) -> list[str]:
+    """The mean of each cell; the best of them is bold."""
+    means = [statistics.fmean(each) if each else None for each in cells]
+    best = (min if mode == "min" else max)((mean for mean in means if mean is not None), default=None)
     return [
-        f"**{_mean(each)}**" if each and statistics.fmean(each) == best else _mean(each) for each in cells
+        f"**{_mean(each)}**" if each and mean == best else _mean(each)
+        for each, mean in zip(cells, means, strict=True)
     ]
 
 
@@ -100,8 +103,9 @@ def _word(key: str, value: str) -> str:
 
 
 def _values(comparison: Comparison, others: Others, arm: str) -> list[float]:
+    scale = answer.unit(comparison).scale
     values = [comparison.value(others, seed, arm) for seed in comparison.seeds]
-    return [value * answer.unit(comparison).scale for value in values if value is not None]
+    return [value * scale for value in values if value is not None]
 
 
 def _mean(values: Sequence[float]) -> str:

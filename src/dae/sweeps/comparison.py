@@ -253,9 +253,7 @@ class Comparison:
 def compare(table: SweepTable, order: Order | None) -> Comparison | None:
     """Compare the arms of a sweep; None if nothing is asked for, or there is nothing to be compared yet."""
     objective = table.objective
-    if order is None or objective is None:
-        return None
-    if order.key not in table.keys:
+    if order is None or objective is None or order.key not in table.keys:
         return None
     others = tuple(key for key in table.keys if key != order.key)
     arms, seeds = (

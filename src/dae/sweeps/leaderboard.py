@@ -45,9 +45,9 @@ def write_leaderboard(folder: Path) -> tuple[SweepTable, Comparison | None]:
     table, comparison = read_sweep(folder)
     if comparison:
         write_text_atomically(folder / "comparison.csv", _csv(comparison_columns(comparison)))
-    if table.jobs and table.jobs[0].folder.is_dir():  # else they are from there
-        write_text_atomically(folder / "jobs.csv", _csv(job_columns(table)))
     if table.jobs:
+        if table.jobs[0].folder.is_dir():  # else they are from there
+            write_text_atomically(folder / "jobs.csv", _csv(job_columns(table)))
         write_text_atomically(folder / "leaderboard.csv", _csv(group_columns(table)))
         write_text_atomically(folder / "leaderboard.md", markdown_text(table, comparison))
     return table, comparison
@@ -170,9 +170,8 @@ def markdown_text(table: SweepTable, comparison: Comparison | None) -> str:
     """The text of ``leaderboard.md``."""
     lines = [f"# {markdown(table.folder.name)}"]
     for sentence, columns, notes in sections(table, comparison):
-        head, *rows = rows_of(columns)
         lines += ["", f"**{markdown(sentence)}.**", "", *(f"* {markdown(line)}." for line in notes), ""]
-        lines += [f"| {' | '.join(map(markdown, row))} |" for row in (head, ["---"] * len(head), *rows)]
+        lines += markdown_table(columns)
     failed = [f"* {markdown(f'{job.folder.name}: {job.error}')}." for job in table.jobs if job.failed]
     return "\n".join([*lines, *(["", "Failed jobs:", "", *failed] if failed else []), ""])
 
@@ -210,6 +209,12 @@ def count_by_status(table: SweepTable) -> str:
 def rows_of(columns: dict[str, list[Any]]) -> list[list[Any]]:
     """The rows of a table, the header first."""
     return [[*columns], *map(list, zip(*columns.values(), strict=True))]
+
+
+def markdown_table(columns: Shown) -> list[str]:
+    """The lines of a table in Markdown."""
+    head, *rows = rows_of(columns)
+    return [f"| {' | '.join(map(markdown, row))} |" for row in (head, ["---"] * len(head), *rows)]
 
 
 def _csv(columns: dict[str, list[Any]]) -> str:
