@@ -12,7 +12,7 @@ from dae.cli import main
 from dae.files import DamagedFileError
 from dae.report.results import best_bold, result_lines
 from dae.sweeps.leaderboard import read_sweep, write_leaderboard
-from dae.sweeps.order import ask
+from dae.sweeps.order import ask, read_order
 from helpers import add_job, write_multirun, write_run_info
 
 
@@ -89,3 +89,6 @@ def test_what_is_no_table_of_jobs(tmp_path, capsys):
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DamagedFileError, match=r"other.csv cannot be read: it is no jobs.csv"):
         read_sweep(tmp_path)
+    (tmp_path / "comparison.json").write_text('{"key": "seed", "values": 3}')
+    with pytest.raises(DamagedFileError, match=r"(?s)comparison.json cannot be read: .*values"):
+        read_order(tmp_path)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, QuotedString
+from pydantic.dataclasses import dataclass
 
 from dae.files import DamagedFileError, read_json, read_yaml, write_json
 from dae.sweeps.jobs import text_of
@@ -61,7 +62,7 @@ def read_order(sweep_folder: Path) -> Order | None:
     content = read_json(sweep_folder / FILE)
     try:
         return Order(**content) if content else None
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise DamagedFileError(sweep_folder / FILE, str(error)) from error
 
 
