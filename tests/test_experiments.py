@@ -6,11 +6,9 @@ import csv
 import re
 
 import pytest
-from omegaconf import OmegaConf
 
 from dae.cli import main
 from dae.metrics import NOISE_LEVELS
-from helpers import composed
 from outcome import Train
 
 QUICK = ("data=digits", "debug=smoke", "logger=none", "seed=0")
@@ -42,12 +40,12 @@ def test_baselines(train: Train):
     assert done.logs.count("dae epoch 1/1") == 1, "one stage 1 for those that use it"
 
 
-def test_what_the_baselines_are_compared_by_is_one_thing():
-    """The first is the baseline, and the sentence is about the last."""
-    random, notebook = (
-        OmegaConf.to_container(composed(f"classifier={preset}").classifier)
-        for preset in ("random", "notebook")
-    )
-    assert isinstance(random, dict)
-    assert isinstance(notebook, dict)
-    assert {key for key in notebook if notebook[key] != random[key]} == {"encoder"}
+@pytest.mark.parametrize(
+    "words", [("experiment=best,speedrun", "pretraining=none,denoising", "compare=pretraining")]
+)
+def test_recipes_are_held_against_no_pretraining(train: Train, words: tuple[str, ...]):
+    done = train("-m", *words, *QUICK[:-1], "seed=0,1")
+    assert done.exit_code == 0, done.text
+    (sweep,) = done.place.glob("multirun/*")
+    rows = list(csv.DictReader((sweep / "comparison.csv").open()))
+    assert {row["n"] for row in rows} == {"2"}

@@ -105,7 +105,7 @@ def test_help_is_a_page_for_a_newcomer():
         "stage 1",
         "stage 2",
         "dae/noise: block, dropout, gaussian",
-        "experiment: baselines, does_it_help",
+        "experiment: baselines, best",
     ):
         assert words in page
     assert page.count("  python train.py ") >= 10
