@@ -41,7 +41,11 @@ def test_baselines(train: Train):
 
 
 @pytest.mark.parametrize(
-    "words", [("experiment=best,speedrun", "pretraining=none,denoising", "compare=pretraining")]
+    "words",
+    [
+        ("experiment=best,speedrun", "pretraining=none,denoising", "compare=pretraining"),
+        ("experiment=best_few_none,best_few", "compare=experiment"),
+    ],
 )
 def test_recipes_are_held_against_no_pretraining(train: Train, words: tuple[str, ...]):
     done = train("-m", *words, *QUICK[:-1], "seed=0,1")
