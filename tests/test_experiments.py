@@ -40,16 +40,11 @@ def test_baselines(train: Train):
     assert done.logs.count("dae epoch 1/1") == 1, "one stage 1 for those that use it"
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("experiment=best,speedrun", "pretraining=none,denoising", "compare=pretraining"),
-        ("experiment=best_few_none,best_few", "compare=experiment"),
-    ],
-)
-def test_recipes_are_held_against_no_pretraining(train: Train, words: tuple[str, ...]):
-    done = train("-m", *words, *QUICK[:-1], "seed=0,1")
+RECIPES = ("experiment=best,speedrun pretraining=none,denoising", "experiment=best_few_none,best_few")
+
+
+@pytest.mark.parametrize(("words", "compared"), zip(RECIPES, ("pretraining", "experiment"), strict=True))
+def test_recipes_are_held_against_no_pretraining(train: Train, words: str, compared: str):
+    done = train("-m", *words.split(), f"compare={compared}", *QUICK[:-1], "seed=0,1")
     assert done.exit_code == 0, done.text
-    (sweep,) = done.place.glob("multirun/*")
-    rows = list(csv.DictReader((sweep / "comparison.csv").open()))
-    assert {row["n"] for row in rows} == {"2"}
+    assert "no verdict (it needs 3 seeds, found 2)" in done.out, "each seed has a pair"

@@ -73,8 +73,8 @@ def test_the_recipe_of_the_readme(train: Train, smoke: tuple[str, ...], tmp_path
     readme = (REPOSITORY / "README.md").read_text()
     section = readme[readme.index("## Your own parts") :]
     (code,) = re.findall(r"```python\n# (\S+)\n(.*?)```", section, re.DOTALL)
-    (config,) = re.findall(r"```yaml\n# (\S+)\n(.*?)```", section, re.DOTALL)
-    for name, text in (code, config):
+    (config,) = re.findall(r"echo '(.*)' > (\S+)$", section, re.MULTILINE)
+    for name, text in (code, config[::-1]):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     (command,) = re.findall(r"^python train.py (--config-dir .*)$", section, re.MULTILINE)

@@ -26,7 +26,7 @@ TWO_PROCESSES = ["data=digits", "trainer=ddp", "trainer.devices=2", "trainer.acc
 OWN_PART = ["--config-dir", "my_conf", "data=digits", "dae/encoder=strided", "dae.encoder.width=8"]
 ELSEWHERE = (TWO_PROCESSES, OWN_PART)
 # Installing, pytest and TensorBoard; the rest of a shell block must be commands of ours.
-OTHERS = ("pip install", "python -m venv", ". .venv", "pytest", "tensorboard", "cd ", "eval", "#")
+OTHERS = ("pip install", "python -m venv", ". .venv", "pytest", "tensorboard", "mkdir", "echo")
 
 
 # Of this study a few jobs are run here; of the others in test_experiments and test_search.
