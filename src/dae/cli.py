@@ -148,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     words = "print the tables of README from rows that were kept of sweeps, and draw its figures"
     each = command("results", "dae.report.results.show_results", words)
     each.add_argument(
-        "folders", nargs="+", type=Path, metavar="folder", help="of a study, such as .github/results/*"
+        "folders", nargs="+", type=Path, metavar="folder", help="of a study, such as .github/results/*/"
     )
     each.add_argument(
         "--figures", type=Path, metavar="DIR", help="the folder that the figures are written to"
