@@ -27,11 +27,13 @@ WORDS = {
 }
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """What a small file holds."""
+
     model_config = ConfigDict(strict=True)
 
 
-class Sign(_Record):
+class Sign(Record):
     """A warning that a stage has learned little.
 
     Attributes:
@@ -55,7 +57,7 @@ def sign_words(sign: str) -> str:
     return f"{stage}: {WORDS.get(name, name)}"
 
 
-class Objective(_Record):
+class Objective(Record):
     """What a run was judged by; all None if it ended before that was known."""
 
     name: str | None
@@ -63,7 +65,7 @@ class Objective(_Record):
     value: float | None
 
 
-class Result(_Record):
+class Result(Record):
     """``result.json``: how a run has ended. Its keys are a promise."""
 
     status: Literal["completed", "failed", "interrupted", "pruned"]
@@ -76,7 +78,7 @@ class Result(_Record):
     error: str | None
 
 
-class Stage(_Record):
+class Stage(Record):
     """``stage.json``: the result of a stage that is through, which a run that goes on takes as it is."""
 
     metrics: dict[str, float | None]
@@ -86,7 +88,7 @@ class Stage(_Record):
     signs: list[Sign] = []
 
 
-class RunInfo(_Record):
+class RunInfo(Record):
     """``run.json``: all that the config does not say and a repetition needs."""
 
     format: Literal[4]
@@ -111,7 +113,7 @@ def read_result(folder: Path) -> dict[str, Any]:
     Raises:
         DamagedFileError: It holds something else.
     """
-    return _read(folder / "result.json", Result)
+    return read_record(folder / "result.json", Result)
 
 
 def read_stage(folder: Path) -> dict[str, Any]:
@@ -120,7 +122,7 @@ def read_stage(folder: Path) -> dict[str, Any]:
     Raises:
         DamagedFileError: It holds something else.
     """
-    return _read(folder / "stage.json", Stage)
+    return read_record(folder / "stage.json", Stage)
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -129,7 +131,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     Raises:
         DamagedFileError: It holds something else.
     """
-    return _read(folder / "run.json", RunInfo)
+    return read_record(folder / "run.json", RunInfo)
 
 
 def read_tested(folder: Path) -> dict[str, Any]:
@@ -185,7 +187,7 @@ def shared_stage_folder(run_folder: Path, shared_from: str | None, stage: str) -
     return run_folder / (shared_from or "") / stage if stage == "dae" else run_folder / stage
 
 
-def write_record(path: Path, record: BaseModel) -> None:
+def write_record(path: Path, record: Record) -> None:
     """Write a record as JSON, whole or not at all.
 
     Raises:
@@ -194,7 +196,12 @@ def write_record(path: Path, record: BaseModel) -> None:
     write_json(path, record.model_dump())
 
 
-def _read(path: Path, model: type[BaseModel]) -> dict[str, Any]:
+def read_record(path: Path, model: type[Record]) -> dict[str, Any]:
+    """The content of a record; empty if there is none.
+
+    Raises:
+        DamagedFileError: It holds something else.
+    """
     content = read_json(path)
     try:
         return model.model_validate(content).model_dump() if content else {}

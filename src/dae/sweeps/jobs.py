@@ -127,7 +127,7 @@ def _read_kept(file: Path) -> Iterator[Job]:
                     status=row["status"],
                     objective=judged or None,
                     metrics={
-                        name: float(row[name]) for name in measured if _is_number(float(row[name] or "nan"))
+                        name: value for name in measured if _is_number(value := float(row[name] or "nan"))
                     },
                     seconds=float(row["seconds"]) if row["seconds"] else None,
                     signs=tuple(row["signs"].split()),

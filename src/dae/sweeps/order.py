@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, QuotedString
-from pydantic.dataclasses import dataclass
+from pydantic import ConfigDict, Field
 
-from dae.files import DamagedFileError, read_json, read_yaml, write_json
+from dae.files import read_yaml
+from dae.runs.records import Record, read_record, write_record
 from dae.sweeps.jobs import text_of
 from dae.sweeps.table import is_below
 
 FILE = "comparison.json"
 
 
-@dataclass(frozen=True)
-class Order:
+class Order(Record):
     """The key that a sweep compares, and the order of the values of all swept keys.
 
     Attributes:
@@ -28,8 +27,9 @@ class Order:
         values: Of each swept key, as the command gave them.
     """
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
     key: str
-    values: dict[str, list[str]] = field(default_factory=dict)
+    values: dict[str, list[str]] = Field(default_factory=dict)
 
     def arms(self, found: Iterable[str]) -> list[str]:
         """The values of the compared key, further ones between the first and the last.
@@ -59,11 +59,8 @@ def read_order(sweep_folder: Path) -> Order | None:
     Raises:
         DamagedFileError: The file holds something else.
     """
-    content = read_json(sweep_folder / FILE)
-    try:
-        return Order(**content) if content else None
-    except (TypeError, ValueError) as error:
-        raise DamagedFileError(sweep_folder / FILE, str(error)) from error
+    content = read_record(sweep_folder / FILE, Order)
+    return Order(**content) if content else None
 
 
 def ask(sweep_folder: Path, key: str, values: Mapping[str, list[str]] | None = None) -> Order:
@@ -80,9 +77,9 @@ def ask(sweep_folder: Path, key: str, values: Mapping[str, list[str]] | None = N
             values = order.values  # of all swept keys, when it was asked first
         elif values is None:
             values = swept_values((read_yaml(sweep_folder / "multirun.yaml") or {}).get("hydra") or {})
-        order = Order(key, dict(values))
+        order = Order(key=key, values=dict(values))
         sweep_folder.mkdir(parents=True, exist_ok=True)
-        write_json(sweep_folder / FILE, asdict(order))
+        write_record(sweep_folder / FILE, order)
     return order
 
 
